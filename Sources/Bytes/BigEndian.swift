@@ -1,0 +1,92 @@
+// The only raw loads and stores of the project.
+//
+// A caller checks a length once, then reads fixed fields at fixed offsets. Every access is
+// bounds-checked all the same: an offset outside the span is our own bug and traps with words;
+// bytes from the network never choose an offset that was not compared with the span's count first.
+
+extension RawSpan {
+  /// The byte at `offset`.
+  @inlinable package func byte(at offset: Int) -> UInt8 {
+    precondition(offset >= 0 && offset < byteCount, "byte outside the span")
+    // Safe: the offset was compared with the span's length just above.
+    return unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+  }
+
+  /// The big-endian 16-bit field at `offset`.
+  @inlinable package func bigEndian16(at offset: Int) -> UInt16 {
+    UInt16(bigEndian: loadInteger(at: offset))
+  }
+
+  /// The big-endian 32-bit field at `offset`.
+  @inlinable package func bigEndian32(at offset: Int) -> UInt32 {
+    UInt32(bigEndian: loadInteger(at: offset))
+  }
+
+  /// The big-endian 64-bit field at `offset`.
+  @inlinable package func bigEndian64(at offset: Int) -> UInt64 {
+    UInt64(bigEndian: loadInteger(at: offset))
+  }
+
+  @inlinable package func loadInteger<I: FixedWidthInteger & BitwiseCopyable>(at offset: Int) -> I {
+    precondition(
+      offset >= 0 && offset <= byteCount - MemoryLayout<I>.size, "field outside the span")
+    // Safe: the whole field was compared with the span's length just above; unaligned is allowed.
+    return unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: I.self)
+  }
+
+  /// The bytes as an array, for the control path.
+  package func array() -> [UInt8] {
+    // Safe: the closure copies and keeps no pointer.
+    unsafe withUnsafeBytes { unsafe [UInt8]($0) }
+  }
+}
+
+extension MutableRawSpan {
+  /// Stores one byte at `offset`.
+  @inlinable package mutating func store(_ value: UInt8, at offset: Int) {
+    storeInteger(value, at: offset)
+  }
+
+  /// Stores a 16-bit field, big-endian, at `offset`.
+  @inlinable package mutating func storeBigEndian(_ value: UInt16, at offset: Int) {
+    storeInteger(value.bigEndian, at: offset)
+  }
+
+  /// Stores a 32-bit field, big-endian, at `offset`.
+  @inlinable package mutating func storeBigEndian(_ value: UInt32, at offset: Int) {
+    storeInteger(value.bigEndian, at: offset)
+  }
+
+  /// Stores a 64-bit field, big-endian, at `offset`.
+  @inlinable package mutating func storeBigEndian(_ value: UInt64, at offset: Int) {
+    storeInteger(value.bigEndian, at: offset)
+  }
+
+  @inlinable package mutating func storeInteger<I: FixedWidthInteger & BitwiseCopyable>(
+    _ value: I, at offset: Int
+  ) {
+    precondition(
+      offset >= 0 && offset <= byteCount - MemoryLayout<I>.size, "field outside the span")
+    storeBytes(of: value, toByteOffset: offset, as: I.self)
+  }
+}
+
+extension [UInt8] {
+  /// Appends a 16-bit field, big-endian.
+  package mutating func appendBigEndian(_ value: UInt16) {
+    append(UInt8(truncatingIfNeeded: value >> 8))
+    append(UInt8(truncatingIfNeeded: value))
+  }
+
+  /// Appends a 32-bit field, big-endian.
+  package mutating func appendBigEndian(_ value: UInt32) {
+    appendBigEndian(UInt16(truncatingIfNeeded: value >> 16))
+    appendBigEndian(UInt16(truncatingIfNeeded: value))
+  }
+
+  /// Appends a 64-bit field, big-endian.
+  package mutating func appendBigEndian(_ value: UInt64) {
+    appendBigEndian(UInt32(truncatingIfNeeded: value >> 32))
+    appendBigEndian(UInt32(truncatingIfNeeded: value))
+  }
+}
