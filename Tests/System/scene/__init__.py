@@ -1,0 +1,1 @@
+"""What the system tests share: a network of namespaces, the program as a process, the wire."""
