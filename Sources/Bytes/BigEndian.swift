@@ -90,3 +90,18 @@ extension [UInt8] {
     appendBigEndian(UInt32(truncatingIfNeeded: value))
   }
 }
+
+extension MutableRawSpan {
+  /// Copies all of `source` to `offset`.
+  @inlinable package mutating func copy(_ source: RawSpan, at offset: Int) {
+    precondition(
+      offset >= 0 && source.byteCount <= byteCount - offset, "copy outside the span")
+    guard source.byteCount > 0 else { return }
+    // Safe: both lengths were compared just above; neither pointer leaves the closures.
+    unsafe withUnsafeMutableBytes { to in
+      unsafe source.withUnsafeBytes { from in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: to[offset...]).copyMemory(from: from)
+      }
+    }
+  }
+}

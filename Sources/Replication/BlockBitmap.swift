@@ -1,0 +1,96 @@
+import Bytes
+
+/// Which blocks of a write are missing, one bit each, with the count of them kept.
+package struct BlockBitmap: Sendable, Equatable {
+  package private(set) var words: [UInt64]
+  /// Blocks of the write now tracked.
+  package private(set) var blockCount = 0
+  package private(set) var missingCount = 0
+
+  /// Takes the memory for `capacity` blocks at once; tracking starts with `restart`.
+  package init(capacity: Int) {
+    words = [UInt64](repeating: 0, count: (capacity + 63) / 64)
+  }
+
+  /// Tracks a write of `blockCount` blocks, all missing.
+  package mutating func restart(blockCount: Int, allMissing: Bool = true) {
+    precondition(blockCount <= words.count * 64, "more blocks than the bitmap holds")
+    self.blockCount = blockCount
+    missingCount = allMissing ? blockCount : 0
+    for index in words.indices {
+      let below = min(max(blockCount - index * 64, 0), 64)
+      words[index] = !allMissing || below == 0 ? 0 : UInt64.max >> (64 - UInt64(below))
+    }
+  }
+
+  package func isMissing(_ block: Int) -> Bool {
+    words[block >> 6] & (1 << UInt64(block & 63)) != 0
+  }
+
+  /// Marks a block as there. Returns whether it was missing.
+  package mutating func markPresent(_ block: Int) -> Bool {
+    guard isMissing(block) else { return false }
+    words[block >> 6] &= ~(1 << UInt64(block & 63))
+    missingCount -= 1
+    return true
+  }
+
+  /// Marks a block as missing.
+  package mutating func markMissing(_ block: Int) {
+    precondition(block < blockCount, "no such block")
+    guard !isMissing(block) else { return }
+    words[block >> 6] |= 1 << UInt64(block & 63)
+    missingCount += 1
+  }
+
+  /// The first missing block at or after `start`, nil when there is none.
+  package func firstMissing(from start: Int = 0) -> Int? {
+    guard start < blockCount else { return nil }
+    var index = start >> 6
+    var word = words[index] & (UInt64.max << UInt64(start & 63))
+    while word == 0 {
+      index += 1
+      guard index * 64 < blockCount else { return nil }
+      word = words[index]
+    }
+    return index * 64 + word.trailingZeroBitCount
+  }
+
+  /// The last missing block, nil when there is none.
+  package var lastMissing: Int? {
+    for index in words.indices.reversed() where words[index] != 0 {
+      return index * 64 + 63 - words[index].leadingZeroBitCount
+    }
+    return nil
+  }
+
+  /// As on the wire: block n is bit 7 − n mod 8 of byte n ÷ 8, 1 for missing.
+  package func serialize() -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: (blockCount + 7) / 8)
+    var next = firstMissing()
+    while let block = next {
+      bytes[block >> 3] |= 0x80 >> UInt8(block & 7)
+      next = firstMissing(from: block + 1)
+    }
+    return bytes
+  }
+
+  /// Reads a bitmap from the wire for a write of `blockCount` blocks; nil when its length is wrong
+  /// or it names blocks that the write doesn't have.
+  package init?(_ bytes: RawSpan, blockCount: Int) {
+    guard bytes.byteCount == (blockCount + 7) / 8 else { return nil }
+    self.init(capacity: blockCount)
+    self.blockCount = blockCount
+    for index in 0..<bytes.byteCount {
+      var byte = bytes.byte(at: index)
+      while byte != 0 {
+        let bit = byte.leadingZeroBitCount
+        let block = index * 8 + bit
+        guard block < blockCount else { return nil }
+        words[block >> 6] |= 1 << UInt64(block & 63)
+        missingCount += 1
+        byte &= ~(0x80 >> UInt8(bit))
+      }
+    }
+  }
+}

@@ -1,0 +1,145 @@
+// A datagram is one unmodified iSCSI PDU and a trailer of 16 bytes.
+//
+// The digest is computed in two pieces on purpose: header and data first, the trailer after them. The
+// first piece is the same whenever a block is sent again (the trailer's round isn't), so both sides
+// keep it: the sender sees by it that a caller's buffer changed, the leg that somebody forged a block.
+package import Bytes
+package import ISCSI
+
+/// Why a datagram was dropped before any state was touched; each has a counter.
+package enum DatagramFault: Error, Sendable, Equatable, CaseIterable {
+  case short
+  case lengthMismatch
+  case additionalHeader
+  case digest
+  case kind
+  case flags
+}
+
+/// The parsed head of a datagram that was whole and intact.
+package struct Datagram: Sendable {
+  /// What a datagram carries.
+  package enum Kind: Sendable { case command, data, probe }
+
+  /// The trailer's flags.
+  package struct Flags: OptionSet, Sendable, BitwiseCopyable {
+    package var rawValue: UInt16
+    package init(rawValue: UInt16) { self.rawValue = rawValue }
+    package static let repair = Flags(rawValue: 0x0001)
+    package static let dataNotDigested = Flags(rawValue: 0x0002)
+    package static let probe = Flags(rawValue: 0x0004)
+    static let known = Flags(rawValue: 0xff07)
+
+    /// The repair round, 0 for the first sending.
+    package var round: UInt8 {
+      get { UInt8(truncatingIfNeeded: rawValue >> 8) }
+      set { rawValue = rawValue & 0x00ff | UInt16(newValue) << 8 }
+    }
+  }
+
+  package static let trailerByteCount = 16
+  /// What a datagram has beside its data.
+  package static let overheadByteCount = BasicHeaderSegment.byteCount + trailerByteCount
+
+  package var header: BasicHeaderSegment
+  package var kind: Kind
+  package var registration: UInt32
+  package var epoch: UInt16
+  package var flags: Flags
+  package var writeNumber: SerialNumber
+  /// Digest of header and data, the same for every sending of a block.
+  package var contentDigest: UInt32
+
+  package var dataLength: Int { header.dataSegmentLength }
+
+  /// The lowest write number still open, told along in the place of ExpStatSN.
+  package var lowestOpen: SerialNumber { SerialNumber(header.word28) }
+
+  /// Reads and verifies a whole datagram. The data stands at byte 48, `dataLength` bytes of it.
+  package init(_ bytes: RawSpan) throws(DatagramFault) {
+    guard bytes.byteCount >= Self.overheadByteCount, let header = BasicHeaderSegment(bytes) else {
+      throw .short
+    }
+    guard header.totalAHSLength == 0 else { throw .additionalHeader }
+    let padded = (header.dataSegmentLength + 3) & ~3
+    guard bytes.byteCount == Self.overheadByteCount + padded else { throw .lengthMismatch }
+    let trailer = BasicHeaderSegment.byteCount + padded
+    let flags = Flags(rawValue: bytes.bigEndian16(at: trailer + 6))
+
+    var checksum = Checksum()
+    let digested = flags.contains(.dataNotDigested) ? BasicHeaderSegment.byteCount : trailer
+    checksum.update(bytes.extracting(0..<digested))
+    let content = checksum.state
+    checksum.update(bytes.extracting(trailer..<trailer + 12))
+    guard checksum.value == bytes.bigEndian32(at: trailer + 12) else { throw .digest }
+
+    guard flags.isSubset(of: .known) else { throw .flags }
+    self.kind = try Self.kind(of: header, flags: flags)
+    self.header = header
+    registration = bytes.bigEndian32(at: trailer)
+    epoch = bytes.bigEndian16(at: trailer + 4)
+    self.flags = flags
+    writeNumber = SerialNumber(bytes.bigEndian32(at: trailer + 8))
+    contentDigest = content
+  }
+
+  private static func kind(
+    of header: BasicHeaderSegment, flags: Flags
+  ) throws(DatagramFault) -> Kind {
+    switch header.storage[0] {
+    case 0x41 where !flags.contains(.probe) && !flags.contains(.dataNotDigested): return .command
+    case 0x05 where !flags.contains(.probe): return .data
+    case 0x40 where flags.contains(.probe): return .probe
+    default: throw .kind
+    }
+  }
+
+  /// The tag of a mirrored task: the upper half of the tags, never 0xffffffff.
+  package static func taskTag(of number: SerialNumber) -> UInt32 {
+    0x8000_0000 + number.rawValue % 0x7fff_ffff
+  }
+}
+
+/// What a trailer says besides the digest.
+package struct DatagramTrailer: Sendable {
+  package var registration: UInt32
+  package var epoch: UInt16
+  package var flags: Datagram.Flags
+  package var writeNumber: SerialNumber
+
+  package init(
+    registration: UInt32, epoch: UInt16, flags: Datagram.Flags, writeNumber: SerialNumber
+  ) {
+    self.registration = registration
+    self.epoch = epoch
+    self.flags = flags
+    self.writeNumber = writeNumber
+  }
+
+  /// Puts header, data and this trailer into `bytes`.
+  /// - Returns: the datagram's length and the digest of header and data.
+  package func assemble(
+    header: BasicHeaderSegment, data: RawSpan, into bytes: inout MutableRawSpan
+  ) -> (byteCount: Int, contentDigest: UInt32) {
+    let start = BasicHeaderSegment.byteCount
+    let padded = (data.byteCount + 3) & ~3
+    precondition(
+      bytes.byteCount >= Datagram.overheadByteCount + padded, "buffer too small for a datagram")
+    header.store(to: &bytes)
+    bytes.copy(data, at: start)
+    for index in data.byteCount..<padded { bytes.store(UInt8(0), at: start + index) }
+    let end = start + padded
+
+    var checksum = Checksum()
+    let digested = flags.contains(.dataNotDigested) ? start : end
+    checksum.update(bytes.bytes.extracting(0..<digested))
+    let content = checksum.state
+    bytes.storeBigEndian(registration, at: end)
+    bytes.storeBigEndian(epoch, at: end + 4)
+    bytes.storeBigEndian(flags.rawValue, at: end + 6)
+    bytes.storeBigEndian(writeNumber.rawValue, at: end + 8)
+    checksum.update(bytes.bytes.extracting(end..<end + 12))
+    bytes.storeBigEndian(checksum.value, at: end + 12)
+    return (end + Datagram.trailerByteCount, content)
+  }
+}

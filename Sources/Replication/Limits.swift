@@ -1,0 +1,28 @@
+/// The named maxima of the mirror protocol. What is full is back-pressure or a counted drop, never
+/// growth.
+package enum Limits {
+  /// Legs of one mirror; a set of legs is one machine word.
+  package static let legsMax = 64
+  /// Writes open at once in one registration.
+  package static let openWritesMax = 64
+  /// How far the highest write number may run ahead of the lowest one still open.
+  package static let writeWindowMax = 1024
+  /// Bytes of one mirrored write.
+  package static let writeLengthMax = 16 << 20
+  /// Bytes of data in one datagram: room for jumbo frames, below what UDP carries.
+  package static let blockLengthMax = 9216
+  package static let blockLengthMin = 512
+  /// Epochs that a leg keeps while writes of the older ones are open.
+  package static let epochsMax = 4
+  /// LUNs of one target under one vLUN.
+  package static let unitsMax = 16
+  /// Repair rounds by datagram for one write at one leg before its repairs go over TCP.
+  package static let datagramRoundsMax: UInt8 = 8
+  /// Times a write starts anew because its caller changed the buffer, before it fails.
+  package static let restartsMax = 4
+
+  /// Blocks of the longest write of a registration.
+  package static func blocks(of length: Int, blockLength: Int) -> Int {
+    (length + blockLength - 1) / blockLength
+  }
+}

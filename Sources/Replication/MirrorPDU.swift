@@ -1,0 +1,158 @@
+// The mirror's own PDUs on a leg's connection: requests (0x1c), answers (0x3c), statuses (0x3d).
+// Protocol.md gives the layouts; a malformed one is a typed error and costs a Reject, no more.
+package import Bytes
+package import ISCSI
+
+/// A mirror PDU on a connection that breaks the layout.
+package struct MirrorPDUFault: Error, Sendable, Equatable {
+  package var reason: String
+}
+
+/// What an initiator asks on a leg's connection, opcode 0x1c.
+package struct MirrorRequest: Sendable {
+  /// The kinds of request.
+  package enum Kind: UInt8, Sendable { case carried = 0, sync = 1, fence = 2 }
+
+  package var kind: Kind
+  package var registration: UInt32
+  package var epoch: UInt16
+  package var writeNumber: SerialNumber
+  package var lowestOpen: SerialNumber
+
+  package init(
+    _ kind: Kind, registration: UInt32, epoch: UInt16, writeNumber: SerialNumber,
+    lowestOpen: SerialNumber
+  ) {
+    self.kind = kind
+    self.registration = registration
+    self.epoch = epoch
+    self.writeNumber = writeNumber
+    self.lowestOpen = lowestOpen
+  }
+
+  package init(_ header: BasicHeaderSegment) throws(MirrorPDUFault) {
+    guard header.isFinal, let kind = Kind(rawValue: header.flags & 0x7f) else {
+      throw MirrorPDUFault(reason: "unknown kind of mirror request")
+    }
+    self.init(
+      kind, registration: header.word20, epoch: header.uint16(at: 32),
+      writeNumber: SerialNumber(header.word36), lowestOpen: SerialNumber(header.word40))
+  }
+
+  package var header: BasicHeaderSegment {
+    var header = BasicHeaderSegment(
+      opcode: .mirrorRequest, flags: 0x80 | kind.rawValue, isImmediate: true)
+    header.initiatorTaskTag = 0xffff_ffff
+    header.word20 = registration
+    header.setUInt16(epoch, at: 32)
+    header.word36 = writeNumber.rawValue
+    header.word40 = lowestOpen.rawValue
+    return header
+  }
+
+  /// The open write numbers in the data of a sync.
+  package static func openWrites(_ data: RawSpan) throws(MirrorPDUFault) -> [SerialNumber] {
+    guard data.byteCount % 4 == 0, data.byteCount / 4 <= Limits.openWritesMax else {
+      throw MirrorPDUFault(reason: "list of open writes of a wrong length")
+    }
+    var numbers: [SerialNumber] = []
+    for index in 0..<data.byteCount / 4 {
+      numbers.append(SerialNumber(data.bigEndian32(at: index * 4)))
+    }
+    return numbers
+  }
+}
+
+/// What a leg answers on its connection, opcode 0x3c.
+package struct MirrorAnswer: Sendable {
+  /// The kinds of answer.
+  package enum Kind: UInt8, Sendable { case report = 0, fenced = 1, probeSeen = 2 }
+
+  package var kind: Kind
+  package var registration: UInt32
+  package var epoch: UInt16
+  package var writeNumber: SerialNumber
+  package var roundSeen: UInt8 = 0
+  package var isCommandMissing = false
+  /// Report: credit in bytes. Probe seen: length of the probe.
+  package var amount: UInt32 = 0
+
+  package init(
+    _ kind: Kind, registration: UInt32, epoch: UInt16, writeNumber: SerialNumber
+  ) {
+    self.kind = kind
+    self.registration = registration
+    self.epoch = epoch
+    self.writeNumber = writeNumber
+  }
+
+  package init(_ header: BasicHeaderSegment) throws(MirrorPDUFault) {
+    guard header.isFinal, let kind = Kind(rawValue: header.flags & 0x7f) else {
+      throw MirrorPDUFault(reason: "unknown kind of mirror answer")
+    }
+    self.init(
+      kind, registration: header.word20, epoch: header.uint16(at: 40),
+      writeNumber: SerialNumber(header.word36))
+    roundSeen = header.storage[42]
+    isCommandMissing = header.storage[43] & 1 != 0
+    amount = header.word44
+  }
+
+  package var header: BasicHeaderSegment {
+    var header = BasicHeaderSegment(opcode: .mirrorAnswer, flags: 0x80 | kind.rawValue)
+    header.initiatorTaskTag = 0xffff_ffff
+    header.word20 = registration
+    header.word36 = writeNumber.rawValue
+    header.setUInt16(epoch, at: 40)
+    header.storage[42] = roundSeen
+    header.storage[43] = isCommandMissing ? 1 : 0
+    header.word44 = amount
+    return header
+  }
+}
+
+/// One LUN's status in a mirror statuses PDU, opcode 0x3d.
+package struct UnitStatus: Sendable, Equatable {
+  package var lun: UInt64
+  package var status: UInt8
+  package var sense: [UInt8]
+
+  package init(lun: UInt64, status: UInt8, sense: [UInt8] = []) {
+    self.lun = lun
+    self.status = status
+    self.sense = sense
+  }
+
+  package static func serialize(_ statuses: [UnitStatus]) -> [UInt8] {
+    var bytes: [UInt8] = []
+    for status in statuses {
+      bytes.appendBigEndian(status.lun)
+      bytes.append(status.status)
+      bytes.append(0)
+      bytes.appendBigEndian(UInt16(status.sense.count))
+      bytes += status.sense
+      bytes += [UInt8](repeating: 0, count: (4 - status.sense.count % 4) % 4)
+    }
+    return bytes
+  }
+
+  package static func parse(_ data: RawSpan) throws(MirrorPDUFault) -> [UnitStatus] {
+    var statuses: [UnitStatus] = []
+    var offset = 0
+    while offset < data.byteCount {
+      guard data.byteCount - offset >= 12, statuses.count < Limits.unitsMax else {
+        throw MirrorPDUFault(reason: "statuses cut short")
+      }
+      let senseLength = Int(data.bigEndian16(at: offset + 10))
+      guard (senseLength + 3) & ~3 <= data.byteCount - offset - 12 else {
+        throw MirrorPDUFault(reason: "sense cut short")
+      }
+      let sense = data.extracting(offset + 12..<offset + 12 + senseLength).array()
+      statuses.append(
+        UnitStatus(
+          lun: data.bigEndian64(at: offset), status: data.byte(at: offset + 8), sense: sense))
+      offset += 12 + (senseLength + 3) & ~3
+    }
+    return statuses
+  }
+}

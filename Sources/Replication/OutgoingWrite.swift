@@ -1,0 +1,109 @@
+import Bytes
+
+/// One mirrored write at the initiator, from its number to its end at every leg.
+///
+///     idle ─ begin ─▶ announcing ─ all R2Ts ─▶ sending ─ last block ─▶ awaiting ─ all ended ─▶ idle
+///                         │                       │                        │
+///                         └─────── the caller's buffer changed ────────────┤
+///                                                                          ▼
+///                                                     restarting ─ all fenced or ended ─▶ idle
+struct OutgoingWrite: Sendable {
+  /// Where the write stands.
+  enum Phase: Sendable { case idle, announcing, sending, awaiting, restarting }
+
+  /// What one leg was last asked and sent of this write.
+  struct LegProgress: Sendable {
+    /// When the leg was last sent something that wants an answer; nil while nothing is owed.
+    var askedAt: UInt64?
+    var round: UInt8 = 0
+    var repairedAt: UInt64 = 0
+    var hasReported = false
+  }
+
+  var phase = Phase.idle
+  var number = SerialNumber(0)
+  var epoch: UInt16 = 0
+  var lowestOpen = SerialNumber(0)
+  var submission = Submission(token: 0, byteOffset: 0, length: 0)
+  var blockCount = 0
+  /// The whole write fits its command's datagram.
+  var isImmediate = false
+  var members: LegSet = []
+  var ready: LegSet = []
+  var ended: LegSet = []
+  var failures: [LegOutcome] = []
+  var nextBlock = 0
+  var deadline: UInt64 = 0
+  /// When the group is sent the whole write again; nil while nobody asked.
+  var groupRepairDue: UInt64?
+  /// The caller was told already (no status wanted).
+  var isTold = false
+  var progress: [LegProgress]
+  /// Digests of first sendings; a block is `unsent` until it has one.
+  var digests: [UInt32]
+  var unsent: BlockBitmap
+  var commandDigest: UInt32?
+
+  init(blocksMax: Int) {
+    progress = [LegProgress](repeating: LegProgress(), count: Limits.legsMax)
+    digests = [UInt32](repeating: 0, count: blocksMax)
+    unsent = BlockBitmap(capacity: blocksMax)
+  }
+
+  mutating func begin(
+    _ submission: Submission, number: SerialNumber, epoch: UInt16, blockLength: Int
+  ) {
+    phase = .announcing
+    self.submission = submission
+    self.number = number
+    self.epoch = epoch
+    blockCount = Limits.blocks(of: submission.length, blockLength: blockLength)
+    isImmediate = blockCount == 1
+    members = []
+    ready = []
+    ended = []
+    failures.removeAll(keepingCapacity: true)
+    nextBlock = 0
+    groupRepairDue = nil
+    isTold = false
+    for index in progress.indices { progress[index] = LegProgress() }
+    unsent.restart(blockCount: blockCount)
+    commandDigest = nil
+  }
+
+  /// The legs that have not ended this write.
+  var open: LegSet { members.subtracting(ended) }
+
+  /// Whether everything was sent once.
+  var isSent: Bool { phase == .awaiting }
+}
+
+/// A leg as the sender follows it.
+struct SenderLeg: Sendable {
+  var description: LegDescription
+  var isActive = true
+  /// Dropped on purpose: later writes are good without it.
+  var isDropped = false
+  var timer = AnswerTimer()
+  var askAgainAt: UInt64 = 0
+  var counters = LegCounters()
+}
+
+/// Blocks, or a whole write, to be sent again, or to be sent over a connection.
+struct RepairJob: Sendable {
+  var slot: Int
+  var number: SerialNumber
+  var destination: Transmission.Destination
+  var flags: Datagram.Flags
+  var sendsCommand: Bool
+  var blocks: BlockBitmap?
+  var nextBlock = 0
+
+  /// The leg it is for; nil for all.
+  var leg: Int? {
+    switch destination {
+    case .group: nil
+    case .leg(let leg), .connection(let leg): leg
+    }
+  }
+}

@@ -1,0 +1,94 @@
+package import Bytes
+package import SCSI
+
+/// What one registration at a leg was granted and where it writes.
+package struct ReceiverConfiguration: Sendable {
+  package var registration: UInt32
+  package var epoch: UInt16
+  package var firstWrite: SerialNumber
+  /// The vLUN as it stands in the LUN field.
+  package var virtualLUN: UInt64
+  /// The LUNs as they stand in a LUN field, in the order of the map; all of one size.
+  package var units: [UInt64]
+  package var geometry: BlockGeometry
+  package var blockLength: Int
+  package var writeLengthMax: Int
+  package var openWritesMax: Int
+  package var credit: UInt32
+  package var timing = ReceiverTiming()
+
+  package init(
+    registration: UInt32, epoch: UInt16, firstWrite: SerialNumber, virtualLUN: UInt64,
+    units: [UInt64], geometry: BlockGeometry
+  ) {
+    self.registration = registration
+    self.epoch = epoch
+    self.firstWrite = firstWrite
+    self.virtualLUN = virtualLUN
+    self.units = units
+    self.geometry = geometry
+    blockLength = 1408
+    writeLengthMax = 1 << 20
+    openWritesMax = 32
+    credit = 32 << 20
+  }
+}
+
+/// When a leg reports.
+package struct ReceiverTiming: Sendable {
+  /// What reordering may explain, after the last block or a later write's data.
+  package var reorderNanoseconds: UInt64 = 500_000
+  /// Silence after which a write that lacks blocks is reported; doubles while nothing comes.
+  package var quietNanoseconds: UInt64 = 8_000_000
+  package var quietFactorMax: UInt64 = 32
+
+  package init() {}
+}
+
+/// Where a datagram's data goes.
+package enum Placement: Sendable, Equatable {
+  /// Nowhere: it was no data, or it was dropped and counted.
+  case nowhere
+  /// To `offset` of the slot's buffer.
+  case store(slot: Int, offset: Int, length: Int)
+}
+
+/// A whole write, to be stored on one LUN.
+package struct StoreRequest: Sendable {
+  package var slot: Int
+  /// Index of the LUN in the map.
+  package var unit: Int
+  package var byteOffset: UInt64
+  package var length: Int
+  package var forceUnitAccess: Bool
+}
+
+/// What a leg has to say on its connection.
+package enum ReceiverAnswer: Sendable, Equatable {
+  case readyToTransfer(SerialNumber, length: UInt32)
+  case response(SerialNumber, status: UInt8, sense: [UInt8], units: [UnitStatus])
+  case report(SerialNumber, epoch: UInt16, roundSeen: UInt8, missing: [UInt8], command: Bool)
+  case fenced(SerialNumber, epoch: UInt16)
+  case probeSeen(epoch: UInt16, byteCount: UInt32)
+}
+
+/// What a registration received and dropped, and why.
+package struct ReceiverCounters: Sendable, Equatable {
+  package var commands: UInt64 = 0
+  package var blocks: UInt64 = 0
+  package var repairedBlocks: UInt64 = 0
+  package var reports: UInt64 = 0
+  package var writes: UInt64 = 0
+  package var duplicates: UInt64 = 0
+  package var staleEpoch: UInt64 = 0
+  package var late: UInt64 = 0
+  package var beyondWindow: UInt64 = 0
+  package var withoutCommand: UInt64 = 0
+  package var misplaced: UInt64 = 0
+  package var malformedCommands: UInt64 = 0
+  package var withoutSlot: UInt64 = 0
+  /// Two checksums for one block or command: forgery.
+  package var conflicting: UInt64 = 0
+
+  package init() {}
+}

@@ -1,0 +1,161 @@
+// Reading the mirror's text: strictly by our keys, tolerantly the patent's example.
+package import ISCSI
+
+extension MirrorText {
+  /// Reads a text request; throws the refusal that it deserves.
+  package init(_ keys: TextKeys) throws(RegistrationFault) {
+    if let operation = keys[RegistrationKey.operation] {
+      switch operation {
+      case "register": self = .register(try RegistrationRequest(ours: keys))
+      case "terminate":
+        self = .terminate(try TerminationRequest(keys, prefix: RegistrationKey.prefix))
+      default: throw RegistrationFault(.badRequest, "op is register or terminate")
+      }
+      return
+    }
+    switch keys.value(ignoringCase: "command")?.lowercased() {
+    case "register": self = .register(try RegistrationRequest(literal: keys))
+    case "terminate": self = .terminate(try TerminationRequest(keys, prefix: ""))
+    default: throw RegistrationFault(.badRequest, "neither register nor terminate")
+    }
+  }
+}
+
+extension RegistrationRequest {
+  /// The port that the patent's text leaves open.
+  package static let defaultPort: UInt16 = 5000
+  /// Registrations of the patent's text: this and the vLUN.
+  package static let literalBase: UInt32 = 0x504c_0000
+
+  init(ours keys: TextKeys) throws(RegistrationFault) {
+    let map = try lunMap(keys, RegistrationKey.lunMap)
+    let group = try required(keys, RegistrationKey.group)
+    self.init(
+      registration: try number(keys, RegistrationKey.registration, 1...UInt64(UInt32.max)),
+      group: unbracketed(group), port: try number(keys, RegistrationKey.port, 1...65535),
+      luns: map.luns, virtualLUN: map.virtualLUN)
+    epoch = try number(keys, RegistrationKey.epoch, 1...65535)
+    firstWrite.rawValue = try number(keys, RegistrationKey.firstWrite, 0...UInt64(UInt32.max))
+    blockLength = try number(
+      keys, RegistrationKey.blockLength,
+      UInt64(Limits.blockLengthMin)...UInt64(Limits.blockLengthMax))
+    writeLengthMax = try number(
+      keys, RegistrationKey.writeLengthMax, 512...UInt64(Limits.writeLengthMax))
+    guard blockLength % 4 == 0, writeLengthMax % 512 == 0 else {
+      throw RegistrationFault(.badRequest, "lengths are multiples of 4 and of 512")
+    }
+    sender = try required(keys, RegistrationKey.sender)
+    guard keys[RegistrationKey.transport] ?? "udp" == "udp" else {
+      throw RegistrationFault(.badRequest, "no such transport here: udp is")
+    }
+  }
+
+  init(literal keys: TextKeys) throws(RegistrationFault) {
+    let map = try lunMap(keys, "lun_map")
+    let group = try required(keys, "multicast_group_ip")
+    self.init(
+      registration: Self.literalBase + UInt32(map.virtualLUN), group: unbracketed(group),
+      port: Self.defaultPort, luns: map.luns, virtualLUN: map.virtualLUN)
+    isLiteral = true
+  }
+}
+
+extension TerminationRequest {
+  fileprivate init(_ keys: TextKeys, prefix: String) throws(RegistrationFault) {
+    let isLiteral = prefix.isEmpty
+    let lun = keys.value(ignoringCase: prefix + "virtual_lun")
+    guard lun != nil || !isLiteral else {
+      throw RegistrationFault(.badRequest, "virtual_lun is missing")
+    }
+    self.init(
+      registration: isLiteral
+        ? nil : try number(keys, RegistrationKey.registration, 1...UInt64(UInt32.max)),
+      group: keys.value(ignoringCase: prefix + "multicast_group_ip").map(unbracketed),
+      virtualLUN: try lun.map { text throws(RegistrationFault) in try lunNumber(text) })
+  }
+}
+
+extension RegistrationGrant {
+  /// Reads a target's answer; throws its refusal.
+  package init(_ keys: TextKeys) throws(RegistrationFault) {
+    let result = try required(keys, RegistrationKey.result)
+    guard result == "registered" else {
+      let words = keys[RegistrationKey.reason].map { String($0.map { $0 == "_" ? " " : $0 }) }
+      throw RegistrationFault(
+        RegistrationRefusal(rawValue: result) ?? .badRequest, words ?? "result \(result)")
+    }
+    registration = try number(keys, RegistrationKey.registration, 1...UInt64(UInt32.max))
+    epoch = try number(keys, RegistrationKey.epoch, 1...65535)
+    datagramMax = try number(keys, RegistrationKey.datagramMax, 1...65535)
+    blockLength = try number(keys, RegistrationKey.blockLength, 1...65535)
+    writeLengthMax = try number(
+      keys, RegistrationKey.writeLengthMax, 512...UInt64(Limits.writeLengthMax))
+    credit = try number(keys, RegistrationKey.credit, 1...UInt64(UInt32.max))
+    openWritesMax = try number(keys, RegistrationKey.openWritesMax, 1...65535)
+    repair = try required(keys, RegistrationKey.repair)
+    lunSizes = []
+    for size in try required(keys, RegistrationKey.lunSizes).split(separator: ",") {
+      guard let bytes = UInt64(size) else {
+        throw RegistrationFault(.badRequest, "lun_sizes are numbers")
+      }
+      lunSizes.append(bytes)
+    }
+  }
+}
+
+// MARK: Single values
+
+private func required(_ keys: TextKeys, _ key: String) throws(RegistrationFault) -> String {
+  guard let value = keys.value(ignoringCase: key), !value.isEmpty else {
+    throw RegistrationFault(.badRequest, "\(key) is missing")
+  }
+  return value
+}
+
+private func number<N: FixedWidthInteger>(
+  _ keys: TextKeys, _ key: String, _ range: ClosedRange<UInt64>
+) throws(RegistrationFault) -> N {
+  let text = try required(keys, key)
+  let value = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+  guard let value, range.contains(value), let fitting = N(exactly: value) else {
+    throw RegistrationFault(
+      .badRequest, "\(key) is a number of \(range.lowerBound) to \(range.upperBound)")
+  }
+  return fitting
+}
+
+private func unbracketed(_ group: String) -> String {
+  group.hasPrefix("[") && group.hasSuffix("]") ? String(group.dropFirst().dropLast()) : group
+}
+
+private func lunNumber(_ text: some StringProtocol) throws(RegistrationFault) -> Int {
+  let blanks = text.split(separator: " ")
+  guard blanks.count == 1, let lun = Int(blanks[0]), (0...16383).contains(lun) else {
+    throw RegistrationFault(.badRequest, "a LUN is a number of 0 to 16383")
+  }
+  return lun
+}
+
+/// `0,1,5`, `(0,1,5)` and the patent's unbalanced `(0,1,2),5)`: LUNs, then the vLUN.
+private func lunMap(
+  _ keys: TextKeys, _ key: String
+) throws(RegistrationFault) -> (luns: [Int], virtualLUN: Int) {
+  let text = try required(keys, key).filter { $0 != "(" && $0 != ")" }
+  var numbers: [Int] = []
+  for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+    guard numbers.count <= Limits.unitsMax else {
+      throw RegistrationFault(.badRequest, "more than \(Limits.unitsMax) LUNs in a map")
+    }
+    numbers.append(try lunNumber(part))
+  }
+  guard numbers.count >= 2, let virtualLUN = numbers.popLast() else {
+    throw RegistrationFault(.badRequest, "lun_map is LUNs and then the virtual LUN")
+  }
+  guard Set(numbers).count == numbers.count else {
+    throw RegistrationFault(.badRequest, "lun_map names a LUN twice")
+  }
+  guard !numbers.contains(virtualLUN) else {
+    throw RegistrationFault(.lunTaken, "the virtual LUN is one of the mapped LUNs")
+  }
+  return (numbers, virtualLUN)
+}

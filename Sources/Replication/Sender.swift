@@ -1,0 +1,191 @@
+// The mirror at the initiator: one registration's writes, as a machine of events and times.
+//
+// Law: a write begins only where it overlaps no open one; its data goes out when every leg is ready for
+// it; it ends when every leg has answered it, was fenced from it, or left the mirror. What a leg lacks
+// is sent again the way that the recovery mode says, and over its connection when datagrams keep
+// failing, so a write always ends.
+//
+// Order of calls: `submit` and `handle…`; `handleTimeout` when `nextDeadline` has passed; then
+// `pollTransmission` as long as there is room, `assemble` for each; then take `events`, empty them.
+package import Bytes
+
+/// The machine of one mirror at its initiator.
+package struct Sender: Sendable {
+  package let configuration: SenderConfiguration
+  package internal(set) var counters = SenderCounters()
+  /// What the owner has to do or to know; the owner empties it.
+  package var events: [SenderEvent] = []
+
+  var legs: [SenderLeg] = []
+  var writes: [OutgoingWrite]
+  var queue: [Submission] = []
+  var repairs: [RepairJob] = []
+  var announcements: [Int] = []
+  var sendings: [Int] = []
+  var epoch: UInt16
+  var nextNumber: SerialNumber
+  var openCount = 0
+  var openBytes = 0
+  var isPaused = false
+  var isRepairsTurn = false
+
+  package init(_ configuration: SenderConfiguration, legs: [LegDescription]) {
+    precondition(!legs.isEmpty && legs.count <= Limits.legsMax, "a mirror has 1 to 64 legs")
+    self.configuration = configuration
+    epoch = configuration.epoch
+    nextNumber = configuration.firstWrite
+    let blocksMax = Limits.blocks(
+      of: configuration.writeLengthMax, blockLength: configuration.blockLength)
+    writes = (0..<Limits.openWritesMax).map { _ in OutgoingWrite(blocksMax: blocksMax) }
+    self.legs = legs.map { SenderLeg(description: $0) }
+  }
+
+  // MARK: Look
+
+  /// Whether nothing is open and nothing waits.
+  package var isIdle: Bool { openCount == 0 && queue.isEmpty }
+
+  /// The lowest write number still open.
+  package var lowestOpen: SerialNumber {
+    var lowest = nextNumber
+    for write in writes where write.phase != .idle && write.number.precedes(lowest) {
+      lowest = write.number
+    }
+    return lowest
+  }
+
+  package var firstUnusedNumber: SerialNumber { nextNumber }
+  package var currentEpoch: UInt16 { epoch }
+  package var openWrites: Int { openCount }
+
+  package func counters(ofLeg leg: Int) -> LegCounters { legs[leg].counters }
+
+  /// The legs that still take writes.
+  package var activeLegs: LegSet {
+    var set: LegSet = []
+    for index in legs.indices where legs[index].isActive { set.insert(LegSet(index)) }
+    return set
+  }
+
+  /// When `handleTimeout` wants to be called.
+  package var nextDeadline: UInt64? {
+    guard openCount > 0 else { return nil }
+    var earliest = UInt64.max
+    for write in writes where write.phase != .idle {
+      earliest = min(earliest, write.deadline, write.groupRepairDue ?? .max)
+      write.open.forEach { leg in
+        guard let asked = write.progress[leg].askedAt else { return }
+        earliest = min(earliest, max(asked + legs[leg].timer.timeout, legs[leg].askAgainAt))
+      }
+    }
+    return earliest
+  }
+
+  // MARK: Handle
+
+  /// A caller's write. False when the queue is full.
+  package mutating func submit(_ submission: Submission, now: UInt64) -> Bool {
+    precondition(
+      submission.length > 0 && submission.length <= configuration.writeLengthMax
+        && submission.length % configuration.unitBlockSize == 0
+        && submission.byteOffset % UInt64(configuration.unitBlockSize) == 0,
+      "a mirrored write is whole logical blocks and no longer than was agreed")
+    guard queue.count < configuration.queueMax else { return false }
+    queue.append(submission)
+    admit(now: now)
+    return true
+  }
+
+  /// A leg is ready for a write's data.
+  package mutating func handleReadyToTransfer(leg: Int, tag: UInt32, now: UInt64) {
+    guard let slot = openSlot(leg: leg, tag: tag, now: now) else { return }
+    answered(slot, leg, now: now)
+    markReady(slot, leg, now: now)
+  }
+
+  /// A leg's SCSI Response, with the status of each LUN where it isn't GOOD.
+  package mutating func handleResponse(
+    leg: Int, tag: UInt32, status: UInt8, sense: [UInt8] = [], units: [UnitStatus] = [], now: UInt64
+  ) {
+    guard let slot = openSlot(leg: leg, tag: tag, now: now) else { return }
+    let write = writes[slot]
+    guard status != 0 || write.isSent || write.phase == .restarting else {
+      fail(leg, .violation("GOOD for a write whose data was not sent yet"), now: now)
+      return
+    }
+    answered(slot, leg, now: now)
+    finish(
+      slot, leg, failure: status == 0 ? nil : .status(status, sense: sense, units: units), now: now)
+  }
+
+  /// The status of a plain unicast WRITE that `SenderEvent.unicast` asked for.
+  package mutating func handleForeign(
+    leg: Int, number: SerialNumber, failure: LegFailure?, now: UInt64
+  ) {
+    guard let slot = slot(of: number), writes[slot].open.contains(LegSet(leg)) else { return }
+    finish(slot, leg, failure: failure, now: now)
+  }
+
+  /// A leg can't touch the medium by this write any more.
+  package mutating func handleFenced(leg: Int, number: SerialNumber, now: UInt64) {
+    guard legs[leg].isActive else { return }
+    legs[leg].timer.heard()
+    guard let slot = slot(of: number), writes[slot].open.contains(LegSet(leg)) else { return }
+    guard writes[slot].phase == .restarting else {
+      fail(leg, .violation("fenced a write that it was not asked to"), now: now)
+      return
+    }
+    finish(slot, leg, failure: nil, now: now)
+  }
+
+  /// A leg's connection is gone, or it is dropped from the mirror on purpose.
+  package mutating func handleLost(leg: Int, _ loss: LegLoss, now: UInt64) {
+    if loss == .dropped { legs[leg].isDropped = true }
+    fail(leg, loss, now: now)
+  }
+
+  /// Time has passed.
+  package mutating func handleTimeout(now: UInt64) {
+    guard openCount > 0 else { return }
+    for slot in writes.indices where writes[slot].phase != .idle {
+      if writes[slot].deadline <= now {
+        writes[slot].open.forEach { fail($0, .deadline, now: now) }
+      } else if let due = writes[slot].groupRepairDue, due <= now {
+        repairGroup(slot, now: now)
+      }
+    }
+    for leg in legs.indices where legs[leg].isActive { ask(leg, now: now) }
+  }
+
+  // MARK: Membership
+
+  /// Holds new writes back while an epoch is being agreed on; open ones go on.
+  package mutating func pause() { isPaused = true }
+
+  /// A new leg; it takes writes from the next epoch on. Returns its index.
+  package mutating func add(_ leg: LegDescription) -> Int {
+    precondition(legs.count < Limits.legsMax, "a mirror has at most 64 legs")
+    var new = SenderLeg(description: leg)
+    new.isActive = false
+    new.isDropped = true
+    legs.append(new)
+    return legs.count - 1
+  }
+
+  /// All members have confirmed the epoch: new writes belong to it.
+  package mutating func resume(epoch: UInt16, joining: LegSet, now: UInt64) {
+    self.epoch = epoch
+    joining.forEach {
+      legs[$0].isActive = true
+      legs[$0].isDropped = false
+    }
+    isPaused = false
+    admit(now: now)
+  }
+
+  /// Goes on in the present epoch, when the new one could not be agreed on.
+  package mutating func resume(now: UInt64) {
+    isPaused = false
+    admit(now: now)
+  }
+}

@@ -1,0 +1,137 @@
+// Repairs and questions: what happens on a leg's report, and on its silence.
+import Bytes
+import ISCSI
+
+extension Sender {
+  /// A leg's report of what it lacks of a write.
+  package mutating func handleReport(
+    leg: Int, _ report: MirrorAnswer, missing bytes: RawSpan, now: UInt64
+  ) {
+    guard legs[leg].isActive else { return }
+    legs[leg].counters.reports += 1
+    legs[leg].timer.heard()
+    guard let slot = slot(of: report.writeNumber), writes[slot].epoch == report.epoch,
+      writes[slot].open.contains(LegSet(leg)), writes[slot].phase != .restarting
+    else {
+      legs[leg].counters.lateAnswers += 1
+      return
+    }
+    var missing: BlockBitmap?
+    if !report.isCommandMissing {
+      guard let parsed = BlockBitmap(bytes, blockCount: writes[slot].blockCount) else {
+        fail(leg, .violation("a report of another length than its write"), now: now)
+        return
+      }
+      missing = parsed
+      answered(slot, leg, now: now)
+      markReady(slot, leg, now: now)
+    }
+    guard writes[slot].phase != .idle else { return }
+    repair(slot, leg, report: report, missing: missing, now: now)
+  }
+
+  private mutating func repair(
+    _ slot: Int, _ leg: Int, report: MirrorAnswer, missing: BlockBitmap?, now: UInt64
+  ) {
+    var missing = missing
+    if writes[slot].phase != .awaiting { dropUnsent(&missing, slot) }
+    guard missing.map({ $0.missingCount > 0 }) ?? isAnnounced(slot) else { return }
+    let progress = writes[slot].progress[leg]
+    if Int8(bitPattern: progress.round &- report.roundSeen) > 0,
+      now < progress.repairedAt + legs[leg].timer.holdoff
+    {
+      legs[leg].counters.reportsIgnored += 1
+      return
+    }
+    if !progress.hasReported {
+      writes[slot].progress[leg].hasReported = missing != nil
+      legs[leg].counters.lostBlocks += UInt64(
+        missing?.missingCount ?? (writes[slot].isImmediate ? 1 : 0))
+    }
+    writes[slot].progress[leg].askedAt = nil
+    writes[slot].progress[leg].repairedAt = now
+    if configuration.recovery == .group, progress.round < Limits.datagramRoundsMax {
+      // Other legs' reports are on their way: one repair serves them all.
+      let due = now + legs[leg].timer.smoothed / 2
+      writes[slot].groupRepairDue = min(writes[slot].groupRepairDue ?? due, due)
+      return
+    }
+    let round = progress.round &+ 1
+    writes[slot].progress[leg].round = round
+    enqueueRepair(slot, leg, round: round, missing: missing)
+  }
+
+  private mutating func enqueueRepair(
+    _ slot: Int, _ leg: Int, round: UInt8, missing: BlockBitmap?
+  ) {
+    var flags = Datagram.Flags.repair
+    flags.round = round
+    let isCarried =
+      round > Limits.datagramRoundsMax || legs[leg].description.path == .connection
+    var job = RepairJob(
+      slot: slot, number: writes[slot].number,
+      destination: isCarried ? .connection(leg) : .leg(leg),
+      flags: flags, sendsCommand: missing == nil, blocks: missing)
+    if configuration.recovery == .target, !isCarried {
+      job.sendsCommand = true
+      job.blocks = writes[slot].isSent ? wholeWrite(slot) : nil
+    }
+    repairs.append(job)
+  }
+
+  private func wholeWrite(_ slot: Int) -> BlockBitmap? {
+    guard !writes[slot].isImmediate else { return nil }
+    var all = BlockBitmap(capacity: writes[slot].blockCount)
+    all.restart(blockCount: writes[slot].blockCount)
+    return all
+  }
+
+  /// Blocks that have yet to be sent for the first time aren't lost.
+  private func dropUnsent(_ missing: inout BlockBitmap?, _ slot: Int) {
+    guard missing != nil else { return }
+    let sent = writes[slot].phase == .announcing ? 0 : writes[slot].nextBlock
+    var block = missing?.firstMissing(from: sent)
+    while let unsent = block {
+      _ = missing?.markPresent(unsent)
+      block = missing?.firstMissing(from: unsent + 1)
+    }
+  }
+
+  private func isAnnounced(_ slot: Int) -> Bool { writes[slot].commandDigest != nil }
+
+  /// Figure 5: the whole write again, to all, once the reports had time to come in.
+  mutating func repairGroup(_ slot: Int, now: UInt64) {
+    writes[slot].groupRepairDue = nil
+    var round: UInt8 = 0
+    writes[slot].open.forEach { round = max(round, writes[slot].progress[$0].round) }
+    round &+= 1
+    writes[slot].open.forEach {
+      writes[slot].progress[$0].round = round
+      writes[slot].progress[$0].repairedAt = now
+    }
+    var flags = Datagram.Flags.repair
+    flags.round = round
+    repairs.append(
+      RepairJob(
+        slot: slot, number: writes[slot].number, destination: .group, flags: flags,
+        sendsCommand: true, blocks: writes[slot].isSent ? wholeWrite(slot) : nil))
+  }
+
+  /// Asks a leg that owes an answer for too long what it lacks.
+  mutating func ask(_ leg: Int, now: UInt64) {
+    guard legs[leg].description.path != .foreign, legs[leg].askAgainAt <= now else { return }
+    let timeout = legs[leg].timer.timeout
+    var isLate = false
+    var open: [SerialNumber] = []
+    for write in writes where write.phase != .idle && write.open.contains(LegSet(leg)) {
+      guard let asked = write.progress[leg].askedAt else { continue }
+      open.append(write.number)
+      if asked + timeout <= now { isLate = true }
+    }
+    guard isLate else { return }
+    legs[leg].timer.asked()
+    legs[leg].askAgainAt = now + legs[leg].timer.timeout
+    counters.syncs += 1
+    events.append(.sync(leg: leg, open: open))
+  }
+}

@@ -1,0 +1,246 @@
+// The single steps of the sender: admission, readiness, the end of a write, loss of a leg.
+import Bytes
+import ISCSI
+
+extension Sender {
+  func slot(of number: SerialNumber) -> Int? {
+    writes.firstIndex { $0.phase != .idle && $0.number == number }
+  }
+
+  /// The open write that a leg's R2T or Response is about; counts a late one, fails a forger.
+  mutating func openSlot(leg: Int, tag: UInt32, now: UInt64) -> Int? {
+    guard legs[leg].isActive else { return nil }
+    let modulus: UInt32 = 0x7fff_ffff
+    let newest = Datagram.taskTag(of: nextNumber) - 0x8000_0000
+    let asked = tag & 0x7fff_ffff
+    let back = asked < modulus ? (newest + modulus - asked) % modulus : 0
+    guard tag >= 0x8000_0000, back >= 1, back <= UInt32(Limits.writeWindowMax) * 2 else {
+      fail(leg, .violation("answer for a write that was never sent"), now: now)
+      return nil
+    }
+    let slot = writes.firstIndex {
+      $0.phase != .idle && Datagram.taskTag(of: $0.number) == tag && $0.open.contains(LegSet(leg))
+    }
+    if slot == nil { legs[leg].counters.lateAnswers += 1 }
+    return slot
+  }
+
+  mutating func answered(_ slot: Int, _ leg: Int, now: UInt64) {
+    guard let asked = writes[slot].progress[leg].askedAt else {
+      legs[leg].timer.heard()
+      return
+    }
+    writes[slot].progress[leg].askedAt = nil
+    legs[leg].timer.answered(after: now - min(asked, now))
+  }
+
+  // MARK: Beginning
+
+  mutating func admit(now: UInt64) {
+    while !isPaused, let next = queue.first, let slot = roomFor(next) {
+      queue.removeFirst()
+      begin(next, in: slot, now: now)
+    }
+  }
+
+  /// A free slot, when the grants of all legs and the writes already open allow this one.
+  private func roomFor(_ next: Submission) -> Int? {
+    var openMax = Limits.openWritesMax
+    var creditMin = Int.max
+    for leg in legs where leg.isActive {
+      openMax = min(openMax, leg.description.openWritesMax)
+      creditMin = min(creditMin, leg.description.credit)
+    }
+    guard openCount < openMax, openCount == 0 || openBytes + next.length <= creditMin,
+      lowestOpen.distance(to: nextNumber) < Limits.writeWindowMax - 1
+    else { return nil }
+    var free: Int?
+    for index in writes.indices {
+      if writes[index].phase == .idle {
+        free = free ?? index
+      } else if writes[index].submission.overlaps(next) {
+        return nil
+      }
+    }
+    return free
+  }
+
+  private mutating func begin(_ submission: Submission, in slot: Int, now: UInt64) {
+    let number = nextNumber
+    let lowest = lowestOpen
+    nextNumber = number.next
+    writes[slot].begin(
+      submission, number: number, epoch: epoch, blockLength: configuration.blockLength)
+    writes[slot].lowestOpen = lowest
+    writes[slot].deadline = now + configuration.deadlineNanoseconds
+    openCount += 1
+    openBytes += submission.length
+    counters.writes += 1
+    counters.bytes += UInt64(submission.length)
+    var isMulticast = false
+    for leg in legs.indices where !legs[leg].isDropped || legs[leg].isActive {
+      guard legs[leg].isActive else {
+        writes[slot].failures.append(LegOutcome(leg: leg, failure: .lost))
+        continue
+      }
+      writes[slot].members.insert(LegSet(leg))
+      switch legs[leg].description.path {
+      case .datagrams: isMulticast = true
+      case .connection:
+        repairs.append(
+          RepairJob(
+            slot: slot, number: number, destination: .connection(leg), flags: [],
+            sendsCommand: true, blocks: nil))
+      case .foreign:
+        writes[slot].ready.insert(LegSet(leg))
+        events.append(.unicast(leg: leg, number: number, submission))
+      }
+    }
+    if isMulticast { announcements.append(slot) }
+    if writes[slot].members.isEmpty {
+      complete(slot, now: now)
+    } else {
+      beginDataIfReady(slot, now: now)
+    }
+  }
+
+  mutating func markReady(_ slot: Int, _ leg: Int, now: UInt64) {
+    guard !writes[slot].ready.contains(LegSet(leg)) else { return }
+    writes[slot].ready.insert(LegSet(leg))
+    beginDataIfReady(slot, now: now)
+  }
+
+  /// Every leg that has not ended the write is ready: its data goes out.
+  private mutating func beginDataIfReady(_ slot: Int, now: UInt64) {
+    guard writes[slot].phase == .announcing, !writes[slot].isImmediate,
+      writes[slot].open.isSubset(of: writes[slot].ready)
+    else {
+      if writes[slot].phase == .announcing, writes[slot].isImmediate { skipGroup(slot, now: now) }
+      return
+    }
+    var isMulticast = false
+    writes[slot].open.forEach { leg in
+      switch legs[leg].description.path {
+      case .datagrams: isMulticast = true
+      case .foreign: break
+      case .connection:
+        var all = BlockBitmap(capacity: writes[slot].blockCount)
+        all.restart(blockCount: writes[slot].blockCount)
+        repairs.append(
+          RepairJob(
+            slot: slot, number: writes[slot].number, destination: .connection(leg), flags: [],
+            sendsCommand: false, blocks: all))
+      }
+    }
+    if isMulticast {
+      writes[slot].phase = .sending
+      sendings.append(slot)
+    } else {
+      markSent(slot, now: now)
+    }
+  }
+
+  /// A write that is whole in its command has nothing more to send where no leg hears the group.
+  private mutating func skipGroup(_ slot: Int, now: UInt64) {
+    let isMulticast = legs.indices.contains {
+      writes[slot].members.contains(LegSet($0)) && legs[$0].description.path == .datagrams
+    }
+    if !isMulticast { markSent(slot, now: now) }
+  }
+
+  /// Everything went out once: from now on the legs owe their answers.
+  mutating func markSent(_ slot: Int, now: UInt64) {
+    writes[slot].phase = .awaiting
+    writes[slot].open.forEach { leg in
+      if legs[leg].description.path == .datagrams { writes[slot].progress[leg].askedAt = now }
+    }
+    guard !configuration.waitsForStatus, !writes[slot].isTold else { return }
+    writes[slot].isTold = true
+    events.append(
+      .completed(token: writes[slot].submission.token, failures: writes[slot].failures))
+  }
+
+  // MARK: Ending
+
+  mutating func finish(_ slot: Int, _ leg: Int, failure: LegFailure?, now: UInt64) {
+    writes[slot].ended.insert(LegSet(leg))
+    writes[slot].progress[leg].askedAt = nil
+    if let failure, writes[slot].phase != .restarting {
+      writes[slot].failures.append(LegOutcome(leg: leg, failure: failure))
+      legs[leg].counters.badWrites += 1
+    }
+    if writes[slot].open.isEmpty {
+      if writes[slot].phase == .restarting {
+        beginAnew(slot, now: now)
+      } else {
+        complete(slot, now: now)
+      }
+    } else {
+      beginDataIfReady(slot, now: now)
+    }
+  }
+
+  private mutating func complete(_ slot: Int, now: UInt64) {
+    let token = writes[slot].submission.token
+    let failures = writes[slot].failures
+    let isTold = writes[slot].isTold
+    free(slot)
+    if !isTold { events.append(.completed(token: token, failures: failures)) }
+    if !configuration.waitsForStatus {
+      events.append(.counted(token: token, failures: failures))
+    }
+    admit(now: now)
+  }
+
+  private mutating func free(_ slot: Int) {
+    writes[slot].phase = .idle
+    openCount -= 1
+    openBytes -= writes[slot].submission.length
+  }
+
+  // MARK: Starting anew
+
+  /// A block's first checksum doesn't match: the write is fenced everywhere, then sent anew.
+  mutating func restart(_ slot: Int, now: UInt64) {
+    writes[slot].phase = .restarting
+    writes[slot].groupRepairDue = nil
+    events.append(.bufferChanged(token: writes[slot].submission.token))
+    counters.restarts += 1
+    let write = writes[slot]
+    write.open.forEach { leg in
+      guard legs[leg].description.path != .foreign else { return }
+      writes[slot].progress[leg].askedAt = nil
+      events.append(.fence(leg: leg, number: write.number, epoch: write.epoch))
+    }
+    if write.open.isEmpty { beginAnew(slot, now: now) }
+  }
+
+  private mutating func beginAnew(_ slot: Int, now: UInt64) {
+    var submission = writes[slot].submission
+    submission.restarts += 1
+    guard submission.restarts <= Limits.restartsMax else {
+      writes[slot].members.forEach {
+        writes[slot].failures.append(LegOutcome(leg: $0, failure: .bufferChanged))
+      }
+      complete(slot, now: now)
+      return
+    }
+    free(slot)
+    queue.insert(submission, at: 0)
+    admit(now: now)
+  }
+
+  // MARK: Losing a leg
+
+  mutating func fail(_ leg: Int, _ loss: LegLoss, now: UInt64) {
+    guard legs[leg].isActive else { return }
+    legs[leg].isActive = false
+    events.append(.legFailed(leg: leg, loss))
+    let failure: LegFailure = loss == .deadline ? .deadline : .lost
+    for slot in writes.indices where writes[slot].phase != .idle {
+      guard writes[slot].open.contains(LegSet(leg)) else { continue }
+      finish(slot, leg, failure: failure, now: now)
+    }
+    admit(now: now)
+  }
+}

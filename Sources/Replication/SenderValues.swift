@@ -1,0 +1,189 @@
+package import Bytes
+
+/// A set of legs of one mirror, by index: one machine word.
+package struct LegSet: OptionSet, Sendable, BitwiseCopyable {
+  package var rawValue: UInt64
+  package init(rawValue: UInt64) { self.rawValue = rawValue }
+  package init(_ leg: Int) { rawValue = 1 << UInt64(leg) }
+
+  package var count: Int { rawValue.nonzeroBitCount }
+
+  /// Calls `body` for each leg of the set.
+  package func forEach(_ body: (Int) -> Void) {
+    var rest = rawValue
+    while rest != 0 {
+      body(rest.trailingZeroBitCount)
+      rest &= rest - 1
+    }
+  }
+}
+
+/// How the losses of a write are mended: the patent's three ways (figures 5, 6 and 7).
+package enum RecoveryMode: String, Sendable, CaseIterable {
+  /// The whole write again, to the group.
+  case group
+  /// The whole write again, to the leg that lacks something.
+  case target
+  /// The missing blocks only, to the leg that lacks them.
+  case blocks
+}
+
+/// What a mirror is to its sender.
+package struct SenderConfiguration: Sendable {
+  package var registration: UInt32
+  /// The vLUN as it stands in the LUN field.
+  package var virtualLUN: UInt64
+  /// Bytes of data in a full datagram.
+  package var blockLength: Int
+  /// Bytes of a logical block.
+  package var unitBlockSize: Int
+  package var writeLengthMax: Int
+  package var recovery = RecoveryMode.blocks
+  /// Whether a call waits for statuses; without, it ends when its data is sent.
+  package var waitsForStatus = true
+  package var deadlineNanoseconds: UInt64 = 10_000_000_000
+  package var firstWrite = SerialNumber(0)
+  package var epoch: UInt16 = 1
+  /// Submissions that may wait for their turn.
+  package var queueMax = 4096
+
+  package init(
+    registration: UInt32, virtualLUN: UInt64, blockLength: Int, unitBlockSize: Int,
+    writeLengthMax: Int
+  ) {
+    self.registration = registration
+    self.virtualLUN = virtualLUN
+    self.blockLength = blockLength
+    self.unitBlockSize = unitBlockSize
+    self.writeLengthMax = writeLengthMax
+  }
+}
+
+/// A leg as the sender knows it.
+package struct LegDescription: Sendable {
+  /// How mirrored writes reach a leg.
+  package enum Path: Sendable {
+    /// By multicast, repairs by unicast datagrams.
+    case datagrams
+    /// Every datagram carried over the leg's connection: its probe was not confirmed.
+    case connection
+    /// Plain unicast iSCSI: a target of another make.
+    case foreign
+  }
+
+  package var path: Path
+  package var openWritesMax: Int
+  package var credit: Int
+
+  package init(path: Path, openWritesMax: Int, credit: Int) {
+    self.path = path
+    self.openWritesMax = openWritesMax
+    self.credit = credit
+  }
+}
+
+/// One caller's write.
+package struct Submission: Sendable, Equatable {
+  /// The owner's name for it; it comes back with the completion.
+  package var token: UInt64
+  package var byteOffset: UInt64
+  package var length: Int
+  package var forceUnitAccess: Bool
+  var restarts = 0
+
+  package init(token: UInt64, byteOffset: UInt64, length: Int, forceUnitAccess: Bool = false) {
+    self.token = token
+    self.byteOffset = byteOffset
+    self.length = length
+    self.forceUnitAccess = forceUnitAccess
+  }
+
+  func overlaps(_ other: Submission) -> Bool {
+    byteOffset < other.byteOffset + UInt64(other.length)
+      && other.byteOffset < byteOffset + UInt64(length)
+  }
+}
+
+/// How a write ended at one leg, other than GOOD.
+package enum LegFailure: Sendable, Equatable {
+  /// The leg answered with another status.
+  case status(UInt8, sense: [UInt8], units: [UnitStatus])
+  /// No answer by the deadline.
+  case deadline
+  /// The leg was lost before it answered, or before the write began.
+  case lost
+  /// The caller changed the buffer again and again while the write was open.
+  case bufferChanged
+}
+
+/// One datagram to be sent.
+package struct Transmission: Sendable, Equatable {
+  /// Where it goes.
+  package enum Destination: Sendable, Equatable { case group, leg(Int), connection(Int) }
+  package enum Content: Sendable, Equatable { case command, block(Int) }
+
+  package var destination: Destination
+  package var slot: Int
+  package var content: Content
+  package var flags: Datagram.Flags
+}
+
+/// What the sender asks its owner to do, or tells.
+package enum SenderEvent: Sendable, Equatable {
+  /// The write's data may be let go; failures by leg, none when all is GOOD.
+  case completed(token: UInt64, failures: [LegOutcome])
+  /// Write the submission to a leg of another make; answer by `handleForeign`.
+  case unicast(leg: Int, number: SerialNumber, Submission)
+  /// Ask a leg to fence a write.
+  case fence(leg: Int, number: SerialNumber, epoch: UInt16)
+  /// Ask a leg what it lacks.
+  case sync(leg: Int, open: [SerialNumber])
+  /// A leg left the mirror: close its connection, and name it.
+  case legFailed(leg: Int, LegLoss)
+  /// A caller's buffer changed while its write was open; it starts anew.
+  case bufferChanged(token: UInt64)
+  /// A write without status was GOOD at all legs, or wasn't.
+  case counted(token: UInt64, failures: [LegOutcome])
+}
+
+/// How one write ended at one leg.
+package struct LegOutcome: Sendable, Equatable {
+  package var leg: Int
+  package var failure: LegFailure
+}
+
+/// Why a leg left the mirror.
+package enum LegLoss: Sendable, Equatable {
+  case deadline
+  case connection(String)
+  /// An answer for a write that was never sent, or one that breaks the protocol: not to be trusted.
+  case violation(String)
+  case dropped
+}
+
+/// What the sender did, for people and benchmarks.
+package struct SenderCounters: Sendable, Equatable {
+  package var writes: UInt64 = 0
+  package var bytes: UInt64 = 0
+  package var dataDatagrams: UInt64 = 0
+  package var commandDatagrams: UInt64 = 0
+  package var repairDatagrams: UInt64 = 0
+  package var carried: UInt64 = 0
+  package var restarts: UInt64 = 0
+  package var syncs: UInt64 = 0
+
+  package init() {}
+}
+
+/// What one leg lost, reported and was sent again.
+package struct LegCounters: Sendable, Equatable {
+  package var lostBlocks: UInt64 = 0
+  package var repairedBlocks: UInt64 = 0
+  package var reports: UInt64 = 0
+  package var reportsIgnored: UInt64 = 0
+  package var repairsCarried: UInt64 = 0
+  package var lateAnswers: UInt64 = 0
+  package var badWrites: UInt64 = 0
+
+  package init() {}
+}
