@@ -1,4 +1,5 @@
 // Reading the mirror's text: strictly by our keys, tolerantly the patent's example.
+import Bytes
 package import ISCSI
 
 extension MirrorText {
