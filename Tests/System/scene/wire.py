@@ -100,7 +100,8 @@ def udp_packet(payload, source, destination):
 
 def tcp_packet(payload, sequence, source, destination):
     """An IPv4 packet with one TCP segment."""
-    head = struct.pack(">HHIIBBHHH", source[1], destination[1], sequence, 1, 0x50, 0x18, 65535, 0, 0)
+    head = struct.pack(
+        ">HHIIBBHHH", source[1], destination[1], sequence, 1, 0x50, 0x18, 65535, 0, 0)
     return _ip(head + payload, 6, source[0], destination[0])
 
 
