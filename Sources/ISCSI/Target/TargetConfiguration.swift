@@ -1,0 +1,33 @@
+/// A target's name and where it is reached, as SendTargets lists it.
+package struct TargetListing: Equatable, Sendable {
+  package var name: String
+  /// `address:port,portal group tag`, IPv6 addresses in brackets.
+  package var portals: [String]
+
+  package init(name: String, portals: [String]) {
+    self.name = name
+    self.portals = portals
+  }
+}
+
+/// What a target's session is told before it meets its initiator.
+package struct TargetConfiguration: Sendable {
+  package var targets: [TargetListing]
+  /// The session's handle, not zero, unique among the target's sessions.
+  package var tsih: UInt16
+  package var wanted = OperationalParameters.wanted
+  /// How many commands may be open at once.
+  package var commandWindow = 64
+  /// How many immediate commands may be open beside them.
+  package var immediateCommandsMax = 16
+  /// The longest WRITE that is collected, in bytes; a longer one is handed on without its data.
+  package var writeLengthMax = 16 * 1024 * 1024
+  /// How much data may be asked for, or held for the owner, at once, in bytes.
+  package var writeBytesMax = 64 * 1024 * 1024
+
+  package init(targets: [TargetListing], tsih: UInt16) {
+    precondition(tsih != 0, "a session's handle is not zero")
+    self.targets = targets
+    self.tsih = tsih
+  }
+}

@@ -1,0 +1,119 @@
+// SCSI Command and Data-Out: from a header to a command with all its data, RFC 7143 §11.3, §11.7.
+
+extension TargetSession {
+  /// Whether the command became a task.
+  mutating func startTask(_ pdu: PDU) -> Bool {
+    let header = pdu.header
+    if let reason = objection(to: pdu) {
+      reject(pdu, reason)
+      return false
+    }
+    var task = TargetTask(
+      handle: tasks.nextHandle(header.initiatorTaskTag), header: header)
+    if task.isWrite, task.expectedLength > configuration.writeLengthMax {
+      task.isTooLong = true
+    } else if task.isWrite, task.expectedLength > 0 {
+      let end = min(task.expectedLength, parameters.unsolicitedLengthMax)
+      task.collection = DataCollection(
+        expectedLength: task.expectedLength, immediate: pdu.data,
+        unsolicitedEnd: header.isFinal ? nil : end)
+    }
+    tasks.insert(task)
+    advance(task.handle)
+    return true
+  }
+
+  // What is wrong with a command before it is a task.
+  private func objection(to pdu: PDU) -> RejectReason? {
+    let header = pdu.header
+    let isRead = header.flags & 0x40 != 0
+    let isWrite = header.flags & 0x20 != 0
+    // RFC 7143 §11.3: long CDBs and bidirectional lengths, what header segments are for, aren't
+    // supported; a tag is needed; a last PDU unless data follows unasked.
+    guard pdu.additional.isEmpty, header.initiatorTaskTag != reservedTag,
+      !header.initiatorTaskTag.isMirroredTag, !(isRead && isWrite),
+      header.isFinal || isWrite && !parameters.initialR2T,
+      pdu.data.isEmpty || isWrite, pdu.data.count <= Int(header.word20)
+    else { return .invalidPDUField }
+    guard description.type == .normal else { return .commandNotSupported }
+    guard pdu.data.isEmpty || parameters.immediateData,
+      pdu.data.count <= parameters.unsolicitedLengthMax
+    else { return .protocolError }
+    guard tasks[header.initiatorTaskTag] == nil else { return .taskInProgress }
+    if header.isImmediate, tasks.immediateCount >= configuration.immediateCommandsMax {
+      return .immediateCommandReject
+    }
+    return nil
+  }
+
+  mutating func receiveData(_ pdu: PDU) {
+    guard pdu.additional.isEmpty else { return reject(pdu, .invalidPDUField) }
+    guard let task = tasks[pdu.header.initiatorTaskTag] else {
+      let isHeld = window.hold(data: pdu, lengthMax: parameters.unsolicitedLengthMax)
+      if !isHeld { reject(pdu, .invalidPDUField) }
+      return
+    }
+    if task.isTooLong {
+      // What was sent unasked before the refusal could be known.
+      droppedCount += 1
+      return
+    }
+    // RFC 7143 §11.7.3: with a transfer tag, the logical unit of the R2T.
+    let isElsewhere = pdu.header.word20 != reservedTag && pdu.header.lun != task.header.lun
+    guard !isElsewhere, let verdict = tasks.receive(pdu) else {
+      return reject(pdu, .invalidPDUField)
+    }
+    if verdict.isRejected { reject(pdu, .invalidPDUField) }
+    if let failure = verdict.failure {
+      finish(task.handle, CommandCompletion(status: 2, sense: failure.sense, transferLength: 0))
+    } else {
+      advance(task.handle)
+    }
+  }
+
+  /// Hands a task on when its data is here, else asks for the next burst.
+  private mutating func advance(_ handle: TaskHandle) {
+    guard let task = tasks[handle], !task.isDelivered else { return }
+    switch task.collection?.phase {
+    case .none, .complete: deliver(task)
+    case .waiting: if tasks.promise(handle) { sendReadyToTransfer(handle) }
+    case .unsolicited, .solicited: break
+    }
+  }
+
+  private mutating func deliver(_ task: TargetTask) {
+    var delivered = task
+    delivered.isDelivered = true
+    let bytes = delivered.collection?.takeBytes() ?? []
+    tasks.update(delivered)
+    events.append(
+      .command(
+        CommandTask(
+          handle: task.handle, lun: task.header.lun,
+          commandDescriptorBlock: task.header.commandDescriptorBlock, dataOut: bytes,
+          expectedLength: task.expectedLength, isRead: task.isRead, isWrite: task.isWrite,
+          isTooLong: task.isTooLong, attribute: task.header.flags & 7)))
+  }
+
+  /// Sends R2Ts to tasks for whose data there is room again.
+  mutating func resumeWaiting() {
+    while let handle = tasks.nextPromised() { sendReadyToTransfer(handle) }
+  }
+
+  private mutating func sendReadyToTransfer(_ handle: TaskHandle) {
+    guard var task = tasks[handle], let number = task.collection?.requestCount else { return }
+    let tag = tasks.nextTransferTag()
+    guard
+      let burst = task.collection?.request(tag: tag, burstMax: parameters.maxBurstLength)
+    else { return }
+    tasks.update(task)
+    var header = BasicHeaderSegment(opcode: .readyToTransfer)
+    header.lun = task.header.lun
+    header.initiatorTaskTag = handle.taskTag
+    header.word20 = tag
+    header.word36 = number
+    header.word40 = UInt32(burst.offset)
+    header.word44 = UInt32(burst.length)
+    send(PDU(header: header), advances: false)
+  }
+}

@@ -1,0 +1,125 @@
+// A target's end of one connection, which is one session (MaxConnections=1, ErrorRecoveryLevel=0).
+//
+// It is a value: bytes of the connection become PDUs (`FrameDecoder`), PDUs go in by `handle`, what
+// the owner must know comes out by `pollEvent`, what must be sent by `pollOutput`. It knows tags,
+// numbers, windows and lengths, and nothing of what a command means. Numbers are stamped in the
+// order in which PDUs are queued, so the owner sends them in that order and never sorts.
+// Roads not taken: sessions of several connections, recovery within a connection, digests.
+import Bytes
+
+/// One session as its target sees it. Call `handle`, then poll events and output until both are
+/// empty; after `.close` send what is left and close.
+package struct TargetSession: ~Copyable, Sendable {
+  enum Phase {
+    case login
+    case fullFeature
+    case ended
+  }
+
+  let configuration: TargetConfiguration
+  var phase = Phase.login
+  var login: TargetLogin
+  var description = SessionDescription()
+  var window = CommandWindow(first: SerialNumber(0), size: 1)
+  var tasks: TargetTasks
+  var text = TextExchange()
+  var statusNumber = SerialNumber(0)
+  var output = Fifo<PDU>()
+  var events = Fifo<TargetEvent>()
+
+  /// PDUs dropped without an answer: outside the command window, or after the end.
+  package internal(set) var droppedCount = 0
+  /// PDUs answered with a Reject.
+  package internal(set) var rejectedCount = 0
+
+  package init(configuration: TargetConfiguration) {
+    self.configuration = configuration
+    login = TargetLogin(configuration: configuration)
+    tasks = TargetTasks(promisedMax: configuration.writeBytesMax)
+  }
+
+  // MARK: Looking
+
+  package var isLoggedIn: Bool { phase == .fullFeature }
+  package var parameters: OperationalParameters { description.parameters }
+  /// What the frame decoder may take now, in bytes.
+  package var receiveDataSegmentLengthMax: Int { parameters.receiveDataSegmentLengthMax }
+  /// Tasks that have not been answered.
+  package var openTaskCount: Int { tasks.byTag.count }
+
+  // MARK: Polling
+
+  package mutating func pollEvent() -> TargetEvent? { events.popFirst() }
+  package mutating func pollOutput() -> PDU? { output.popFirst() }
+
+  // MARK: Handling
+
+  package mutating func handle(_ pdu: PDU) {
+    switch phase {
+    case .login: handleLogin(pdu)
+    case .fullFeature: handleFullFeature(pdu)
+    case .ended: droppedCount += 1
+    }
+  }
+
+  /// A data segment longer than allowed: answered where there is a session, then the end, since
+  /// such a peer's bytes can't be told from noise.
+  package mutating func handle(_ error: FramingError) {
+    if phase == .fullFeature { reject(PDU(header: error.header), .protocolError) }
+    end(.dataSegmentTooLong)
+  }
+
+  private mutating func handleLogin(_ pdu: PDU) {
+    if !login.hasBegun {
+      // RFC 7143 §4.2.2.1: login's CmdSN is that of the first command to come.
+      let first = SerialNumber(pdu.header.word24)
+      window = CommandWindow(first: first, size: configuration.commandWindow)
+      statusNumber = SerialNumber(pdu.header.word28)
+    }
+    switch login.handle(pdu) {
+    case .answer(let response):
+      send(response, advances: true)
+    case .loggedIn(let response):
+      description = login.session
+      phase = .fullFeature
+      send(response, advances: true)
+      events.append(.loggedIn(description))
+    case .refused(let response, let status):
+      send(response, advances: true)
+      end(.loginRefused(status))
+    case .terminated:
+      end(.notALogin)
+    }
+  }
+
+  mutating func end(_ reason: CloseReason) {
+    guard phase != .ended else { return }
+    for handle in tasks.handles {
+      guard let task = tasks.remove(handle), task.isDelivered else { continue }
+      events.append(.taskAborted(handle))
+    }
+    phase = .ended
+    events.append(.close(reason))
+  }
+
+  // MARK: Sending
+
+  /// Queues a PDU with this session's numbers; `advances` when it carries a status.
+  mutating func send(_ pdu: PDU, advances: Bool) {
+    var stamped = pdu
+    stamped.header.word24 = statusNumber.rawValue
+    stamped.header.word28 = window.expected.rawValue
+    stamped.header.word32 = window.last.rawValue
+    if advances { statusNumber = statusNumber.next }
+    output.append(stamped)
+  }
+
+  // RFC 7143 §11.17: the Reject carries the header that it is about.
+  mutating func reject(_ pdu: PDU, _ reason: RejectReason) {
+    rejectedCount += 1
+    var header = BasicHeaderSegment(opcode: .reject)
+    header.byte2 = reason.rawValue
+    header.initiatorTaskTag = reservedTag
+    send(PDU(header: header, data: pdu.sealedHeader.array), advances: true)
+  }
+}

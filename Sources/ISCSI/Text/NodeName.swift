@@ -1,0 +1,27 @@
+// RFC 7143 §4.2.7: names of iSCSI nodes. A name is printed in logs and lists of other machines, so
+// nothing but the characters of the standard's form (and those that are met in practice: capitals
+// and the underscore) is taken.
+
+/// Says whether a text may name an iSCSI node.
+package enum NodeName {
+  package static let lengthMax = 223
+
+  package static func isValid(_ name: String) -> Bool {
+    guard name.utf8.count <= lengthMax else { return false }
+    guard let kind = ["iqn.", "eui.", "naa."].first(where: { name.hasPrefix($0) }) else {
+      return false
+    }
+    let rest = name.utf8.dropFirst(kind.utf8.count)
+    return !rest.isEmpty && rest.allSatisfy(isNameByte)
+  }
+
+  private static func isNameByte(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
+      true
+    case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: ":"), UInt8(ascii: "_"): true
+    default: false
+    }
+  }
+}
