@@ -1,0 +1,63 @@
+import Glibc
+package import SCSI
+
+/// A LUN on a block device, opened so that nobody can mount it or serve it a second time.
+package final class DeviceBacking: BlockBacking {
+  // linux/fs.h: _IOR(0x12, 114, size_t) and _IO(0x12, 127).
+  private static let sizeRequest: UInt = 0x8008_1272
+  private static let zeroOutRequest: UInt = 0x127f
+
+  package let byteCount: UInt64
+  /// A device may keep old data in what it discards; zeros are written instead, as fast as it can.
+  package let isThin = false
+  package let isInline = false
+  private let device: FileDescriptor
+
+  package init(path: String) throws(BackingRefusal) {
+    do throws(FileDescriptor.OpenFailure) {
+      device = try FileDescriptor(opening: path, O_RDWR | O_EXCL)
+    } catch {
+      throw error.errno == EBUSY
+        ? BackingRefusal(path, "is in use: unmount it, or stop what else serves it")
+        : BackingRefusal(path, errno: error.errno)
+    }
+    guard device.status.st_mode & S_IFMT == S_IFBLK else {
+      throw BackingRefusal(path, "is not a block device: say file:\(path)")
+    }
+    var count: UInt64 = 0
+    // Safe: the kernel stores eight bytes, the size of `count`.
+    guard unsafe ioctl(device.number, Self.sizeRequest, &count) == 0 else {
+      throw BackingRefusal(path, errno: errno)
+    }
+    guard count > 0, count % 512 == 0 else {
+      throw BackingRefusal(path, "has \(count) bytes, which makes no disk")
+    }
+    byteCount = count
+  }
+
+  package func read(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(StorageError) {
+    requireInside(offset, buffer.count)
+    // Safe: the caller's buffer, passed on.
+    try unsafe device.read(into: buffer, at: offset)
+  }
+
+  package func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+    requireInside(offset, buffer.count)
+    // Safe: the caller's buffer, passed on.
+    try unsafe device.write(buffer, at: offset)
+  }
+
+  package func flush() throws(StorageError) {
+    try device.flush()
+  }
+
+  package func zero(_ range: ByteRange) throws(StorageError) {
+    requireInside(range.offset, Int(range.length))
+    guard range.length > 0 else { return }
+    var bounds: InlineArray<2, UInt64> = [range.offset, range.length]
+    // Safe: the kernel reads two 64-bit numbers.
+    if unsafe ioctl(device.number, Self.zeroOutRequest, &bounds) != 0 { try writeZeros(range) }
+  }
+}

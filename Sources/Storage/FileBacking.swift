@@ -1,0 +1,118 @@
+// A sparse file. Its holes are the disk's zeros: discarding punches one, by an ioctl that the
+// kernel has had for every file system since 5.6, or else by writing zeros.
+
+import Glibc
+package import SCSI
+
+/// A LUN in a file, locked so that no second daemon serves it.
+package final class FileBacking: BlockBacking {
+  package let byteCount: UInt64
+  package let isThin = true
+  package let isInline = false
+  private let file: FileDescriptor
+
+  /// Opens the file; where there is none, or an empty one, makes it `size` bytes of zeros.
+  package init(path: String, size: UInt64? = nil) throws(BackingRefusal) {
+    file = try Self.open(path, creates: size != nil)
+    let status = file.status
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      let isDevice = status.st_mode & S_IFMT == S_IFBLK
+      throw BackingRefusal(
+        path, isDevice ? "is a block device: say device:\(path)" : "is not a regular file")
+    }
+    guard file.lock() else {
+      throw BackingRefusal(path, "is served by another process (its lock is held): stop that first")
+    }
+    let existing = UInt64(file.status.st_size)
+    if existing == 0, let size {
+      guard let length = off_t(exactly: size), ftruncate(file.number, length) == 0 else {
+        throw BackingRefusal(path, "can't be made \(size) bytes long: \(words(of: errno))")
+      }
+      Self.flushDirectory(of: path)
+    } else if let size, size != existing {
+      throw BackingRefusal(
+        path, "has \(existing) bytes already, not \(size): leave size= out, or name another file")
+    }
+    byteCount = existing == 0 ? size ?? 0 : existing
+    guard byteCount > 0 else {
+      throw BackingRefusal(path, "is empty: add ,size=SIZE to make it a disk")
+    }
+    guard byteCount % 512 == 0 else {
+      throw BackingRefusal(
+        path, "has \(byteCount) bytes, not a multiple of 512: lengthen it with truncate --size=%512"
+      )
+    }
+  }
+
+  private static func open(_ path: String, creates: Bool) throws(BackingRefusal) -> FileDescriptor {
+    do throws(FileDescriptor.OpenFailure) {
+      return try FileDescriptor(opening: path, O_RDWR | (creates ? O_CREAT : 0))
+    } catch {
+      guard error.errno == ENOENT, !creates else { throw BackingRefusal(path, errno: error.errno) }
+      throw BackingRefusal(path, "does not exist: add ,size=SIZE to create it")
+    }
+  }
+
+  /// A new name is on the medium only once its directory is.
+  private static func flushDirectory(of path: String) {
+    let directory: String
+    switch path.lastIndex(of: "/") {
+    case nil: directory = "."
+    case path.startIndex: directory = "/"
+    case let slash?: directory = String(path[..<slash])
+    }
+    guard let entries = try? FileDescriptor(opening: directory, O_RDONLY | O_DIRECTORY) else {
+      return
+    }
+    _ = fsync(entries.number)
+  }
+
+  package func read(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(StorageError) {
+    requireInside(offset, buffer.count)
+    // Safe: the caller's buffer, passed on.
+    try unsafe file.read(into: buffer, at: offset)
+  }
+
+  package func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+    requireInside(offset, buffer.count)
+    // Safe: the caller's buffer, passed on.
+    try unsafe file.write(buffer, at: offset)
+  }
+
+  package func flush() throws(StorageError) {
+    try file.flush()
+  }
+
+  package func zero(_ range: ByteRange) throws(StorageError) {
+    requireInside(range.offset, Int(range.length))
+    guard range.length > 0, !punchHole(range) else { return }
+    try writeZeros(range)
+  }
+
+  /// Makes the range a hole; false when this file system, or this kernel, has no holes to punch.
+  private func punchHole(_ range: ByteRange) -> Bool {
+    var reservation = SpaceReservation(start: Int64(range.offset), length: Int64(range.length))
+    // Safe: the kernel reads the 48 bytes that the request's number names.
+    return unsafe ioctl(file.number, SpaceReservation.punchRequest, &reservation) == 0
+  }
+}
+
+/// `struct space_resv` of linux/falloc.h, as FS_IOC_UNRESVSP64 takes it.
+private struct SpaceReservation {
+  static let punchRequest: UInt = 0x4030_582b
+  var type: Int16 = 0
+  /// SEEK_SET.
+  var whence: Int16 = 0
+  var start: Int64
+  var length: Int64
+  var systemID: Int32 = 0
+  var processID: UInt32 = 0
+  var padding: (Int64, Int64) = (0, 0)
+
+  init(start: Int64, length: Int64) {
+    self.start = start
+    self.length = length
+  }
+}

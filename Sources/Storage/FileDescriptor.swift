@@ -1,0 +1,85 @@
+// The system calls of this room: each loops over EINTR and short counts, and turns errno into a
+// typed error, once.
+
+import Glibc
+
+/// An open file or device, closed with its last owner.
+struct FileDescriptor: ~Copyable, Sendable {
+  /// What a failed `open` left in errno.
+  struct OpenFailure: Error {
+    let errno: Int32
+  }
+
+  let number: Int32
+
+  init(opening path: String, _ flags: Int32) throws(OpenFailure) {
+    while true {
+      // Safe: the path's bytes are lent for the call.
+      let result = unsafe open(path, flags | O_CLOEXEC | O_NOCTTY, 0o600)
+      if result >= 0 {
+        number = result
+        return
+      }
+      if errno != EINTR { throw OpenFailure(errno: errno) }
+    }
+  }
+
+  deinit { _ = close(number) }
+
+  var status: stat {
+    var status = stat()
+    // Safe: the system fills the structure that the pointer lends for the call.
+    let result = unsafe fstat(number, &status)
+    precondition(result == 0, "fstat of an open descriptor failed")
+    return status
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(StorageError) {
+    var done = 0
+    while done < buffer.count {
+      let position = offset + UInt64(done)
+      // Safe: the slice is what is left of the caller's buffer; the loop ends with it.
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe pread(number, rest.baseAddress, rest.count, off_t(position))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        // Somebody has truncated the file under us.
+        throw .readFailed(offset: position, errno: EIO)
+      } else if errno != EINTR {
+        throw .readFailed(offset: position, errno: errno)
+      }
+    }
+  }
+
+  func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
+    var done = 0
+    while done < buffer.count {
+      let position = offset + UInt64(done)
+      // Safe: the slice is what is left of the caller's buffer; the loop ends with it.
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe pwrite(number, rest.baseAddress, rest.count, off_t(position))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        throw .writeFailed(offset: position, errno: EIO)
+      } else if errno != EINTR {
+        throw StorageError(writing: position, errno: errno)
+      }
+    }
+  }
+
+  func flush() throws(StorageError) {
+    while fdatasync(number) != 0 {
+      if errno != EINTR { throw StorageError(writing: 0, errno: errno) }
+    }
+  }
+
+  /// Takes the advisory lock of the whole file; false when another holds it.
+  func lock() -> Bool {
+    while flock(number, LOCK_EX | LOCK_NB) != 0 {
+      if errno != EINTR { return false }
+    }
+    return true
+  }
+}
