@@ -74,7 +74,7 @@ extension LogicalUnit {
     body.appendBigEndian(identity.designator)
     let vendor = Array(Self.vendor.utf8) + Array(identity.serialNumber.utf8)
     body += [0x02, 0x01, 0, UInt8(vendor.count)] + vendor
-    // SPC-4 §7.8.6.10: a SCSI name string is UTF-8, ends with NUL, fills four bytes, has 256 at most.
+    // SPC-4 §7.8.6.10: a SCSI name string ends with NUL and fills four bytes; 255 at most here.
     var name = Array(identity.targetName.utf8.prefix(223))
     name += Array(",L,0x\(String(identity.number.field, radix: 16))".utf8) + [0]
     name += [UInt8](repeating: 0, count: (4 - name.count % 4) % 4)

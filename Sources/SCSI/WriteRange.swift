@@ -1,4 +1,4 @@
-/// Where the data of a mirrored WRITE goes on one disk: what a leg reads out of a datagram's command.
+/// Where the data of a mirrored WRITE goes on one disk: what a leg reads out of its command.
 package struct WriteRange: Equatable, Sendable, BitwiseCopyable {
   package let bytes: ByteRange
   package let isForced: Bool

@@ -21,6 +21,7 @@ package protocol StorageCompletion: AnyObject, Sendable {
   ) {
     self.backing = backing
     self.operation = operation
+    // Safe: stored, not touched; only the worker reads or fills it.
     unsafe self.buffer = buffer
     self.token = token
     self.completion = completion

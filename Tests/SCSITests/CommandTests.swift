@@ -18,7 +18,7 @@ struct CommandTests {
 
   @Test func `no sixteen bytes trap decoder or disk`() {
     let unit = disk(blocks: 1 << 40)
-    for _ in 0..<50_000 {
+    for _ in 0..<20_000 {
       let code = OperationCode.allCases.randomElement()!.rawValue
       let bytes: CDB = InlineArray {
         $0 == 0 ? code : UInt8.random(in: 0...255) & .random(in: 0...255)

@@ -33,15 +33,17 @@ func blockCommand(
 }
 
 func number(_ value: Int) -> LogicalUnitNumber {
-  LogicalUnitNumber(value)!
+  guard let number = LogicalUnitNumber(value) else { fatalError("no such LUN: \(value)") }
+  return number
 }
 
 func disk(
   blocks: UInt64 = 1000, isThin: Bool = true, isWriteProtected: Bool = false
 ) -> LogicalUnit {
-  LogicalUnit(
+  guard let geometry = BlockGeometry(blockCount: blocks) else { fatalError("no such disk") }
+  return LogicalUnit(
     identity: LogicalUnitIdentity(targetName: "iqn.2026-01.org.example:one", number: number(3)),
-    geometry: BlockGeometry(blockCount: blocks)!, isThin: isThin,
+    geometry: geometry, isThin: isThin,
     isWriteProtected: isWriteProtected)
 }
 

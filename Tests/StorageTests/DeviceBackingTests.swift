@@ -1,0 +1,48 @@
+import Glibc
+import SCSI
+import Storage
+import Testing
+
+struct DeviceBackingTests {
+  let directory = Directory()
+
+  /// A loop device over a new file; nil, with words, where there are none.
+  func loopDevice() -> String? {
+    let path = directory.file("loop")
+    guard run("truncate", "-s", "4M", path).status == 0 else { return nil }
+    let made = run("losetup", "--find", "--show", path)
+    guard made.status == 0, made.output.hasPrefix("/dev/") else {
+      print("skipped: no loop device here (\(made.output))")
+      return nil
+    }
+    return made.output
+  }
+
+  @Test func `a block device stores, zeroes and is opened once`() throws {
+    guard let path = loopDevice() else { return }
+    defer { _ = run("losetup", "--detach", path) }
+    do {
+      let device = try DeviceBacking(path: path)
+      #expect(device.byteCount == 4 << 20)
+      let data = [UInt8](repeating: 7, count: 1 << 20)
+      try device.put(data, at: 4096)
+      try device.flush()
+      #expect(try device.bytes(4096, data.count) == data)
+      for (offset, length) in [(8192, 65536), (8704, 512), (4096, 1 << 20)] as [(UInt64, UInt64)] {
+        _ = try device.perform(.zero([ByteRange(offset: offset, length: length)]))
+        #expect(try device.bytes(offset, Int(length)).allSatisfy { $0 == 0 })
+      }
+      #expect(refusal { try DeviceBacking(path: path) }.contains("is in use"))
+    }
+    #expect(refusal { try DeviceBacking(path: path) } == "opened, 4194304 bytes")
+    #expect(refusal { try FileBacking(path: path) }.contains("say device:\(path)"))
+  }
+
+  @Test func `what is no device is refused with what to do`() throws {
+    let path = directory.file("plain")
+    #expect(run("truncate", "-s", "4096", path).status == 0)
+    #expect(refusal { try DeviceBacking(path: path) }.contains("say file:\(path)"))
+    #expect(refusal { try DeviceBacking(path: "/dev/none") }.contains("No such file"))
+    #expect(refusal { try DeviceBacking(path: "/dev/null") }.contains("not a block device"))
+  }
+}

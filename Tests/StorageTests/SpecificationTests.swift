@@ -1,0 +1,65 @@
+import SCSI
+import Storage
+import Testing
+
+struct SpecificationTests {
+  @Test func `the three places are read`() throws {
+    let file = try LogicalUnitSpecification("0=file:/tmp/a=b:c.img,size=64M")
+    #expect(file.number == LogicalUnitNumber(0))
+    #expect(file.place == .file(path: "/tmp/a=b:c.img", size: 64 << 20))
+    #expect(
+      try LogicalUnitSpecification("7=file:x").place == .file(path: "x", size: nil))
+    #expect(
+      try LogicalUnitSpecification("255=device:/dev/sdb").place == .device(path: "/dev/sdb"))
+    #expect(try LogicalUnitSpecification("2=memory:1G").place == .memory(size: 1 << 30))
+  }
+
+  @Test(arguments: [
+    ("", "names no LUN"), ("0", "names no LUN"), ("=file:x", "0 to 255"), ("0=", "names no LUN"),
+    ("0=file", "names no LUN"), ("0=file:", "names no LUN"), ("0=file:,size=1M", "names no LUN"),
+    ("256=file:x", "'256' is no LUN"), ("-1=file:x", "0 to 255"), ("+1=file:x", "0 to 255"),
+    ("99999999999999999999=file:x", "0 to 255"), ("a=file:x", "0 to 255"),
+    ("0=disk:x", "'disk:' is unknown"), ("0=File:x", "unknown"),
+    ("0=file:x,cache=none", "unknown option 'cache=none'"), ("0=file:x,", "unknown option ''"),
+    ("0=file:x,size=1M,size=2M", "once"), ("0=file:x,size=", "is no size"),
+    ("0=file:x,size=0", "multiple"), ("0=file:x,size=1000", "multiple"),
+    ("0=device:x,size=1M", "unknown option 'size=1M' of device:"),
+    ("0=memory:", "names no LUN"), ("0=memory:1G,huge", "unknown option 'huge' of memory:"),
+    ("0=memory:0", "multiple"), ("0=memory:-1", "is no size"), ("0=memory:1.5G", "is no size"),
+    ("0=file:a\0b", "names no LUN"),
+  ])
+  func `what is wrong is named`(_ text: String, _ words: String) {
+    do throws(SpecificationError) {
+      let specification = try LogicalUnitSpecification(text)
+      Issue.record("\(specification) was taken")
+    } catch {
+      #expect(error.description.contains(words), "\(error)")
+    }
+  }
+
+  @Test func `every truncation is read or refused`() {
+    for whole in ["12=file:/tmp/a.img,size=64M", "3=device:/dev/sdb", "1=memory:512KiB"] {
+      for count in 0..<whole.count {
+        _ = try? LogicalUnitSpecification(String(whole.prefix(count)))
+      }
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("512", 512), ("0", 0), ("512K", 512 << 10), ("64M", 64 << 20), ("1G", 1 << 30),
+      ("2t", 2 << 40),
+      ("3MiB", 3 << 20), ("9223372036854775807", UInt64(Int64.max)),
+    ] as [(String, UInt64)])
+  func `sizes are binary`(_ text: String, _ bytes: UInt64) throws {
+    #expect(try ByteSize(text).bytes == bytes)
+  }
+
+  @Test(arguments: [
+    "", "K", "iB", "1iB", "1MB", "1 M", "+1", "-1", "0x10", "1e3", "9223372036854775808",
+    "18446744073709551616", "8388608T", "16777216T", "99999999999999999999G", "١M",
+  ])
+  func `what is no size is refused`(_ text: String) {
+    #expect(throws: SpecificationError.size(text)) { try ByteSize(text) }
+  }
+}
