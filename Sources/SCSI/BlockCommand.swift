@@ -83,7 +83,8 @@ extension BlockCommand {
     case .preventAllowMediumRemoval: return .preventAllowMediumRemoval
     case .readCapacity10: return .readCapacity10
     case .serviceActionIn16:
-      guard cdb[1] & 0x1f == 0x10 else { throw .invalidField(1) }
+      // Only READ CAPACITY (16); of the others an initiator must hear that they are unknown.
+      guard cdb[1] & 0x1f == 0x10 else { throw .invalidOperationCode }
       return .readCapacity16(allocationLength: Int(cdb.bigEndian32(at: 10)))
     case .reportLUNs:
       return .reportLUNs(selection: cdb[2], allocationLength: Int(cdb.bigEndian32(at: 6)))
