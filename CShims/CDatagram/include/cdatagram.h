@@ -1,0 +1,122 @@
+// What Swift can't see of Linux: datagram batches, control messages, membership, affinity.
+//
+// Thin wrappers that decide nothing. A call that was interrupted is made again; every failure comes
+// back as a negative errno, and nothing is printed, allocated or kept.
+#ifndef MIRRORCAST_CDATAGRAM_H
+#define MIRRORCAST_CDATAGRAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// A numeric address: family is 4, 6 or 0 (none); IPv4 uses the first four bytes, network order;
+/// the port is in host order, the scope is an interface index (IPv6 only).
+typedef struct {
+    uint8_t bytes[16];
+    uint32_t scope;
+    uint16_t port;
+    uint16_t family;
+} mirrorcast_endpoint;
+
+/// One slot of a receive: the caller names bytes and capacity, the call fills in the rest.
+typedef struct {
+    void *bytes;
+    uint32_t capacity;
+    uint32_t length;
+    uint32_t dropped;       // the socket's drop counter, valid when has_dropped
+    uint16_t segment_size;  // of a coalesced receive (UDP_GRO), 0 when there is none
+    uint8_t is_truncated;
+    uint8_t has_dropped;
+    mirrorcast_endpoint source;
+} mirrorcast_arrival;
+
+/// One datagram to be sent; segment_size cuts it up on the way (UDP_SEGMENT), 0 sends it whole.
+typedef struct {
+    const void *bytes;
+    uint32_t length;
+    uint16_t segment_size;
+    mirrorcast_endpoint destination;
+} mirrorcast_departure;
+
+/// An interface as one of its addresses shows it.
+typedef struct {
+    char name[16];
+    int32_t index;
+    int32_t mtu;
+    uint8_t is_loopback;
+    uint8_t is_up;
+    uint8_t can_multicast;
+    mirrorcast_endpoint address;
+} mirrorcast_interface;
+
+/// One descriptor to wait for; `ready` is filled in (1: readable, 2: writable, 4: error).
+typedef struct {
+    int32_t descriptor;
+    uint8_t wants_write;
+    uint8_t ready;
+} mirrorcast_waited;
+
+enum { mirrorcast_batch_max = 64, mirrorcast_waited_max = 32 };
+
+// Addresses. parse takes the numeric text without brackets or port; format wants 64 bytes.
+int mirrorcast_parse_address(const char *text, mirrorcast_endpoint *endpoint);
+int mirrorcast_format_address(const mirrorcast_endpoint *endpoint, char *text, size_t capacity);
+
+// Sockets: non-blocking, closed on exec, never fragmented by IP.
+int mirrorcast_socket(int family);
+int mirrorcast_close(int descriptor);
+int mirrorcast_bind(int descriptor, const mirrorcast_endpoint *endpoint, int reuse_address);
+int mirrorcast_connect(int descriptor, const mirrorcast_endpoint *endpoint);
+int mirrorcast_local_endpoint(int descriptor, mirrorcast_endpoint *endpoint);
+
+// Membership. A source of family 0 means any source.
+int mirrorcast_join(
+    int descriptor, int interface, const mirrorcast_endpoint *group,
+    const mirrorcast_endpoint *source);
+int mirrorcast_leave(
+    int descriptor, int interface, const mirrorcast_endpoint *group,
+    const mirrorcast_endpoint *source);
+
+// Multicast options; family is the socket's.
+int mirrorcast_set_multicast_all(int descriptor, int family, int on);
+int mirrorcast_set_hops(int descriptor, int family, int hops);
+int mirrorcast_set_loop(int descriptor, int family, int on);
+int mirrorcast_set_multicast_interface(int descriptor, int family, int interface);
+
+// Buffers: the size that was granted (as the kernel counts, twice the payload), or an error.
+int mirrorcast_set_receive_buffer(int descriptor, int bytes);
+int mirrorcast_set_send_buffer(int descriptor, int bytes);
+int mirrorcast_count_drops(int descriptor);
+
+// Batches of at most mirrorcast_batch_max: how many came or went, 0 when it would block, or an
+// error (of the first: what comes before a failing datagram is counted, the error shows next time).
+int mirrorcast_receive(int descriptor, mirrorcast_arrival *arrivals, unsigned count);
+int mirrorcast_send(int descriptor, const mirrorcast_departure *departures, unsigned count);
+
+// Interfaces. by_name gives an address of `family` where there is one (family 0 otherwise).
+int mirrorcast_interface_by_name(const char *name, int family, mirrorcast_interface *found);
+int mirrorcast_interface_by_address(
+    const mirrorcast_endpoint *address, mirrorcast_interface *found);
+
+// Events, waiting, time. drain gives 1 when something had been signalled, else 0.
+int mirrorcast_event_open(void);
+int mirrorcast_event_signal(int descriptor);
+int mirrorcast_event_drain(int descriptor);
+int mirrorcast_wait(mirrorcast_waited *waited, unsigned count, int64_t timeout_nanoseconds);
+uint64_t mirrorcast_now(void);
+
+// The calling thread, a new thread, and pages that are zero and untouched.
+int mirrorcast_pin_to_core(int core);
+int mirrorcast_pin_to_cores(const uint64_t *mask, unsigned words);
+int mirrorcast_current_cores(uint64_t *mask, unsigned words);
+int mirrorcast_name_thread(const char *name);
+int mirrorcast_start_thread(void *(*body)(void *), void *context, void **thread);
+int mirrorcast_join_thread(void *thread);
+void *mirrorcast_map_pages(size_t bytes);
+void mirrorcast_unmap_pages(void *pages, size_t bytes);
+
+// Reads at most capacity - 1 bytes of a small file (sysfs) as a C string.
+int mirrorcast_read_small_file(const char *path, char *text, size_t capacity);
+// The words for an errno, as a C string.
+void mirrorcast_error_text(int number, char *text, size_t capacity);
+
+#endif
