@@ -1,0 +1,31 @@
+#if RDMA
+  internal import CVerbs
+#endif
+
+/// The RDMA devices of this machine, as libibverbs shows them.
+package enum RDMADevices {
+  #if RDMA
+    /// Whether this build can see RDMA devices at all.
+    package static let isBuilt = true
+
+    /// Their names; none where the kernel has no RDMA, which the library calls ENOSYS.
+    package static func names() -> [String] {
+      var count: Int32 = 0
+      // Safe: a list of `count` devices that is freed below; names end with a zero.
+      guard let list = unsafe ibv_get_device_list(&count) else { return [] }
+      var names: [String] = []
+      for index in 0..<Int(count) {
+        if let name = unsafe ibv_get_device_name(list[index]) {
+          names.append(unsafe String(cString: name))
+        }
+      }
+      unsafe ibv_free_device_list(list)
+      return names
+    }
+  #else
+    /// Whether this build can see RDMA devices at all.
+    package static let isBuilt = false
+
+    package static func names() -> [String] { [] }
+  #endif
+}
