@@ -24,7 +24,12 @@ struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
-  deinit { _ = close(number) }
+  deinit {
+    // A child that another thread is just starting may hold a copy for a moment, and the lock with
+    // it: so the lock is given up by name.
+    _ = flock(number, LOCK_UN)
+    _ = close(number)
+  }
 
   var status: stat {
     var status = stat()

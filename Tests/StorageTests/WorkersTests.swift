@@ -1,30 +1,37 @@
 import Glibc
 import SCSI
 import Storage
-import Synchronization
 import Testing
 
-/// Collects what has ended, and lets a test wait for a number of it.
-final class Ended: StorageCompletion {
-  private let state = Mutex<[(UInt64, StorageError?)]>([])
-  private let semaphore = UnsafeSemaphore()
+/// Collects what has ended, and lets a test wait for a number of it. Its lock is one that the thread
+/// sanitizer knows, which the one of `Synchronization` is not.
+final class Ended: StorageCompletion, @unchecked Sendable {
+  private let lock = UnsafeSemaphore(1)
+  private let count = UnsafeSemaphore(0)
+  private var ended: [(token: UInt64, error: StorageError?)] = []
 
   func completed(token: UInt64, error: StorageError?) {
-    state.withLock { $0.append((token, error)) }
-    semaphore.post()
+    locked { ended.append((token, error)) }
+    count.post()
   }
 
-  func wait(_ count: Int) {
-    for _ in 0..<count { semaphore.wait() }
+  func wait(_ number: Int) {
+    for _ in 0..<number { count.wait() }
   }
 
-  var tokens: [UInt64] { state.withLock { $0.map(\.0).sorted() } }
-  var errors: [StorageError] { state.withLock { $0.compactMap(\.1) } }
+  var tokens: [UInt64] { locked { ended.map(\.token).sorted() } }
+  var errors: [StorageError] { locked { ended.compactMap(\.error) } }
+
+  private func locked<Result>(_ body: () -> Result) -> Result {
+    lock.wait()
+    defer { lock.post() }
+    return body()
+  }
 }
 
 final class UnsafeSemaphore: @unchecked Sendable {
   private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-  init() { sem_init(semaphore, 0, 0) }
+  init(_ value: UInt32 = 0) { sem_init(semaphore, 0, value) }
   deinit {
     sem_destroy(semaphore)
     semaphore.deallocate()
