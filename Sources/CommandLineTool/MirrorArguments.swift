@@ -1,0 +1,136 @@
+import ArgumentParser
+import Glibc
+import Mirrorcast
+
+/// What `mirror` and `bench` need to know of the mirror they establish.
+struct MirrorArguments: ParsableArguments {
+  @Option(
+    name: .customLong("to"),
+    help: ArgumentHelp(
+      "A leg, iscsi://HOST[:PORT]/IQN/LUN; give one for each target.", valueName: "url"),
+    transform: parsing(LogicalUnitURL.init(parsing:)))
+  var legs: [LogicalUnitURL]
+
+  @Option(
+    help: ArgumentHelp(
+      "The multicast group, 239.x.y.z[:PORT] or [ff15::1]:PORT; the port is 5000 unless told.",
+      valueName: "address"),
+    transform: parsing(GroupAddress.init(parsing:)))
+  var group: GroupAddress
+
+  @Option(
+    help: ArgumentHelp(
+      "The interface to multicast on. (default: the one that reaches the first leg)",
+      valueName: "name"))
+  var interface: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The virtual LUN that mirrored commands carry. (default: the highest that is free)",
+      valueName: "number"))
+  var vlun: Int?
+
+  @Option(
+    help: """
+      What is sent again after a loss: the whole write to the group, the whole write to the \
+      target that lacks something, or the missing blocks alone.
+      """)
+  var recovery: RecoveryMode = .blocks
+
+  @Option(
+    help: """
+      Whose status a write waits for: of all legs, or of none (a stream where no one asks; \
+      failures are then seen at the flush).
+      """)
+  var status: StatusPolicy = .all
+
+  @Option(
+    help: ArgumentHelp(
+      "How long one write may take until a silent leg counts as failed.", valueName: "seconds"))
+  var deadline: Double = 10
+
+  @Option(
+    help: ArgumentHelp("The longest mirrored write. (default: 1M)", valueName: "size"),
+    transform: ByteSize.init(parsing:))
+  var writeSize: ByteSize = ByteSize(1 << 20)
+
+  @Option(
+    help: ArgumentHelp("Writes in flight; the legs may grant fewer.", valueName: "number"))
+  var depth: Int = 16
+
+  @OptionGroup(title: "Faults on purpose")
+  var faultArguments: FaultArguments
+
+  @OptionGroup
+  var log: LogArguments
+
+  /// Buffers are taken at start; this many bytes of them at most.
+  private static let bufferBytesMax = 128 << 20
+
+  func validate() throws {
+    let duplicates = legs.enumerated().filter { legs[..<$0.offset].contains($0.element) }
+    if let (_, url) = duplicates.first {
+      throw usageError(
+        "the leg \(url) is given twice", advice: "A leg is one disk: give each URL once.")
+    }
+    if let vlun, !(0...16383).contains(vlun) {
+      throw usageError("--vlun \(vlun) is no LUN", advice: "LUNs are numbers from 0 to 16383.")
+    }
+    guard deadline > 0, deadline <= 86400 else {
+      throw usageError(
+        "--deadline \(deadline) is no time to wait", advice: "Give seconds, above 0, up to 86400.")
+    }
+    guard (1...1024).contains(depth) else {
+      throw usageError("--depth \(depth) is not possible", advice: "Give 1 to 1024 writes.")
+    }
+    let length = writeSize.byteCount
+    guard length >= 512, length % 512 == 0, length <= UInt64(Self.bufferBytesMax) else {
+      throw usageError(
+        "--write-size \(writeSize) is not possible",
+        advice: "Give whole blocks of the disk, from 512 to 128M.")
+    }
+    guard Int(length) * depth <= Self.bufferBytesMax else {
+      throw usageError(
+        "\(depth) writes of \(writeSize) in flight need more than 128 MiB of buffers",
+        advice: "Lower --depth or --write-size.")
+    }
+    try validateInterface(interface)
+  }
+
+  var options: MirrorOptions {
+    var options = MirrorOptions(legs: legs, group: group)
+    options.interface = interface
+    options.virtualLUN = vlun
+    options.recovery = recovery
+    options.status = status
+    options.deadlineSeconds = deadline
+    options.depth = depth
+    options.writeLength = Int(writeSize.byteCount)
+    options.faults = faultArguments.faults
+    options.initiatorName = initiatorName()
+    return options
+  }
+}
+
+/// Refuses the name of an interface that this machine hasn't.
+func validateInterface(_ name: String?) throws {
+  guard let name else { return }
+  // Safe: the string outlives the call that reads it.
+  guard unsafe if_nametoindex(name) != 0 else {
+    throw usageError(
+      "there is no interface '\(name)' on this machine",
+      advice: "List them with: mirrorcast doctor (or: ip link).")
+  }
+}
+
+/// This machine's name as an initiator, RFC 7143 §4.2.7.
+func initiatorName() -> String {
+  var bytes = [CChar](repeating: 0, count: 256)
+  // Safe: the last byte is left as NUL whatever gethostname does.
+  let isKnown = unsafe gethostname(&bytes, bytes.count - 1) == 0
+  let host = bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+  let allowed = String(decoding: host, as: UTF8.self).lowercased().filter {
+    $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".")
+  }
+  return "iqn.2026-01.org.mirrorcast:\(isKnown && !allowed.isEmpty ? allowed : "initiator")"
+}

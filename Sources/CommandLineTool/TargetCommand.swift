@@ -1,0 +1,92 @@
+import ArgumentParser
+import Logging
+import Mirrorcast
+import ServiceLifecycle
+import UnixSignals
+
+/// `mirrorcast target`: the daemon that serves LUNs and takes part in mirrors.
+struct TargetCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "target",
+    abstract: "Serve disks over iSCSI, and take mirrored writes by multicast.",
+    discussion: """
+      Any iSCSI initiator can use the disks; one that knows Mirrorcast can register them in a \
+      mirror. A file that isn't there is made, sparse, of the size given.
+
+      Two disks, one in a sparse file and one in memory:
+        mirrorcast target --portal 10.0.0.1:3260 --interface eth1 \\
+          --iqn iqn.2026-01.org.example:store \\
+          --lun 0=file:/srv/disk0.img,size=20G --lun 1=memory:512M
+
+      When it accepts connections, one line 'ready HOST:PORT' appears on standard output; with \
+      port 0 a free port is taken and told there. Logs go to standard error. SIGTERM or SIGINT \
+      ends it cleanly, with all data on disk. Mirrored datagrams are not authenticated: use a \
+      network that you trust.
+      """)
+
+  @Option(
+    help: ArgumentHelp("Where to accept: HOST:PORT, [v6]:PORT.", valueName: "address"),
+    transform: parsing(PortalAddress.init(parsing:)))
+  var portal: PortalAddress
+
+  @Option(help: ArgumentHelp("The target's iSCSI name, iqn.YYYY-MM.domain:name.", valueName: "iqn"))
+  var iqn: String
+
+  @Option(
+    name: .customLong("lun"),
+    help: ArgumentHelp(
+      "A disk, N=file:PATH[,size=SIZE] or N=memory:SIZE; give one for each LUN.",
+      valueName: "lun"))
+  var luns: [String]
+
+  @Option(
+    help: ArgumentHelp(
+      "The interface to join groups on. (default: the one the initiator came in by)",
+      valueName: "name"))
+  var interface: String?
+
+  @OptionGroup(title: "Faults on purpose")
+  var faultArguments: FaultArguments
+
+  @Option(help: "The least severe log lines to show on standard error.")
+  var logLevel: Logger.Level = .info
+
+  func validate() throws {
+    try validateInterface(interface)
+    do throws(MirrorcastError) {
+      _ = try configuration()
+    } catch {
+      throw usageError(
+        error.what, advice: error.advice ?? "See 'mirrorcast target --help' for the forms.")
+    }
+  }
+
+  private func configuration() throws(MirrorcastError) -> TargetConfiguration {
+    var configuration = try TargetConfiguration(
+      portal: portal, targetName: iqn, logicalUnits: luns)
+    configuration.interface = interface
+    configuration.faults = faultArguments.faults
+    return configuration
+  }
+
+  func run() async throws {
+    let level = logLevel
+    let logger = Logger(label: "mirrorcast.target") { label in
+      var handler = StreamLogHandler.standardError(label: label)
+      handler.logLevel = level
+      return handler
+    }
+    let daemon = try TargetDaemon(try configuration(), logger: logger) { portal in
+      Console.shared.result("ready \(portal)")
+    }
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [
+          .init(
+            service: daemon, successTerminationBehavior: .gracefullyShutdownGroup,
+            failureTerminationBehavior: .cancelGroup)
+        ],
+        gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await group.run()
+  }
+}
