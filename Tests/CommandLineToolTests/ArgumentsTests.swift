@@ -1,0 +1,47 @@
+import Testing
+
+@testable import mirrorcast
+
+/// Commands written wrongly end with 64 and words, before any network.
+struct ArgumentsTests {
+  static let leg = "iscsi://127.0.0.1/iqn.2026-01.org.example:a/0"
+  static let mirror = ["mirror", "disk.img", "--to", leg, "--group", "239.1.2.3"]
+  static let bench = ["bench", "--to", leg, "--group", "239.1.2.3", "--size", "1M"]
+
+  @Test(arguments: [
+    mirror + ["--verify", "--json", "--depth", "4", "--write-size", "64K", "--vlun", "7"],
+    mirror + ["--drop", "0.05", "--seed", "3", "--status", "none", "--recovery", "group"],
+    bench + ["--pattern", "random", "--write-size", "4K"],
+    ["verify", "--to", leg, "--to", leg + "1"],
+    ["ls", "127.0.0.1:3260"],
+  ])
+  func `right ones are taken`(arguments: [String]) throws {
+    _ = try MirrorcastCommand.parseAsRoot(arguments)
+  }
+
+  @Test(arguments: [
+    ["mirror", "disk.img", "--group", "239.1.2.3"],
+    ["mirror", "--to", leg, "--group", "239.1.2.3"],
+    ["mirror", "disk.img", "--to", leg],
+    ["mirror", "disk.img", "--to", "http://x", "--group", "239.1.2.3"],
+    ["mirror", "disk.img", "--to", leg, "--group", "128.12.15.3"],
+    mirror + ["--to", leg], mirror + ["--drop", "1"], mirror + ["--drop", "-0.1"],
+    mirror + ["--reorder", "nan"], mirror + ["--seed", "1"], mirror + ["--recovery", "magic"],
+    mirror + ["--vlun", "16384"], mirror + ["--deadline", "0"], mirror + ["--depth", "0"],
+    mirror + ["--write-size", "1000"], mirror + ["--depth", "1024"],
+    mirror + ["--interface", "no-such-one"], mirror + ["--transport", "rdma"],
+    bench + ["--write-size", "2M"], bench + ["--verify"],
+    ["verify", "--to", leg], ["verify", "--to", leg, "--to", leg],
+    ["target", "--portal", "127.0.0.1:0", "--iqn", "iqn.2026-01.org.example:a"],
+    ["target", "--portal", "127.0.0.1:0", "--iqn", "iqn.2026-01.org.example:a", "--lun", "zero"],
+    ["frobnicate"],
+  ])
+  func `wrong ones are usage errors`(arguments: [String]) {
+    let error = #expect(throws: (any Error).self) {
+      try MirrorcastCommand.parseAsRoot(arguments)
+    }
+    guard let error else { return }
+    #expect(MirrorcastCommand.exitCode(for: error).rawValue == 64)
+    #expect(!MirrorcastCommand.message(for: error).isEmpty)
+  }
+}
