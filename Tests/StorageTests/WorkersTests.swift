@@ -3,7 +3,7 @@ import SCSI
 import Storage
 import Testing
 
-/// Collects what has ended, and lets a test wait for a number of it. Its lock is one that the thread
+/// Collects what has ended, and lets a test wait for some of it. Its lock is one that the thread
 /// sanitizer knows, which the one of `Synchronization` is not.
 final class Ended: StorageCompletion, @unchecked Sendable {
   private let lock = UnsafeSemaphore(1)
