@@ -1,0 +1,27 @@
+package import ISCSI
+package import Logging
+package import Storage
+
+/// What a daemon tells its mirror service; called on event loops, so nothing here may wait.
+package protocol MirrorHost: Sendable {
+  /// Keys for the mirror; answered, now or later, by `respondText` on the session.
+  func text(_ keys: TextKeys, session: SessionPort, reply: TaskHandle)
+  /// A mirror request, opcode 0x1c.
+  func request(_ pdu: PDU, session: SessionPort)
+  /// ABORT TASK of a mirrored write; answered by `completeTaskManagement` on the session.
+  func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle)
+  /// Nothing more comes from that session, and nothing more reaches it.
+  func sessionClosed(_ id: UInt64)
+  /// Whether ordinary commands may not change what is on that LUN's medium.
+  func isMirrored(lun: Int) -> Bool
+  /// The daemon ends: all sessions are closed. When this returns no datagram touches a medium.
+  func stop() async
+}
+
+extension MirrorHost {
+  package func stop() async {}
+}
+
+/// Makes a daemon's mirror service, when there is to be one; the workers run until it has stopped.
+package typealias MirrorHostFactory =
+  @Sendable (ServedUnits, StorageWorkers, Logger) throws -> (any MirrorHost)?

@@ -1,0 +1,72 @@
+// The one place where the daemon meets the network's addresses, and where their errors get words.
+
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+
+/// Where the daemon accepts connections.
+struct Portal {
+  let channel: any Channel
+
+  /// HOST:PORT as it was really bound.
+  var text: String { channel.localAddress?.portalText ?? "" }
+
+  static func open(
+    _ address: PortalAddress, on group: any EventLoopGroup, _ serving: Serving, _ logger: Logger
+  ) async throws(MirrorcastError) -> Portal {
+    let bootstrap = ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.socketOption(.so_keepalive), value: 1)
+      .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 30)
+      .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPINTVL)), value: 5)
+      .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 4)
+      .childChannelOption(
+        .recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 65_536, maximum: 1 << 20)
+      )
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          guard let ticket = serving.register.admit() else {
+            logger.warning(
+              "connection refused: all places are taken",
+              metadata: ["peer": "\(channel.remoteAddress?.portalText ?? "unknown")"])
+            throw ChannelError.connectTimeout(.zero)
+          }
+          let connection = TargetConnection(ticket, channel, serving, logger)
+          try channel.pipeline.syncOperations.addHandler(connection)
+        }
+      }
+    do {
+      return Portal(channel: try await bootstrap.bind(host: address.host, port: address.port).get())
+    } catch {
+      throw refusal(address, error)
+    }
+  }
+
+  private static func refusal(_ address: PortalAddress, _ error: any Error) -> MirrorcastError {
+    guard let failure = error as? IOError else {
+      return MirrorcastError(
+        "can't listen on \(address): no such host",
+        advice: "Give an address of this machine, or 0.0.0.0 for all.")
+    }
+    switch failure.errnoCode {
+    case EADDRINUSE:
+      return MirrorcastError(
+        "can't listen on \(address): the port is in use",
+        advice: "Stop what uses it ('ss -ltnp' names it), or choose another, 0 for any.")
+    case EADDRNOTAVAIL:
+      return MirrorcastError(
+        "can't listen on \(address): this machine has no such address",
+        advice: "'ip -brief address' lists what it has; 0.0.0.0 and [::] mean all.")
+    case EACCES, EPERM:
+      return MirrorcastError(
+        "can't listen on \(address): not allowed",
+        advice: "Ports below 1024 need privileges: choose a higher one.")
+    default:
+      return MirrorcastError("can't listen on \(address): \(failure)")
+    }
+  }
+}

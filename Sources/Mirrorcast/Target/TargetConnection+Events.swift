@@ -1,0 +1,131 @@
+// What the session's machine has to tell, carried out.
+
+import ISCSI
+import Logging
+import NIOCore
+import SCSI
+
+extension TargetConnection {
+  /// Carries out what the session has told.
+  func handleEvents() {
+    while let event = session.pollEvent() { handle(event) }
+  }
+
+  private func handle(_ event: TargetEvent) {
+    switch event {
+    case .loggedIn(let description): loggedIn(description)
+    case .command(let task): begin(task)
+    case .taskAborted(let handle): commands.drop(handle)
+    case .taskManagement(let request): manage(request)
+    case .abortMirrored(let taskTag, let reply):
+      guard let host = serving.host else {
+        return session.completeTaskManagement(reply, .taskDoesNotExist)
+      }
+      host.abort(taskTag: taskTag, session: port, reply: reply)
+    case .text(let keys, let reply): answer(keys, reply)
+    case .mirrorRequest(let pdu): serving.host?.request(pdu, session: port)
+    case .pingAnswered: break
+    case .loggedOut: logger.debug("logged out")
+    case .close(let reason): endAfterOutput(reason.words)
+    }
+  }
+
+  private func loggedIn(_ description: SessionDescription) {
+    logger[metadataKey: "initiator"] = "\(description.initiatorName)"
+    logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
+    guard description.type == .normal else { return }
+    let nexus = ConnectionRegister.Nexus(
+      initiatorName: description.initiatorName, isid: description.isid,
+      targetName: description.targetName)
+    let replaced = serving.register.loggedIn(port.id, nexus)
+    guard !replaced.isEmpty else { return }
+    // RFC 7143 §6.3.5: the same initiator port again ends its old session, and nothing of that may
+    // touch the medium once the new one begins.
+    heldInput = ByteBuffer()
+    for entry in replaced { entry.port.close(reason: "the initiator logged in anew") }
+    EventLoopFuture.andAllComplete(replaced.map(\.ended), on: channel.eventLoop)
+      .assumeIsolated().whenComplete { [self] _ in releaseInput() }
+  }
+
+  private func answer(_ keys: TextKeys, _ reply: TaskHandle) {
+    if let host = serving.host { return host.text(keys, session: port, reply: reply) }
+    let refusal = TextKeys([
+      .init(KeyName.mirrorPrefix + "result", "bad-request"),
+      .init(KeyName.mirrorPrefix + "reason", "this_target_takes_part_in_no_mirror"),
+    ])
+    session.respondText(reply, refusal)
+  }
+
+  // MARK: Task management
+
+  private func manage(_ request: TaskManagement) {
+    for handle in request.aborted { commands.drop(handle) }
+    var affected: [ConnectionRegister.Entry] = []
+    switch request.function {
+    case .logicalUnitReset, .abortTaskSet:
+      guard serving.units[field: request.lun] != nil else {
+        return session.completeTaskManagement(request.handle, .lunDoesNotExist)
+      }
+      if request.function == .logicalUnitReset {
+        affected = serving.register.others(than: port.id)
+      }
+    case .targetWarmReset, .targetColdReset:
+      affected = serving.register.others(than: port.id)
+    default: break
+    }
+    let isReset = request.function != .abortTask && request.function != .abortTaskSet
+    let lun = request.function == .logicalUnitReset ? request.lun : nil
+    if isReset { noteReset(lun) }
+    logger.info("task management", metadata: ["function": "\(request.function)"])
+    let others = affected.map { entry in
+      let done = channel.eventLoop.makePromise(of: Void.self)
+      entry.port.visit { $0.reset(lun) { done.succeed() } }
+      return done.futureResult
+    }
+    let own = channel.eventLoop.makePromise(of: Void.self)
+    commands.drain(request.aborted) { own.succeed() }
+    // RFC 7143 §11.6.1: answered once no aborted task can touch the medium any more.
+    EventLoopFuture.andAllComplete(others + [own.futureResult], on: channel.eventLoop)
+      .assumeIsolated().whenComplete { [self] _ in
+        perform { $0.completeTaskManagement(request.handle, .complete) }
+        guard request.function == .targetColdReset else { return }
+        // RFC 7143 §11.5.1: a cold reset ends all connections, too.
+        for entry in affected { entry.port.close(reason: "target cold reset") }
+        endAfterOutput("target cold reset")
+      }
+  }
+
+  /// Another session has reset a LUN (nil: all of them).
+  private func reset(_ lun: UInt64?, ended: @escaping () -> Void) {
+    guard stage == .open else { return commands.drain(nil, ended) }
+    let aborted = session.abortTasks(lun: lun)
+    for handle in aborted { commands.drop(handle) }
+    noteReset(lun)
+    commands.drain(aborted, ended)
+    settle()
+  }
+
+  // SAM-5 §6.3.3: every initiator learns of a reset by a unit attention.
+  private func noteReset(_ lun: UInt64?) {
+    for unit in serving.units.list where lun == nil || unit.number.field == lun {
+      attentions[unit.number.field] = .resetOccurred
+    }
+  }
+}
+
+extension AdditionalSense {
+  /// BUS DEVICE RESET FUNCTION OCCURRED.
+  fileprivate static let resetOccurred = AdditionalSense(0x29, 0x03)
+}
+
+extension CloseReason {
+  /// For the log.
+  fileprivate var words: String {
+    switch self {
+    case .loginRefused(let status): "login refused: \(status)"
+    case .notALogin: "not an iSCSI login"
+    case .dataSegmentTooLong: "a data segment longer than allowed"
+    case .loggedOut: "logged out"
+    }
+  }
+}

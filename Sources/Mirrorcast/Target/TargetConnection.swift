@@ -1,0 +1,274 @@
+// One connection of the daemon, on its event loop: bytes in, through `FrameDecoder` to the session's
+// machine; what the machine says is carried out (`+Events`, `+Commands`); its output goes back as one
+// write and flush a batch.
+//
+// `settle` is the duty cycle: events, commands, output, until nothing moves. Everything that changes
+// the session ends with it. What may pile up is bounded: input by not reading while much output
+// waits for the socket, disk commands by `CommandQueue`.
+
+import ISCSI
+import Logging
+import NIOCore
+import SCSI
+import Storage
+
+/// What all connections of a daemon share.
+struct Serving: Sendable {
+  let targetName: String
+  let units: ServedUnits
+  let workers: StorageWorkers
+  let host: (any MirrorHost)?
+  let register: ConnectionRegister
+  let limits: TargetLimits
+}
+
+/// One initiator's connection; touched on its event loop only.
+final class TargetConnection: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  enum Stage {
+    case open
+    /// What is queued is sent, then the connection ends.
+    case closing
+    /// Our side is closed; the peer is given time to read.
+    case lingering
+    case closed
+  }
+
+  let serving: Serving
+  let channel: any Channel
+  var logger: Logger
+  var session: TargetSession
+  var commands: CommandQueue
+  var stage = Stage.open
+  /// Unit attentions by LUN, told by the next command.
+  var attentions: [UInt64: AdditionalSense] = [:]
+  /// Input that waits until the session that this one replaces has ended.
+  var heldInput: ByteBuffer?
+
+  private let ticket: ConnectionRegister.Ticket
+  private let ended: EventLoopPromise<Void>
+  private var entryPort: SessionPort?
+  private var decoder = FrameDecoder()
+  private var context: ChannelHandlerContext?
+  /// Bytes written that the socket has not taken.
+  private var outputBytes = 0
+  private var isReading = true
+  private var isSettling = false
+
+  init(
+    _ ticket: ConnectionRegister.Ticket, _ channel: any Channel, _ serving: Serving,
+    _ logger: Logger
+  ) {
+    self.ticket = ticket
+    self.channel = channel
+    self.serving = serving
+    self.logger = logger
+    ended = channel.eventLoop.makePromise()
+    commands = CommandQueue(limits: serving.limits)
+    let portal = (channel.localAddress?.portalText ?? "") + ",1"
+    var configuration = ISCSI.TargetConfiguration(
+      targets: [TargetListing(name: serving.targetName, portals: [portal])], tsih: ticket.handle)
+    configuration.writeBytesMax = serving.limits.transferBytesMax
+    if serving.host == nil { configuration.wanted.mirrorVersion = nil }
+    session = TargetSession(configuration: configuration)
+  }
+
+  /// This connection as other threads see it.
+  var port: SessionPort {
+    guard let entryPort else { preconditionFailure("a connection used before it was added") }
+    return entryPort
+  }
+
+  // MARK: Channel
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    let port = SessionPort(id: ticket.id, channel: channel, connection: self)
+    entryPort = port
+    serving.register.enter(.init(port: port, ended: ended.futureResult))
+    logger[metadataKey: "peer"] = "\(channel.remoteAddress?.portalText ?? "unknown")"
+    after(serving.limits.loginMilliseconds) { connection in
+      guard !connection.session.isLoggedIn, connection.stage == .open else { return }
+      connection.cut("no login by the deadline")
+    }
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    let wasLoggedIn = session.isLoggedIn
+    stage = .closed
+    self.context = nil
+    heldInput = nil
+    commands.dropAll()
+    serving.host?.sessionClosed(ticket.id)
+    logger.debug("connection closed", metadata: ["loggedIn": "\(wasLoggedIn)"])
+    commands.drain(nil) { [serving, ticket, ended] in
+      serving.register.leave(ticket.id)
+      ended.succeed()
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard stage == .open else { return }
+    var buffer = unwrapInboundIn(data)
+    if heldInput != nil {
+      heldInput?.writeBuffer(&buffer)
+    } else {
+      receive(buffer)
+      settle()
+    }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    cut("\(error)")
+  }
+
+  // MARK: Input
+
+  /// Cuts bytes into PDUs for the session; the rest is kept when a login replaces a session.
+  func receive(_ buffer: ByteBuffer) {
+    let bytes = buffer.readableBytesSpan
+    var offset = 0
+    while stage == .open {
+      do throws(FramingError) {
+        guard let pdu = try decoder.next(bytes, from: &offset) else { return }
+        session.handle(pdu)
+        decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
+      } catch {
+        session.handle(error)
+      }
+      handleEvents()
+      guard heldInput == nil else {
+        heldInput = buffer.getSlice(
+          at: buffer.readerIndex + offset, length: buffer.readableBytes - offset)
+        return
+      }
+    }
+  }
+
+  /// The session that this one replaces has ended: its place is free.
+  func releaseInput() {
+    guard let input = heldInput, stage == .open else { return }
+    heldInput = nil
+    receive(input)
+    settle()
+  }
+
+  // MARK: The duty cycle
+
+  /// Runs `body` on the session, then sends what it queued.
+  func perform(_ body: (inout TargetSession) -> Void) {
+    guard stage == .open else { return }
+    body(&session)
+    settle()
+  }
+
+  /// Carries out all that is due; whoever calls it from within is served by the call that runs.
+  func settle() {
+    guard !isSettling else { return }
+    isSettling = true
+    repeat {
+      handleEvents()
+      startCommands()
+      if writeOutput() { context?.flush() }
+    } while commands.canStart(outputBytes: outputBytes) && stage != .closed
+    isSettling = false
+    updateReading()
+    if stage == .closing, outputBytes == 0, !isAnswerHeld { finishOutput() }
+  }
+
+  private func startCommands() {
+    while commands.canStart(outputBytes: outputBytes) {
+      run(commands.start())
+      // Large answers count as output at once, so that they hold the next command back.
+      _ = writeOutput()
+    }
+  }
+
+  /// A logout is answered when nothing of its session runs any more: the same initiator may be back
+  /// before its last write is stored.
+  private var isAnswerHeld: Bool { stage == .closing && commands.isRunning }
+
+  /// Whether anything was written.
+  private func writeOutput() -> Bool {
+    guard let context, !isAnswerHeld else { return false }
+    var isAny = false
+    while let first = session.pollOutput() {
+      var buffer = channel.allocator.buffer(capacity: max(first.encodedCount, 1024))
+      buffer.write(first)
+      while buffer.readableBytes < 262_144, let next = session.pollOutput() { buffer.write(next) }
+      let count = buffer.readableBytes
+      outputBytes += count
+      isAny = true
+      context.write(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { [self] _ in
+        outputBytes -= count
+        settle()
+      }
+    }
+    return isAny
+  }
+
+  private func updateReading() {
+    let wanted =
+      switch stage {
+      case .open: heldInput == nil && outputBytes < serving.limits.outputBytesMax
+      case .closing: false
+      // What still comes is read and dropped: unread bytes would turn our end into a reset.
+      case .lingering: true
+      case .closed: isReading
+      }
+    guard wanted != isReading else { return }
+    isReading = wanted
+    channel.setOption(.autoRead, value: wanted).whenFailure { _ in }
+  }
+
+  // MARK: The end
+
+  /// Sends what is queued, then ends the connection.
+  func endAfterOutput(_ reason: String) {
+    guard stage == .open else { return }
+    logger.info("connection ends", metadata: ["reason": "\(reason)"])
+    stage = .closing
+    commands.dropAll()
+    after(serving.limits.drainMilliseconds) { $0.context?.close(promise: nil) }
+    settle()
+  }
+
+  /// Ends the connection at once.
+  func cut(_ reason: String) {
+    guard stage != .closed else { return }
+    if stage == .open { logger.info("connection cut", metadata: ["reason": "\(reason)"]) }
+    stage = .closed
+    context?.close(promise: nil)
+  }
+
+  private func finishOutput() {
+    guard let context else { return }
+    stage = .lingering
+    updateReading()
+    context.close(mode: .output, promise: nil)
+    after(serving.limits.lingerMilliseconds) { $0.context?.close(promise: nil) }
+  }
+
+  private func after(_ milliseconds: Int64, _ body: @escaping (TargetConnection) -> Void) {
+    channel.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) {
+      [weak self] in
+      if let self { body(self) }
+    }
+  }
+}
+
+extension ByteBuffer {
+  /// Appends a PDU as it stands on the wire.
+  fileprivate mutating func write(_ pdu: PDU) {
+    let header = pdu.sealedHeader
+    for offset in stride(from: 0, to: BasicHeaderSegment.byteCount, by: 8) {
+      writeInteger(header.uint64(at: offset))
+    }
+    writeBytes(pdu.additional)
+    writeRepeatingByte(0, count: PDU.padded(pdu.additional.count) - pdu.additional.count)
+    writeBytes(pdu.data)
+    writeRepeatingByte(0, count: PDU.padded(pdu.data.count) - pdu.data.count)
+  }
+}

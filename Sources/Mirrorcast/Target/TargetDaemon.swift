@@ -1,0 +1,133 @@
+// The daemon: an iSCSI target with all its disks, from the first accept to the last flush.
+//
+// Its end has an order: nobody new is let in; what runs is finished and answered; the mirror's lanes
+// stop; every disk is flushed, on a worker, and a failure of that is the daemon's own failure.
+
+public import Logging
+import NIOCore
+import NIOPosix
+import SCSI
+public import ServiceLifecycle
+import Storage
+import Synchronization
+
+/// Serves logical units over iSCSI until it is asked to stop.
+public final class TargetDaemon: Service {
+  private let configuration: TargetConfiguration
+  private let logger: Logger
+  private let onReady: @Sendable (String) -> Void
+  private let units: ServedUnits
+  private let makeHost: MirrorHostFactory
+  private let hasRun = Mutex(false)
+
+  /// Opens all disks. `onReady` is called with the portal, as HOST:PORT, once it accepts.
+  public convenience init(
+    _ configuration: TargetConfiguration, logger: Logger,
+    onReady: @escaping @Sendable (String) -> Void
+  ) throws {
+    try self.init(configuration, logger: logger, makeHost: { _, _, _ in nil }, onReady: onReady)
+  }
+
+  package init(
+    _ configuration: TargetConfiguration, logger: Logger,
+    makeHost: @escaping MirrorHostFactory, onReady: @escaping @Sendable (String) -> Void
+  ) throws {
+    self.configuration = configuration
+    self.logger = logger
+    self.onReady = onReady
+    self.makeHost = makeHost
+    units = ServedUnits(
+      try configuration.logicalUnits.map {
+        try ServedUnit(opening: $0, targetName: configuration.targetName)
+      })
+  }
+
+  /// Serves until graceful shutdown or cancellation; all data is on the medium when it returns.
+  public func run() async throws {
+    let isFirst = hasRun.withLock { hasRun in
+      defer { hasRun = true }
+      return !hasRun
+    }
+    guard isFirst else {
+      throw MirrorcastError("a target daemon runs once", advice: "Make another to serve again.")
+    }
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+    let workers = StorageWorkers(queueLengthMax: 4096)
+    let outcome: Result<Void, any Error>
+    do {
+      try await serve(on: group, workers)
+      outcome = .success(())
+    } catch {
+      outcome = .failure(error)
+    }
+    workers.stop()
+    try? await group.shutdownGracefully()
+    try outcome.get()
+  }
+
+  private func serve(
+    on group: MultiThreadedEventLoopGroup, _ workers: StorageWorkers
+  ) async throws {
+    let host = try makeHost(units, workers, logger)
+    let serving = Serving(
+      targetName: configuration.targetName, units: units, workers: workers, host: host,
+      register: ConnectionRegister(connectionsMax: configuration.limits.connectionsMax),
+      limits: configuration.limits)
+    let portal: Portal
+    do {
+      portal = try await Portal.open(configuration.portal, on: group, serving, logger)
+    } catch {
+      await host?.stop()
+      throw error
+    }
+    logger.info(
+      "serving", metadata: ["portal": "\(portal.text)", "target": "\(configuration.targetName)"])
+    onReady(portal.text)
+    // Cancellation ends the wait, too; what follows is the same.
+    try? await gracefulShutdown()
+    logger.info("stopping")
+    try? await portal.channel.close()
+    let entries = serving.register.close()
+    for entry in entries { entry.port.visit { $0.endAfterOutput("the target stops") } }
+    for entry in entries { try? await entry.ended.get() }
+    await host?.stop()
+    try await flushAll(workers)
+    logger.info("stopped; all data is on the medium")
+  }
+
+  private func flushAll(_ workers: StorageWorkers) async throws {
+    var failures: [String] = []
+    for unit in units.list {
+      let failure = await withCheckedContinuation { continuation in
+        let isTaken = Flush(continuation).submit(unit.backing, to: workers)
+        precondition(isTaken, "no room for a flush when all commands have ended")
+      }
+      if let failure { failures.append("LUN \(unit.number.value): \(failure)") }
+    }
+    guard failures.isEmpty else {
+      throw MirrorcastError(
+        "not all data is on the medium: " + failures.joined(separator: "; "),
+        advice: "Check the disks before you trust what was written last.")
+    }
+  }
+}
+
+/// A flush that somebody awaits.
+private final class Flush: StorageCompletion {
+  private let continuation: CheckedContinuation<StorageError?, Never>
+
+  init(_ continuation: CheckedContinuation<StorageError?, Never>) {
+    self.continuation = continuation
+  }
+
+  func submit(_ backing: any BlockBacking, to workers: StorageWorkers) -> Bool {
+    // Safe: a flush has no data, and the empty buffer no memory.
+    let buffer = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    return workers.submit(
+      unsafe StorageJob(.flush, on: backing, buffer: buffer, token: 0, completion: self))
+  }
+
+  func completed(token: UInt64, error: StorageError?) {
+    continuation.resume(returning: error)
+  }
+}
