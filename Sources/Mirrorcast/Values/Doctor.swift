@@ -1,0 +1,116 @@
+// What a mirror needs of a machine, looked at without changing or sending anything. A finding is
+// only called bad when something can be done about it.
+
+internal import Datagrams
+internal import Glibc
+internal import Lanes
+internal import NIOCore
+internal import NIOPosix
+
+/// One finding about this machine.
+public struct DoctorLine: Sendable, Equatable {
+  public var subject: String
+  public var finding: String
+  public var isGood: Bool
+  /// What to do about it, where it isn't good.
+  public var advice: String?
+
+  public init(subject: String, finding: String, isGood: Bool = true, advice: String? = nil) {
+    self.subject = subject
+    self.finding = finding
+    self.isGood = isGood
+    self.advice = advice
+  }
+}
+
+/// Looks at what this machine has for mirroring.
+public enum Doctor {
+  /// The findings, in the order in which they are to be read.
+  public static func report() -> [DoctorLine] {
+    [processors, memoryNodes] + interfaces + [receiveBuffers, devices]
+  }
+
+  private static var processors: DoctorLine {
+    DoctorLine(subject: "processors", finding: "\(System.coreCount)")
+  }
+
+  private static var memoryNodes: DoctorLine {
+    let count = NUMANodes.count
+    return DoctorLine(
+      subject: "NUMA nodes",
+      finding: count > 0 ? "\(count)" : "not visible: lanes are not placed by node")
+  }
+
+  private static var interfaces: [DoctorLine] {
+    let names: [String]
+    do {
+      names = try System.enumerateDevices().map(\.name)
+    } catch {
+      return [
+        DoctorLine(
+          subject: "interfaces", finding: "can't be listed: \(error)", isGood: false,
+          advice: "See what `ip link` says.")
+      ]
+    }
+    var found = Set<String>()
+    let lines = names.filter { found.insert($0).inserted }.compactMap(line(interface:))
+    guard lines.isEmpty else { return lines }
+    return [
+      DoctorLine(
+        subject: "interfaces", finding: "none is up", isGood: false,
+        advice: "Raise one with `ip link set NAME up`.")
+    ]
+  }
+
+  private static func line(interface name: String) -> DoctorLine? {
+    guard let interface = try? NetworkInterface(named: name) else { return nil }
+    let addresses = [Endpoint.Family.v4, .v6]
+      .compactMap { try? interface.address($0).addressText }
+    var finding = "MTU \(interface.mtu)"
+    if !addresses.isEmpty { finding += ", \(addresses.joined(separator: ", "))" }
+    guard interface.canMulticast else {
+      return DoctorLine(
+        subject: "interface \(name)", finding: "\(finding), no multicast", isGood: false,
+        advice: "`ip link set \(name) multicast on`, or take another for mirrors.")
+    }
+    return DoctorLine(subject: "interface \(name)", finding: "\(finding), multicast")
+  }
+
+  /// A burst that finds no room in the kernel is lost and has to be repaired. Root may exceed the
+  /// limit, others may not.
+  private static var receiveBuffers: DoctorLine {
+    let wanted = 4 << 20
+    guard let limit = number(in: "/proc/sys/net/core/rmem_max") else {
+      return DoctorLine(subject: "receive buffers", finding: "their limit can't be read")
+    }
+    let isGood = limit >= wanted || geteuid() == 0
+    return DoctorLine(
+      subject: "receive buffers",
+      finding: "at most \(limit) bytes" + (limit < wanted && isGood ? ", more for root" : ""),
+      isGood: isGood,
+      advice: isGood ? nil : "`sysctl -w net.core.rmem_max=\(wanted)`, or run as root.")
+  }
+
+  private static var devices: DoctorLine {
+    guard RDMADevices.isBuilt else {
+      return DoctorLine(subject: "RDMA devices", finding: "not looked for: built without RDMA")
+    }
+    let names = RDMADevices.names()
+    return DoctorLine(
+      subject: "RDMA devices",
+      finding: names.isEmpty ? "none: datagrams go by UDP" : names.joined(separator: ", "))
+  }
+
+  private static func number(in path: String) -> Int? {
+    // Safe: the text ends with a zero and lives as long as the call.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 32)
+    // Safe: the call fills at most the array's own bytes.
+    let count = unsafe read(descriptor, &bytes, bytes.count)
+    guard count > 0 else { return nil }
+    let digits = bytes[..<count].prefix { (0x30...0x39).contains($0) }
+    return Int(String(decoding: digits, as: UTF8.self))
+  }
+}

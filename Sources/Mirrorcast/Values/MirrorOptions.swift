@@ -1,0 +1,54 @@
+internal import Replication
+
+/// How a leg's lost blocks are sent again.
+public enum RecoveryMode: String, Sendable, CaseIterable {
+  /// The whole write again, to the group.
+  case group
+  /// The whole write again, to the leg that lacks something.
+  case target
+  /// The missing blocks only, to the leg that lacks them.
+  case blocks
+
+  var machine: Replication.RecoveryMode {
+    switch self {
+    case .group: .group
+    case .target: .target
+    case .blocks: .blocks
+    }
+  }
+}
+
+/// Whose answers a write waits for.
+public enum StatusPolicy: String, Sendable, CaseIterable {
+  /// Every leg's: a write that is good is stored on all.
+  case all
+  /// Nobody's: a write ends when it is sent, and answers are only counted.
+  case none
+}
+
+/// What is wanted of a mirror; what it gets stands in the `Mirror`.
+public struct MirrorOptions: Sendable {
+  /// The disks, of one size, each named once.
+  public var legs: [LogicalUnitURL]
+  public var group: GroupAddress
+  /// The interface that datagrams leave by; nil for the one that reaches the first leg.
+  public var interface: String?
+  /// The number that mirrored commands carry; nil for the highest that is nobody's LUN.
+  public var virtualLUN: Int?
+  public var recovery: RecoveryMode = .blocks
+  public var status: StatusPolicy = .all
+  /// For one write, in seconds: a leg that has not answered by then has failed.
+  public var deadlineSeconds: Double = 10
+  /// Writes in flight that are wanted; what legs grant may lower it.
+  public var depth: Int = 16
+  /// The longest mirrored write that is wanted, in bytes; longer ones are split.
+  public var writeLength: Int = 1 << 20
+  public var faults: Faults = .none
+  /// The iSCSI name under which the sessions log in.
+  public var initiatorName = "iqn.2025-01.org.mirrorcast:initiator"
+
+  public init(legs: [LogicalUnitURL], group: GroupAddress) {
+    self.legs = legs
+    self.group = group
+  }
+}

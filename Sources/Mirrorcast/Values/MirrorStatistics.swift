@@ -1,0 +1,44 @@
+/// What a mirror has done since it was established.
+public struct MirrorStatistics: Sendable {
+  /// What one leg has done, and what it cost.
+  public struct Leg: Sendable {
+    public var url: LogicalUnitURL
+    public var status: LegStatus
+    /// `multicast`; `tcp` where datagrams don't reach it; `iscsi` for a target of another make.
+    public var servedBy: String
+    /// Blocks that the leg reported as missing.
+    public var lostBlocks: UInt64
+    /// Blocks that were sent again for it.
+    public var repairedBlocks: UInt64
+    /// Reports that it has sent.
+    public var reports: UInt64
+
+    public init(
+      url: LogicalUnitURL, status: LegStatus, servedBy: String, lostBlocks: UInt64 = 0,
+      repairedBlocks: UInt64 = 0, reports: UInt64 = 0
+    ) {
+      self.url = url
+      self.status = status
+      self.servedBy = servedBy
+      self.lostBlocks = lostBlocks
+      self.repairedBlocks = repairedBlocks
+      self.reports = reports
+    }
+  }
+
+  /// Writes that have ended.
+  public var writes: UInt64 = 0
+  /// Their data in bytes, counted once however many legs there are.
+  public var bytes: UInt64 = 0
+  /// Datagrams of first sendings.
+  public var dataDatagrams: UInt64 = 0
+  /// Datagrams sent again.
+  public var repairDatagrams: UInt64 = 0
+  /// Bytes of all datagrams with IP and UDP headers, and of all TCP payload sent.
+  public var wireBytes: UInt64 = 0
+  public var legs: [Leg]
+
+  public init(legs: [Leg] = []) {
+    self.legs = legs
+  }
+}

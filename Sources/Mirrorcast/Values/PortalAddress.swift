@@ -1,0 +1,17 @@
+/// Where a target listens: `HOST[:PORT]`, an IPv6 address in brackets.
+public struct PortalAddress: Sendable, Hashable, CustomStringConvertible {
+  /// A host's name or a numeric address, IPv6 without its brackets.
+  public var host: String
+  /// The TCP port; 3260 where the text has none, 0 where a daemon may choose one.
+  public var port: Int
+
+  /// Reads a portal; throws what is wrong with it and how it is written.
+  public init(parsing text: String) throws(MirrorcastError) {
+    let place = try HostAndPort(parsing: text, ports: 0...65535, in: text)
+    host = place.host
+    port = place.port
+  }
+
+  /// `HOST:PORT`, as it stands in URLs.
+  public var description: String { HostAndPort.text(host: host, port: port) }
+}
