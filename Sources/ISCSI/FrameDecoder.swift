@@ -10,6 +10,11 @@ import Bytes
 package struct FramingError: Error, Sendable {
   package var header: BasicHeaderSegment
   package var dataSegmentLengthMax: Int
+
+  package init(header: BasicHeaderSegment, dataSegmentLengthMax: Int) {
+    self.header = header
+    self.dataSegmentLengthMax = dataSegmentLengthMax
+  }
 }
 
 /// Cuts a stream into PDUs: call `next` with what has arrived until it returns nil.

@@ -41,30 +41,19 @@ extension InitiatorSession {
   mutating func handleReadyToTransfer(_ pdu: PDU) {
     let header = pdu.header
     let tag = header.initiatorTaskTag
-    guard let task = tasks[tag], task.isCommand else { return violateUnknown(header) }
-    let offset = Int(header.word40)
-    let length = Int(header.word44)
-    // RFC 7143 §11.8: in order, not zero, at most a burst, never past the command's data.
-    guard header.word36 == task.nextRequestNumber, header.word20 != reservedTag,
-      length > 0, length <= parameters.maxBurstLength, offset == task.sentCount,
-      length <= task.dataOut.count - offset
-    else { return violate(.badReadyToTransfer(taskTag: tag)) }
-    tasks[tag]?.nextRequestNumber &+= 1
-    sendSequence(
-      tag: tag, transferTag: header.word20, lun: header.lun, range: offset..<offset + length)
-    tasks[tag]?.sentCount = offset + length
+    guard tasks[tag]?.isCommand == true else { return violateUnknown(header) }
+    let burstMax = parameters.maxBurstLength
+    guard let range = tasks[tag]?.grant(header, burstMax: burstMax) else {
+      return violate(.badReadyToTransfer(taskTag: tag))
+    }
+    sendSequence(tag: tag, transferTag: header.word20, lun: header.lun, range: range)
   }
 
   mutating func handleDataIn(_ pdu: PDU) {
     let header = pdu.header
     let tag = header.initiatorTaskTag
-    guard let task = tasks[tag], task.isCommand else { return violateUnknown(header) }
-    let offset = Int(header.word40)
-    guard offset == task.dataIn.count, header.word36 == task.nextDataNumber,
-      pdu.data.count <= task.dataInMax - offset
-    else { return violate(.dataOutOfPlace(taskTag: tag)) }
-    tasks[tag]?.dataIn.append(contentsOf: pdu.data)
-    tasks[tag]?.nextDataNumber &+= 1
+    guard tasks[tag]?.isCommand == true else { return violateUnknown(header) }
+    guard tasks[tag]?.gather(pdu) == true else { return violate(.dataOutOfPlace(taskTag: tag)) }
     // RFC 7143 §11.7.3: the S bit comes with the last PDU only.
     guard header.flags & 0x01 != 0 else { return }
     guard header.isFinal else { return violate(.malformed(opcode: header.storage[0])) }

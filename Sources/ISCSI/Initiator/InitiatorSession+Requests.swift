@@ -1,11 +1,14 @@
 // What an initiator asks for: commands, text, task management, pings, logout, mirror requests.
+// A session may have ended by an event that its owner hasn't polled yet: what is asked of it then is
+// dropped, and the owner ends it with the rest of that session.
 import Bytes
 
 extension InitiatorSession {
   /// Sends a command; its result comes as `.completed` with the returned tag.
   package mutating func submit(_ command: InitiatorCommand) -> UInt32 {
-    precondition(phase == .fullFeature, "a command without a session")
+    precondition(phase != .login, "a command without a session")
     let tag = nextTag()
+    guard phase == .fullFeature else { return tag }
     let task = InitiatorTask(.command(command))
     tasks[tag] = task
     var header = BasicHeaderSegment(opcode: .scsiCommand, isImmediate: command.isImmediate)
@@ -45,8 +48,9 @@ extension InitiatorSession {
 
   /// Sends keys in full feature phase; the answer comes as `.text` with the returned tag.
   package mutating func sendText(_ keys: TextKeys) -> UInt32 {
-    precondition(phase == .fullFeature, "text without a session")
+    precondition(phase != .login, "text without a session")
     let tag = nextTag()
+    guard phase == .fullFeature else { return tag }
     tasks[tag] = InitiatorTask(.text)
     text.waiting.append((tag, keys))
     sendNextText()
@@ -76,8 +80,9 @@ extension InitiatorSession {
   package mutating func manageTasks(
     _ function: TaskManagementFunction, lun: UInt64, referencedTag: UInt32 = reservedTag
   ) -> UInt32 {
-    precondition(phase == .fullFeature, "task management without a session")
+    precondition(phase != .login, "task management without a session")
     let tag = nextTag()
+    guard phase == .fullFeature else { return tag }
     tasks[tag] = InitiatorTask(.taskManagement(function, lun: lun, referencedTag: referencedTag))
     var header = BasicHeaderSegment(opcode: .taskManagementRequest)
     header.flags |= function.rawValue
@@ -93,8 +98,9 @@ extension InitiatorSession {
 
   /// Asks whether the target is there; answered by `.pingAnswered` with the returned tag.
   package mutating func ping() -> UInt32 {
-    precondition(phase == .fullFeature, "a ping without a session")
+    precondition(phase != .login, "a ping without a session")
     let tag = nextTag()
+    guard phase == .fullFeature else { return tag }
     tasks[tag] = InitiatorTask(.ping)
     var header = BasicHeaderSegment(opcode: .nopOut)
     header.initiatorTaskTag = tag
@@ -116,6 +122,7 @@ extension InitiatorSession {
 
   /// Sends a mirror request, opcode 0x1c: the caller has set kind, registration and fields.
   package mutating func sendMirrorRequest(_ header: BasicHeaderSegment, data: ArraySlice<UInt8>) {
+    precondition(phase != .login, "a mirror request without a session")
     guard phase == .fullFeature else { return }
     precondition(parameters.mirrorVersion != nil, "a private request to a target of another make")
     precondition(header.opcode == .mirrorRequest, "not a mirror request")

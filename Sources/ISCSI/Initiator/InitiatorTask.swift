@@ -33,6 +33,31 @@ struct InitiatorTask: Sendable {
     }
   }
 
+  /// Takes a Data-In PDU's bytes when they are the next.
+  mutating func gather(_ pdu: PDU) -> Bool {
+    // RFC 7143 §11.7: DataPDUInOrder is Yes, DataSN counts from 0 in the whole answer.
+    guard isCommand, Int(pdu.header.word40) == dataIn.count,
+      pdu.header.word36 == nextDataNumber, pdu.data.count <= dataInMax - dataIn.count
+    else { return false }
+    if dataIn.isEmpty { dataIn.reserveCapacity(dataInMax) }
+    dataIn.append(contentsOf: pdu.data)
+    nextDataNumber &+= 1
+    return true
+  }
+
+  /// What an R2T asks for, when it may: in order, not zero, at most a burst, never past the data.
+  mutating func grant(_ header: BasicHeaderSegment, burstMax: Int) -> Range<Int>? {
+    let offset = Int(header.word40)
+    let length = Int(header.word44)
+    // RFC 7143 §11.8.
+    guard header.word36 == nextRequestNumber, header.word20 != reservedTag, length > 0,
+      length <= burstMax, offset == sentCount, length <= dataOut.count - offset
+    else { return nil }
+    nextRequestNumber &+= 1
+    sentCount += length
+    return offset..<offset + length
+  }
+
   var isCommand: Bool { command != nil }
 
   var command: InitiatorCommand? {

@@ -10,15 +10,16 @@ extension TargetSession {
     }
     var task = TargetTask(
       handle: tasks.nextHandle(header.initiatorTaskTag), header: header)
+    var collection: DataCollection?
     if task.isWrite, task.expectedLength > configuration.writeLengthMax {
       task.isTooLong = true
     } else if task.isWrite, task.expectedLength > 0 {
       let end = min(task.expectedLength, parameters.unsolicitedLengthMax)
-      task.collection = DataCollection(
+      collection = DataCollection(
         expectedLength: task.expectedLength, immediate: pdu.data,
         unsolicitedEnd: header.isFinal ? nil : end)
     }
-    tasks.insert(task)
+    tasks.insert(task, collection)
     advance(task.handle)
     return true
   }
@@ -74,7 +75,7 @@ extension TargetSession {
   /// Hands a task on when its data is here, else asks for the next burst.
   private mutating func advance(_ handle: TaskHandle) {
     guard let task = tasks[handle], !task.isDelivered else { return }
-    switch task.collection?.phase {
+    switch tasks.phase(of: handle) {
     case .none, .complete: deliver(task)
     case .waiting: if tasks.promise(handle) { sendReadyToTransfer(handle) }
     case .unsolicited, .solicited: break
@@ -82,10 +83,7 @@ extension TargetSession {
   }
 
   private mutating func deliver(_ task: TargetTask) {
-    var delivered = task
-    delivered.isDelivered = true
-    let bytes = delivered.collection?.takeBytes() ?? []
-    tasks.update(delivered)
+    let bytes = tasks.deliver(task.handle)
     events.append(
       .command(
         CommandTask(
@@ -101,16 +99,14 @@ extension TargetSession {
   }
 
   private mutating func sendReadyToTransfer(_ handle: TaskHandle) {
-    guard var task = tasks[handle], let number = task.collection?.requestCount else { return }
-    let tag = tasks.nextTransferTag()
-    guard
-      let burst = task.collection?.request(tag: tag, burstMax: parameters.maxBurstLength)
+    let number = tasks.requestCount(of: handle)
+    guard let lun = tasks[handle]?.header.lun,
+      let burst = tasks.request(handle, burstMax: parameters.maxBurstLength)
     else { return }
-    tasks.update(task)
     var header = BasicHeaderSegment(opcode: .readyToTransfer)
-    header.lun = task.header.lun
+    header.lun = lun
     header.initiatorTaskTag = handle.taskTag
-    header.word20 = tag
+    header.word20 = burst.tag
     header.word36 = number
     header.word40 = UInt32(burst.offset)
     header.word44 = UInt32(burst.length)

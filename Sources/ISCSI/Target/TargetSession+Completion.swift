@@ -35,6 +35,7 @@ extension TargetSession {
   }
 
   mutating func finish(_ handle: TaskHandle, _ completion: CommandCompletion) {
+    var count = tasks.requestCount(of: handle)
     guard let task = tasks.remove(handle) else { return }
     if !task.header.isImmediate { window.release() }
     let moved = task.isRead ? completion.dataIn.count : task.expectedLength
@@ -43,7 +44,6 @@ extension TargetSession {
     // RFC 7143 §11.7.3: status in the last Data-In when there is no sense to tell.
     let data = task.isRead ? completion.dataIn.prefix(task.expectedLength) : []
     let isGood = completion.status == 0 && completion.sense.isEmpty
-    var count = task.collection?.requestCount ?? 0
     if !data.isEmpty {
       count += sendDataIn(task, data, residual, withStatus: isGood)
     }

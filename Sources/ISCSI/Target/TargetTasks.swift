@@ -7,7 +7,6 @@
 struct TargetTask: Sendable {
   let handle: TaskHandle
   let header: BasicHeaderSegment
-  var collection: DataCollection?
   var isTooLong = false
   /// The owner has it.
   var isDelivered = false
@@ -19,9 +18,11 @@ struct TargetTask: Sendable {
   var isWrite: Bool { header.flags & 0x20 != 0 }
 }
 
-/// The open tasks by tag, and the promises made to them.
+/// The open tasks by tag, the data that they collect, and the promises made to them. Data is changed
+/// where it lies: a collection is never taken out and put back, which would copy it.
 struct TargetTasks: Sendable {
   private(set) var byTag: [UInt32: TargetTask] = [:]
+  private var collections: [UInt32: DataCollection] = [:]
   private(set) var immediateCount = 0
   private let promisedMax: Int
   private var promised = 0
@@ -48,29 +49,47 @@ struct TargetTasks: Sendable {
   }
 
   // Below the half that mirrored writes use for their own.
-  mutating func nextTransferTag() -> UInt32 {
-    transferTag = (transferTag + 1) & 0x7fff_ffff
-    return transferTag
-  }
+  private static func after(_ tag: UInt32) -> UInt32 { (tag + 1) & 0x7fff_ffff }
 
-  mutating func insert(_ task: TargetTask) {
+  mutating func insert(_ task: TargetTask, _ collection: DataCollection?) {
     precondition(byTag[task.handle.taskTag] == nil, "a tag is open twice")
+    collections[task.handle.taskTag] = collection
     byTag[task.handle.taskTag] = task
     if task.header.isImmediate { immediateCount += 1 }
   }
 
-  mutating func update(_ task: TargetTask) {
-    precondition(byTag[task.handle.taskTag]?.handle == task.handle, "an unknown task")
-    byTag[task.handle.taskTag] = task
+  /// Where a task's data stands; nil when it has none.
+  func phase(of handle: TaskHandle) -> DataCollection.Phase? {
+    collections[handle.taskTag]?.phase
+  }
+
+  func requestCount(of handle: TaskHandle) -> UInt32 {
+    collections[handle.taskTag]?.requestCount ?? 0
   }
 
   mutating func receive(_ pdu: PDU) -> DataCollection.Verdict? {
-    byTag[pdu.header.initiatorTaskTag]?.collection?.receive(pdu)
+    collections[pdu.header.initiatorTaskTag]?.receive(pdu)
+  }
+
+  /// The next R2T of a task, under a new transfer tag.
+  mutating func request(
+    _ handle: TaskHandle, burstMax: Int
+  ) -> (tag: UInt32, offset: Int, length: Int)? {
+    transferTag = TargetTasks.after(transferTag)
+    let burst = collections[handle.taskTag]?.request(tag: transferTag, burstMax: burstMax)
+    return burst.map { (transferTag, $0.offset, $0.length) }
+  }
+
+  /// Marks a task as handed to the owner, with the data that goes along.
+  mutating func deliver(_ handle: TaskHandle) -> [UInt8] {
+    byTag[handle.taskTag]?.isDelivered = true
+    return collections[handle.taskTag]?.takeBytes() ?? []
   }
 
   mutating func remove(_ handle: TaskHandle) -> TargetTask? {
     guard let task = self[handle] else { return nil }
     byTag[handle.taskTag] = nil
+    collections[handle.taskTag] = nil
     promised -= task.promised
     if task.header.isImmediate { immediateCount -= 1 }
     return task
