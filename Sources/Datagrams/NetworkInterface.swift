@@ -13,12 +13,13 @@ package struct NetworkInterface: Equatable, Sendable {
 
   /// Looks an interface up by its name.
   package init(named name: String) throws(NetworkInterfaceError) {
+    guard !name.isEmpty, !name.utf8.contains(0) else { throw .noSuchInterface(name) }
     var found = mirrorcast_interface()
     var other = mirrorcast_interface()
     // Safe: a terminated text that lives as long as the call, and one interface to fill.
     let result = unsafe mirrorcast_interface_by_name(name, 4, &found)
     let second = unsafe mirrorcast_interface_by_name(name, 6, &other)
-    guard result == 0, second == 0, !name.isEmpty else { throw .noSuchInterface(name) }
+    guard result == 0, second == 0 else { throw .noSuchInterface(name) }
     guard found.is_up != 0 else { throw .isDown(name) }
     self.name = name
     index = found.index
