@@ -11,13 +11,16 @@ package struct EpochTable: Sendable {
 
   package var current: UInt16 { entries[entries.count - 1].epoch }
 
-  /// Adds an epoch that is newer than all known. The oldest is forgotten when there are too many.
+  /// Adds an epoch that is newer than all known. False when it isn't, or when writes of too many
+  /// older ones may still be open.
   package mutating func install(_ epoch: UInt16, firstWrite: SerialNumber) -> Bool {
     let last = entries[entries.count - 1]
     guard Int16(bitPattern: epoch &- last.epoch) > 0, !firstWrite.precedes(last.firstWrite) else {
       return false
     }
-    if entries.count == Limits.epochsMax { entries.removeFirst() }
+    // No write was ever given out in an epoch that begins where the next one does.
+    if firstWrite == last.firstWrite { entries.removeLast() }
+    guard entries.count < Limits.epochsMax else { return false }
     entries.append((epoch, firstWrite))
     return true
   }
@@ -30,7 +33,7 @@ package struct EpochTable: Sendable {
   }
 
   package func covers(_ number: SerialNumber, _ epoch: UInt16) -> Bool {
-    !number.precedes(entries[0].firstWrite) && self.epoch(of: number) == epoch
+    self.epoch(of: number) == epoch
   }
 
   package func knows(_ epoch: UInt16) -> Bool { entries.contains { $0.epoch == epoch } }
@@ -38,5 +41,7 @@ package struct EpochTable: Sendable {
   /// Forgets the epochs that no number from `lowest` on belongs to.
   package mutating func forget(below lowest: SerialNumber) {
     while entries.count > 1, !lowest.precedes(entries[1].firstWrite) { entries.removeFirst() }
+    // Numbers wrap: a first write left 2^31 numbers behind would seem to lie ahead.
+    if entries[0].firstWrite.precedes(lowest) { entries[0].firstWrite = lowest }
   }
 }

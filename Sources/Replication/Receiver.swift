@@ -12,7 +12,7 @@ import SCSI
 
 /// The machine of one registration at a leg.
 package struct Receiver: Sendable {
-  package let configuration: ReceiverConfiguration
+  package private(set) var configuration: ReceiverConfiguration
   package internal(set) var counters = ReceiverCounters()
   /// Writes ready for the medium; the owner empties it.
   package var stores: [StoreRequest] = []
@@ -41,6 +41,10 @@ package struct Receiver: Sendable {
 
   /// Whether no write is open and no I/O is running.
   package var isQuiescent: Bool { openCount == 0 }
+
+  package var currentEpoch: UInt16 { epochs.current }
+  /// The lowest write number that is not forgotten.
+  package var lowestNumber: SerialNumber { window.lowest }
 
   /// When `handleTimeout` wants to be called.
   package var nextDeadline: UInt64? {
@@ -113,13 +117,17 @@ package struct Receiver: Sendable {
 
   /// The initiator wants a write to touch the medium no more.
   package mutating func handleFence(_ number: SerialNumber, epoch: UInt16) {
+    // A number given out tells that all numbers a window's length below it have ended.
+    let reach = window.lowest.distance(to: number)
+    if reach >= Limits.writeWindowMax, reach < 2 * Limits.writeWindowMax {
+      advance(to: number.advanced(by: 1 - Limits.writeWindowMax))
+    }
     switch window.place(of: number) {
     case .below:
       answers.append(.fenced(number, epoch: epoch))
     case .beyond:
-      // Never given out within the window's reach: nothing of it can be taken later either.
+      // It can't be remembered, so nothing is promised: a fence without an answer ends the leg.
       counters.beyondWindow += 1
-      answers.append(.fenced(number, epoch: epoch))
     case .inside:
       guard case .open(let slot) = window[number] else {
         if window[number] == .unseen { window[number] = .fenced }
@@ -158,6 +166,15 @@ package struct Receiver: Sendable {
   /// A higher epoch: writes from `firstWrite` on belong to it. False when it is not newer.
   package mutating func handleEpoch(_ epoch: UInt16, firstWrite: SerialNumber) -> Bool {
     epochs.install(epoch, firstWrite: firstWrite)
+  }
+
+  /// More LUNs under the same vLUN, while no write is open. False when one is.
+  package mutating func addUnits(_ units: [UInt64]) -> Bool {
+    guard isQuiescent, configuration.units.count + units.count <= Limits.unitsMax else {
+      return false
+    }
+    configuration.units += units
+    return true
   }
 
   /// Time has passed.

@@ -35,17 +35,25 @@ extension Receiver {
   /// Forgets the numbers below `lowest`; a write still open there has ended for the initiator.
   mutating func advance(to lowest: SerialNumber) {
     guard window.lowest.precedes(lowest) else { return }
+    var isHeld = false
     for slot in writes.indices
     where writes[slot].phase != .idle && writes[slot].number.precedes(lowest) {
       // Its data must not move under running I/O: such a write holds the window where it is.
-      guard writes[slot].phase == .collecting else { return }
+      guard writes[slot].phase == .collecting else {
+        isHeld = true
+        continue
+      }
+      // The window may yet stay where it is: the number must not name a slot that isn't its own.
+      window[writes[slot].number] = .fenced
       free(slot)
     }
+    guard !isHeld else { return }
     for number in endedBadly.keys where SerialNumber(number).precedes(lowest) {
       endedBadly[number] = nil
     }
     window.advance(to: lowest)
     epochs.forget(below: lowest)
+    if let highest = highestWithData, highest.precedes(lowest) { highestWithData = nil }
   }
 
   mutating func handleCommand(_ datagram: Datagram, now: UInt64) -> Placement {
