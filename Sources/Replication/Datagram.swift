@@ -94,9 +94,13 @@ package struct Datagram: Sendable {
     }
   }
 
-  /// The tag of a mirrored task: the upper half of the tags, never 0xffffffff.
+  /// How many tags mirrored tasks have. It divides 2^32, so that writes open on both sides of the
+  /// numbers' wrap have different tags.
+  static let taskTagCount: UInt32 = 1 << 30
+
+  /// The tag of a mirrored task: of the upper half of the tags, never 0xffffffff.
   package static func taskTag(of number: SerialNumber) -> UInt32 {
-    0x8000_0000 + number.rawValue % 0x7fff_ffff
+    0x8000_0000 | number.rawValue % taskTagCount
   }
 }
 

@@ -28,6 +28,8 @@ struct OutgoingWrite: Sendable {
   var blockCount = 0
   /// The whole write fits its command's datagram.
   var isImmediate = false
+  /// The command went to the group.
+  var isAnnounced = false
   var members: LegSet = []
   var ready: LegSet = []
   var ended: LegSet = []
@@ -59,13 +61,14 @@ struct OutgoingWrite: Sendable {
     self.epoch = epoch
     blockCount = Limits.blocks(of: submission.length, blockLength: blockLength)
     isImmediate = blockCount == 1
+    isAnnounced = false
     members = []
     ready = []
     ended = []
     failures.removeAll(keepingCapacity: true)
     nextBlock = 0
     groupRepairDue = nil
-    isTold = false
+    isTold = submission.isTold
     for index in progress.indices { progress[index] = LegProgress() }
     unsent.restart(blockCount: blockCount)
     commandDigest = nil
@@ -76,6 +79,13 @@ struct OutgoingWrite: Sendable {
 
   /// Whether everything was sent once.
   var isSent: Bool { phase == .awaiting }
+
+  /// Whether a leg served on `path` can hold all of the write by now. A connection runs ahead of
+  /// the group, or behind it.
+  func isSent(by path: LegDescription.Path) -> Bool {
+    guard path == .connection else { return isSent }
+    return commandDigest != nil && (isImmediate || unsent.missingCount == 0)
+  }
 }
 
 /// A leg as the sender follows it.

@@ -59,6 +59,8 @@ package struct Sender: Sendable {
   package var openWrites: Int { openCount }
 
   package func counters(ofLeg leg: Int) -> LegCounters { legs[leg].counters }
+  /// The caller's write in a slot that a transmission names.
+  package func submission(inSlot slot: Int) -> Submission { writes[slot].submission }
 
   /// The legs that still take writes.
   package var activeLegs: LegSet {
@@ -109,7 +111,10 @@ package struct Sender: Sendable {
   ) {
     guard let slot = openSlot(leg: leg, tag: tag, now: now) else { return }
     let write = writes[slot]
-    guard status != 0 || write.isSent || write.phase == .restarting else {
+    guard
+      status != 0 || write.phase == .restarting
+        || write.isSent(by: legs[leg].description.path)
+    else {
       fail(leg, .violation("GOOD for a write whose data was not sent yet"), now: now)
       return
     }
@@ -170,6 +175,11 @@ package struct Sender: Sendable {
     new.isDropped = true
     legs.append(new)
     return legs.count - 1
+  }
+
+  /// A leg that doesn't hear the group is served over its connection from the next write on.
+  package mutating func serveByConnection(_ leg: Int) {
+    legs[leg].description.path = .connection
   }
 
   /// All members have confirmed the epoch: new writes belong to it.

@@ -36,6 +36,11 @@ extension Sender {
     var missing = missing
     if writes[slot].phase != .awaiting { dropUnsent(&missing, slot) }
     guard missing.map({ $0.missingCount > 0 }) ?? isAnnounced(slot) else { return }
+    // A repair that still waits for its turn needs no second one behind it.
+    guard !isRepairing(slot, leg), !isEarly(slot, missing) else {
+      legs[leg].counters.reportsIgnored += 1
+      return
+    }
     let progress = writes[slot].progress[leg]
     if Int8(bitPattern: progress.round &- report.roundSeen) > 0,
       now < progress.repairedAt + legs[leg].timer.holdoff
@@ -44,13 +49,15 @@ extension Sender {
       return
     }
     if !progress.hasReported {
-      writes[slot].progress[leg].hasReported = missing != nil
+      writes[slot].progress[leg].hasReported = missing != nil || writes[slot].isImmediate
       legs[leg].counters.lostBlocks += UInt64(
         missing?.missingCount ?? (writes[slot].isImmediate ? 1 : 0))
     }
     writes[slot].progress[leg].askedAt = nil
     writes[slot].progress[leg].repairedAt = now
-    if configuration.recovery == .group, progress.round < Limits.datagramRoundsMax {
+    if configuration.recovery == .group, progress.round < Limits.datagramRoundsMax,
+      legs[leg].description.path == .datagrams
+    {
       // Other legs' reports are on their way: one repair serves them all.
       let due = now + legs[leg].timer.smoothed / 2
       writes[slot].groupRepairDue = min(writes[slot].groupRepairDue ?? due, due)
@@ -59,6 +66,17 @@ extension Sender {
     let round = progress.round &+ 1
     writes[slot].progress[leg].round = round
     enqueueRepair(slot, leg, round: round, missing: missing)
+  }
+
+  private func isRepairing(_ slot: Int, _ leg: Int) -> Bool {
+    repairs.contains {
+      $0.slot == slot && $0.number == writes[slot].number && ($0.leg ?? leg) == leg
+    }
+  }
+
+  /// Where the whole write is to be sent again, it is sent whole once first.
+  private func isEarly(_ slot: Int, _ missing: BlockBitmap?) -> Bool {
+    missing != nil && configuration.recovery != .blocks && !writes[slot].isSent
   }
 
   private mutating func enqueueRepair(

@@ -10,11 +10,9 @@ extension Sender {
   /// The open write that a leg's R2T or Response is about; counts a late one, fails a forger.
   mutating func openSlot(leg: Int, tag: UInt32, now: UInt64) -> Int? {
     guard legs[leg].isActive else { return nil }
-    let modulus: UInt32 = 0x7fff_ffff
-    let newest = Datagram.taskTag(of: nextNumber) - 0x8000_0000
-    let asked = tag & 0x7fff_ffff
-    let back = asked < modulus ? (newest + modulus - asked) % modulus : 0
-    guard tag >= 0x8000_0000, back >= 1, back <= UInt32(Limits.writeWindowMax) * 2 else {
+    let back = (Datagram.taskTag(of: nextNumber) &- tag) % Datagram.taskTagCount
+    let issued = min(counters.writes, UInt64(Limits.writeWindowMax) * 2)
+    guard tag & 0xc000_0000 == 0x8000_0000, back >= 1, UInt64(back) <= issued else {
       fail(leg, .violation("answer for a write that was never sent"), now: now)
       return nil
     }
@@ -97,11 +95,13 @@ extension Sender {
       }
     }
     if isMulticast { announcements.append(slot) }
-    if writes[slot].members.isEmpty {
-      complete(slot, now: now)
-    } else {
+    guard writes[slot].members.isEmpty else {
       beginDataIfReady(slot, now: now)
+      return
     }
+    // Nobody stores it, so it can't be GOOD, even where all legs were dropped on purpose.
+    writes[slot].failures = legs.indices.map { LegOutcome(leg: $0, failure: .lost) }
+    tell(slot)
   }
 
   mutating func markReady(_ slot: Int, _ leg: Int, now: UInt64) {
@@ -152,7 +152,7 @@ extension Sender {
   mutating func markSent(_ slot: Int, now: UInt64) {
     writes[slot].phase = .awaiting
     writes[slot].open.forEach { leg in
-      if legs[leg].description.path == .datagrams { writes[slot].progress[leg].askedAt = now }
+      if legs[leg].description.path != .foreign { writes[slot].progress[leg].askedAt = now }
     }
     guard !configuration.waitsForStatus, !writes[slot].isTold else { return }
     writes[slot].isTold = true
@@ -181,6 +181,12 @@ extension Sender {
   }
 
   private mutating func complete(_ slot: Int, now: UInt64) {
+    tell(slot)
+    admit(now: now)
+  }
+
+  /// Tells how a write ended and lets its slot go.
+  private mutating func tell(_ slot: Int) {
     let token = writes[slot].submission.token
     let failures = writes[slot].failures
     let isTold = writes[slot].isTold
@@ -189,7 +195,6 @@ extension Sender {
     if !configuration.waitsForStatus {
       events.append(.counted(token: token, failures: failures))
     }
-    admit(now: now)
   }
 
   private mutating func free(_ slot: Int) {
@@ -218,9 +223,11 @@ extension Sender {
   private mutating func beginAnew(_ slot: Int, now: UInt64) {
     var submission = writes[slot].submission
     submission.restarts += 1
+    submission.isTold = writes[slot].isTold
     guard submission.restarts <= Limits.restartsMax else {
-      writes[slot].members.forEach {
-        writes[slot].failures.append(LegOutcome(leg: $0, failure: .bufferChanged))
+      writes[slot].members.forEach { leg in
+        guard !writes[slot].failures.contains(where: { $0.leg == leg }) else { return }
+        writes[slot].failures.append(LegOutcome(leg: leg, failure: .bufferChanged))
       }
       complete(slot, now: now)
       return

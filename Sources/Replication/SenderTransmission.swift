@@ -15,9 +15,10 @@ extension Sender {
   private mutating func nextFresh(now: UInt64) -> Transmission? {
     while let slot = announcements.first {
       announcements.removeFirst()
-      guard writes[slot].phase == .announcing, writes[slot].commandDigest == nil else { continue }
+      guard writes[slot].phase == .announcing, !writes[slot].isAnnounced else { continue }
+      writes[slot].isAnnounced = true
       writes[slot].open.forEach { leg in
-        if legs[leg].description.path == .datagrams { writes[slot].progress[leg].askedAt = now }
+        if legs[leg].description.path != .foreign { writes[slot].progress[leg].askedAt = now }
       }
       if writes[slot].isImmediate { markSent(slot, now: now) }
       return Transmission(destination: .group, slot: slot, content: .command, flags: [])

@@ -90,6 +90,8 @@ package struct Submission: Sendable, Equatable {
   package var length: Int
   package var forceUnitAccess: Bool
   var restarts = 0
+  /// The caller was told already (no status wanted) when the write started anew.
+  var isTold = false
 
   package init(token: UInt64, byteOffset: UInt64, length: Int, forceUnitAccess: Bool = false) {
     self.token = token
@@ -99,8 +101,9 @@ package struct Submission: Sendable, Equatable {
   }
 
   func overlaps(_ other: Submission) -> Bool {
-    byteOffset < other.byteOffset + UInt64(other.length)
-      && other.byteOffset < byteOffset + UInt64(length)
+    byteOffset <= other.byteOffset
+      ? other.byteOffset - byteOffset < UInt64(length)
+      : byteOffset - other.byteOffset < UInt64(other.length)
   }
 }
 

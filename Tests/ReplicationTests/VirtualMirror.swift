@@ -26,6 +26,13 @@ struct MirrorShape {
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   /// Time that one datagram takes to leave.
   var paceNanoseconds: UInt64 = 1_000
+
+  var geometry: BlockGeometry {
+    guard let geometry = BlockGeometry(blockCount: UInt64(diskBlocks)) else {
+      preconditionFailure("no such disk")
+    }
+    return geometry
+  }
 }
 
 final class VirtualMirror {
@@ -103,7 +110,7 @@ final class VirtualMirror {
     var configuration = ReceiverConfiguration(
       registration: Self.registration, epoch: epoch, firstWrite: firstWrite,
       virtualLUN: Self.virtualLUN, units: (0..<shape.units).map { UInt64($0) << 48 },
-      geometry: BlockGeometry(blockCount: UInt64(shape.diskBlocks))!)
+      geometry: shape.geometry)
     configuration.blockLength = shape.blockLength
     configuration.writeLengthMax = shape.writeLengthMax
     configuration.openWritesMax = shape.openWritesMax
@@ -169,8 +176,8 @@ final class VirtualMirror {
   var expected: [UInt8] {
     var image = [UInt8](repeating: 0, count: shape.diskBlocks * 512)
     for token in order {
-      let start = Int(offsets[token]!)
-      image.replaceSubrange(start..<start + payloads[token]!.count, with: payloads[token]!)
+      guard let offset = offsets[token], let payload = payloads[token] else { continue }
+      image.replaceSubrange(Int(offset)..<Int(offset) + payload.count, with: payload)
     }
     return image
   }
