@@ -29,8 +29,8 @@ package struct Fifo<Element> {
     return element
   }
 
-  package mutating func removeAll() {
-    elements = []
+  package mutating func removeAll(where isUnwanted: (Element) -> Bool) {
+    elements = elements[head...].filter { $0.map { !isUnwanted($0) } ?? false }
     head = 0
   }
 }

@@ -1,9 +1,10 @@
 // From a stream of bytes to PDUs.
 //
 // A header is judged as soon as it is whole, before a byte of what it announces is stored: a peer
-// that has not logged in can make us hold 48 + 1020 + 8192 bytes and no more. A PDU that is too long
-// is reported with its header and its body is skipped, not stored, so that the session may answer
-// and, where it judges the sender sane, go on. Bytes are copied once, from the caller's span.
+// that has not logged in can make us hold 48 + 1020 + 8192 bytes and no more. A PDU that is too
+// long is reported with its header and its body is skipped, not stored, so that the session may
+// answer and, where it judges the sender sane, go on. Bytes are copied once, from the caller's
+// span.
 import Bytes
 
 /// A PDU announced a data segment longer than the receiver's limit.

@@ -100,3 +100,29 @@ struct CommandWindowTests {
     #expect(expected == next && queue.isEmpty)
   }
 }
+
+struct WaitingWritesTests {
+  @Test func `writes aborted while they wait for memory leave the others their turn`() {
+    var configuration = targetConfiguration()
+    configuration.writeBytesMax = 1000
+    let target = LoneTarget(configuration, offers: "InitialR2T=Yes")
+    #expect(target.request(writeHeader(tag: 1, length: 800)).count == 1)
+    for round in 0..<1000 {
+      let tag = UInt32(round + 10)
+      #expect(target.request(writeHeader(tag: tag, length: 800)).isEmpty)
+      guard round != 500 else { continue }
+      var abort = BasicHeaderSegment(
+        opcode: .taskManagementRequest, flags: 0x81, isImmediate: true)
+      abort.initiatorTaskTag = 5
+      abort.word20 = tag
+      #expect(target.send(PDU(header: abort)).map(\.header.byte2) == [0])
+    }
+    target.send(dataOut(tag: 1, transferTag: 1, offset: 0, pattern(800)))
+    target.session.completeCommand(target.commands[0].handle, CommandCompletion(status: 0))
+    let response = target.session.pollOutput()
+    let request = target.session.pollOutput()
+    #expect(response?.header.opcode == .scsiResponse)
+    #expect(request?.header.opcode == .readyToTransfer)
+    #expect(request?.header.initiatorTaskTag == 510)
+  }
+}

@@ -1,5 +1,5 @@
-// What an initiator asks for: commands, text, task management, pings, logout, mirror requests.
-// A session may have ended by an event that its owner hasn't polled yet: what is asked of it then is
+// What an initiator asks for: commands, text, task management, pings, logout, mirror requests. A
+// session may have ended by an event that its owner hasn't polled yet: what is asked of it then is
 // dropped, and the owner ends it with the rest of that session.
 import Bytes
 

@@ -1,9 +1,10 @@
 // An initiator's end of one connection, which is one session (MaxConnections=1,
 // ErrorRecoveryLevel=0): the counterpart of `TargetSession`, and a value like it.
 //
-// Tags below 0x80000000 are this session's, those above belong to mirrored writes, whose answers are
-// passed out untouched. An answer to a task that isn't open is never ignored: it is a violation, and
-// the owner decides what it means. Requests that the command window doesn't admit yet wait here.
+// Tags below 0x80000000 are this session's, those above belong to mirrored writes, whose answers
+// are passed out untouched. An answer to a task that isn't open is never ignored: it is a
+// violation, and the owner decides what it means. Requests that the command window doesn't admit
+// yet wait here.
 import Bytes
 
 /// One session as its initiator sees it. Construct it, send what `pollOutput` has, feed `handle`,
@@ -141,7 +142,7 @@ package struct InitiatorSession: ~Copyable, Sendable {
   }
 
   mutating func sendWaiting() {
-    while phase != .login, !lastCommandNumber.precedes(commandNumber),
+    while phase == .fullFeature, !lastCommandNumber.precedes(commandNumber),
       let pdu = waiting.popFirst()
     {
       let tag = pdu.header.initiatorTaskTag

@@ -51,7 +51,9 @@ package struct KeyNegotiation: Sendable {
 
   private mutating func answer(_ rule: NumericRule, _ value: String) -> String {
     guard let offered = value.number, rule.range.contains(offered) else { return Self.reject }
-    let ours = wanted[keyPath: rule.path]
+    var ours = wanted[keyPath: rule.path]
+    // RFC 7143 §13.14: the first burst is not longer than any.
+    if rule.key == "FirstBurstLength" { ours = min(ours, settled.maxBurstLength) }
     let result = rule.takesLarger ? max(ours, offered) : min(ours, offered)
     settled[keyPath: rule.path] = result
     return String(result)

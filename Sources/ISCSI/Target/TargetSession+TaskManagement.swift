@@ -1,5 +1,6 @@
 // Task management, RFC 7143 §11.5. Tasks whose data is still being collected end here; what the
-// owner executes is listed in the event, and the owner answers when none of it can touch the medium.
+// owner executes is listed in the event, and the owner answers when none of it can touch the
+// medium.
 import Bytes
 
 extension TargetSession {

@@ -1,5 +1,5 @@
-// Text requests in full feature phase: SendTargets is answered here, the mirror's keys, ours and the
-// patent's literal ones, go to the owner, all others are NotUnderstood.
+// Text requests in full feature phase: SendTargets is answered here, the mirror's keys, ours and
+// the patent's literal ones, go to the owner, all others are NotUnderstood.
 
 extension TargetSession {
   mutating func handleText(_ pdu: PDU) {

@@ -46,6 +46,8 @@ package struct TargetSession: ~Copyable, Sendable {
   package var receiveDataSegmentLengthMax: Int { parameters.receiveDataSegmentLengthMax }
   /// Tasks that have not been answered.
   package var openTaskCount: Int { tasks.byTag.count }
+  /// PDUs that wait for `pollOutput`: while there are many the owner should read no more.
+  package var outputCount: Int { output.count }
 
   // MARK: Polling
 

@@ -1,7 +1,8 @@
 // The open tasks of a target's session, and how much data they may bring.
 //
-// Memory for a WRITE is promised before an R2T asks for its data: promises never exceed a limit, and
-// WRITEs that wait for one get it in the order in which they came. One WRITE alone is always let in.
+// Memory for a WRITE is promised before an R2T asks for its data: promises never exceed a limit,
+// and WRITEs that wait for one get it in the order in which they came. One WRITE alone is always
+// let in.
 
 /// One command between its arrival and its answer.
 struct TargetTask: Sendable {
@@ -18,8 +19,8 @@ struct TargetTask: Sendable {
   var isWrite: Bool { header.flags & 0x20 != 0 }
 }
 
-/// The open tasks by tag, the data that they collect, and the promises made to them. Data is changed
-/// where it lies: a collection is never taken out and put back, which would copy it.
+/// The open tasks by tag, the data that they collect, and the promises made to them. Data is
+/// changed where it lies: a collection is never taken out and put back, which would copy it.
 struct TargetTasks: Sendable {
   private(set) var byTag: [UInt32: TargetTask] = [:]
   private var collections: [UInt32: DataCollection] = [:]
@@ -92,6 +93,11 @@ struct TargetTasks: Sendable {
     collections[handle.taskTag] = nil
     promised -= task.promised
     if task.header.isImmediate { immediateCount -= 1 }
+    // Tasks that were aborted while they waited don't pile up behind one that waits on.
+    if waiting.count > 64 + 2 * byTag.count {
+      let open = byTag
+      waiting.removeAll { open[$0.taskTag]?.handle != $0 }
+    }
     return task
   }
 

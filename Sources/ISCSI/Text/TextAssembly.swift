@@ -1,4 +1,5 @@
-// RFC 7143 §6.2: a text longer than a data segment comes in pieces, all but the last with the C bit.
+// RFC 7143 §6.2: a text longer than a data segment comes in pieces, all but the last with the C
+// bit.
 
 /// Puts a text together from its pieces, up to a limit.
 package struct TextAssembly: Sendable {
