@@ -24,6 +24,8 @@ func nio(_ product: String) -> Target.Dependency {
 let log = Target.Dependency.product(name: "Logging", package: "swift-log")
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals = Target.Dependency.product(
+  name: "UnixSignals", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -85,7 +87,7 @@ let package = Package(
         .target(name: "CVerbs", condition: .when(traits: ["RDMA"])),
       ],
       swiftSettings: strict),
-    .target(name: "Storage", dependencies: ["Bytes", "Lanes", "SCSI"], swiftSettings: strict),
+    .target(name: "Storage", dependencies: ["SCSI"], swiftSettings: strict),
 
     // Row 6.
     .target(
@@ -99,7 +101,7 @@ let package = Package(
     // Row 7.
     .executableTarget(
       name: "mirrorcast",
-      dependencies: ["Mirrorcast", arguments, log, lifecycle],
+      dependencies: ["Mirrorcast", arguments, log, lifecycle, signals],
       path: "Sources/CommandLineTool", swiftSettings: strict),
 
     // Tests mirror sources.
@@ -115,7 +117,10 @@ let package = Package(
       name: "DatagramsTests", dependencies: ["Datagrams", "Lanes", "Bytes", "CDigest"],
       swiftSettings: relaxed),
     .testTarget(
-      name: "StorageTests", dependencies: ["Storage", "SCSI", "Lanes"], swiftSettings: relaxed),
+      name: "StorageTests", dependencies: ["Storage", "SCSI"], swiftSettings: relaxed),
+    .testTarget(
+      name: "CommandLineToolTests", dependencies: ["mirrorcast", "Mirrorcast"],
+      swiftSettings: relaxed),
     .testTarget(
       name: "MirrorcastTests", dependencies: ["Mirrorcast", "Replication", "ISCSI", "SCSI"],
       swiftSettings: relaxed),

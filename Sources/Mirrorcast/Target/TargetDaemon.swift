@@ -25,7 +25,9 @@ public final class TargetDaemon: Service {
     _ configuration: TargetConfiguration, logger: Logger,
     onReady: @escaping @Sendable (String) -> Void
   ) throws {
-    try self.init(configuration, logger: logger, makeHost: { _, _, _ in nil }, onReady: onReady)
+    try self.init(
+      configuration, logger: logger,
+      makeHost: { try MirrorService.make(configuration, $0, $1, $2) }, onReady: onReady)
   }
 
   package init(

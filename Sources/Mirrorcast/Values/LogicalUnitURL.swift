@@ -58,3 +58,13 @@ public struct LogicalUnitURL: Sendable, Hashable, CustomStringConvertible {
   /// `HOST:PORT`, as it stands in messages.
   var portal: String { HostAndPort.text(host: host, port: port) }
 }
+
+extension LogicalUnitURL {
+  /// The LUN as commands carry it; a URL that was read has one.
+  var number: LogicalUnitNumber {
+    guard let number = LogicalUnitNumber(lun) else {
+      preconditionFailure("\(lun) is no LUN: URLs are made by reading them")
+    }
+    return number
+  }
+}

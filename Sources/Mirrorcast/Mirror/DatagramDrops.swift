@@ -1,0 +1,53 @@
+import Datagrams
+import Logging
+import Replication
+
+/// Datagrams that no registration took, by reason; strangers are named once each.
+struct DatagramDrops {
+  static let namedMax = 64
+
+  var truncated: UInt64 = 0
+  var socketErrors: UInt64 = 0
+  private(set) var malformed: [DatagramFault: UInt64] = [:]
+  private(set) var unknownRegistration: UInt64 = 0
+  private(set) var wrongSource: UInt64 = 0
+  private var named: Set<UInt32> = []
+
+  mutating func count(_ fault: DatagramFault) {
+    malformed[fault, default: 0] += 1
+  }
+
+  /// Another mirror on the same group is no error, but who looks for a fault wants to know.
+  mutating func noteUnknown(_ registration: UInt32, from source: Endpoint, _ logger: Logger) {
+    unknownRegistration += 1
+    guard named.count < Self.namedMax, named.insert(registration).inserted else { return }
+    logger.notice(
+      "datagrams of another mirror on this group",
+      metadata: ["registration": "\(name(registration))", "source": "\(source)"])
+  }
+
+  mutating func noteStranger(_ registration: UInt32, from source: Endpoint, _ logger: Logger) {
+    wrongSource += 1
+    guard named.count < Self.namedMax, named.insert(~registration).inserted else { return }
+    logger.warning(
+      "datagrams that claim a registration but come from elsewhere are dropped",
+      metadata: ["registration": "\(name(registration))", "source": "\(source)"])
+  }
+
+  /// What was dropped, for a log line; empty when nothing was.
+  var summary: Logger.Metadata {
+    var metadata: Logger.Metadata = [:]
+    for (fault, count) in malformed { metadata["\(fault)"] = "\(count)" }
+    for (reason, count) in [
+      ("truncated", truncated), ("unknownRegistration", unknownRegistration),
+      ("wrongSource", wrongSource), ("socketErrors", socketErrors),
+    ] where count > 0 {
+      metadata[reason] = "\(count)"
+    }
+    return metadata
+  }
+
+  private func name(_ registration: UInt32) -> String {
+    "0x" + String(registration, radix: 16)
+  }
+}

@@ -1,0 +1,84 @@
+// The sockets of a target's lane: one for each group and port on an interface, shared by the mirrors
+// that use it, and one private one for each local address, where repairs come in.
+import Datagrams
+import Lanes
+
+/// A socket and how many registrations use it.
+final class SharedPort {
+  let socket: DatagramSocket
+  let key: Key
+  var users = 0
+
+  /// What a socket is for.
+  enum Key: Hashable {
+    case group(Endpoint, interface: Int32)
+    case repairs(Endpoint)
+  }
+
+  init(_ socket: DatagramSocket, _ key: Key) {
+    self.socket = socket
+    self.key = key
+  }
+}
+
+/// All sockets of one lane.
+struct GroupPorts: ~Copyable {
+  /// Descriptors that a lane can wait for, beside its signal.
+  static let portsMax = WaitList.countMax - 1
+  static let receiveBufferByteCount = 32 << 20
+
+  private(set) var ports: [SharedPort] = []
+
+  init() {}
+
+  /// The socket of a group, joined for one more source.
+  mutating func join(
+    _ group: Endpoint, on interface: NetworkInterface, source: Endpoint
+  ) throws(SystemError) -> SharedPort {
+    let port = try find(.group(group, interface: interface.index)) { () throws(SystemError) in
+      try DatagramSocket.groupReceiver(
+        group: group, interface: interface, receiveBufferByteCount: Self.receiveBufferByteCount)
+    }
+    do {
+      try port.socket.join(source: source)
+    } catch {
+      release(port)
+      throw error
+    }
+    return port
+  }
+
+  mutating func leave(_ port: SharedPort, source: Endpoint) throws(SystemError) {
+    defer { release(port) }
+    try port.socket.leave(source: source)
+  }
+
+  /// The private socket at a local address.
+  mutating func repairs(at address: Endpoint) throws(SystemError) -> SharedPort {
+    try find(.repairs(address)) { () throws(SystemError) in
+      try DatagramSocket.unicast(
+        address: address, receiveBufferByteCount: Self.receiveBufferByteCount)
+    }
+  }
+
+  mutating func release(_ port: SharedPort) {
+    port.users -= 1
+    if port.users == 0 { ports.removeAll { $0 === port } }
+  }
+
+  private mutating func find(
+    _ key: SharedPort.Key, open: () throws(SystemError) -> DatagramSocket
+  ) throws(SystemError) -> SharedPort {
+    if let port = ports.first(where: { $0.key == key }) {
+      port.users += 1
+      return port
+    }
+    guard ports.count < Self.portsMax else {
+      throw SystemError(doing: "open one more group", number: 24)
+    }
+    let port = SharedPort(try open(), key)
+    port.users = 1
+    ports.append(port)
+    return port
+  }
+}

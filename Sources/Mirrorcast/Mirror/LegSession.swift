@@ -1,0 +1,203 @@
+import Bytes
+import Datagrams
+import ISCSI
+import Logging
+import Replication
+import SCSI
+
+/// A session with one leg while the mirror is being established.
+struct LegSession: Sendable {
+  let urls: [LogicalUnitURL]
+  let connection: InitiatorConnection
+  /// Of each LUN, in the order of the URLs.
+  let sizes: [BlockGeometry]
+  /// All LUNs that this initiator sees there.
+  let inventory: [Int]
+
+  /// URLs that are one leg: LUNs of one target.
+  private static func byTarget(_ urls: [LogicalUnitURL]) -> [[LogicalUnitURL]] {
+    var groups: [[LogicalUnitURL]] = []
+    for url in urls {
+      let index = groups.firstIndex {
+        $0[0].host == url.host && $0[0].port == url.port && $0[0].targetName == url.targetName
+      }
+      if let index { groups[index].append(url) } else { groups.append([url]) }
+    }
+    return groups
+  }
+
+  /// Logs in to all legs at once; closes those that it opened when one fails.
+  static func openAll(
+    _ options: MirrorOptions, inbox: LaneInbox<SenderOrder>, logger: Logger
+  ) async throws -> [LegSession] {
+    var sessions: [LegSession] = []
+    do {
+      for urls in byTarget(options.legs) {
+        sessions += try await open(
+          urls, firstIndex: sessions.count, initiatorName: options.initiatorName, inbox: inbox,
+          logger: logger)
+      }
+      return sessions
+    } catch {
+      for session in sessions { await session.connection.close() }
+      throw error
+    }
+  }
+
+  /// Logs in to one target. A target of another make becomes a leg for each LUN.
+  static func open(
+    _ urls: [LogicalUnitURL], firstIndex: Int, initiatorName: String,
+    inbox: LaneInbox<SenderOrder>, logger: Logger
+  ) async throws -> [LegSession] {
+    let first = try await connect(
+      urls[0], index: firstIndex, initiatorName: initiatorName, inbox: inbox, logger: logger)
+    do {
+      if first.isMirrorcast || urls.count == 1 {
+        return [try await session(urls, first)]
+      }
+      var sessions = [try await session([urls[0]], first)]
+      for url in urls.dropFirst() {
+        let connection = try await connect(
+          url, index: firstIndex + sessions.count, initiatorName: initiatorName, inbox: inbox,
+          logger: logger)
+        sessions.append(try await session([url], connection))
+      }
+      return sessions
+    } catch {
+      await first.close()
+      throw error
+    }
+  }
+
+  private static func connect(
+    _ url: LogicalUnitURL, index: Int, initiatorName: String, inbox: LaneInbox<SenderOrder>,
+    logger: Logger
+  ) async throws -> InitiatorConnection {
+    try await InitiatorConnection.open(
+      host: url.host, port: url.port,
+      login: InitiatorLoginRequest(
+        initiatorName: initiatorName, targetName: url.targetName, offersMirror: true),
+      logger: logger,
+      hooks: ConnectionHooks(
+        onMirrored: { inbox.post(.mirrored(leg: index, $0)) },
+        onClosed: { inbox.post(.lost(leg: index, $0)) }))
+  }
+
+  private static func session(
+    _ urls: [LogicalUnitURL], _ connection: InitiatorConnection
+  ) async throws -> LegSession {
+    var sizes: [BlockGeometry] = []
+    for url in urls { sizes.append(try await connection.describeDisk(url.number).geometry) }
+    return LegSession(
+      urls: urls, connection: connection, sizes: sizes,
+      inventory: try await inventory(connection))
+  }
+
+  /// The LUNs that this initiator sees at a target.
+  private static func inventory(_ connection: InitiatorConnection) async throws -> [Int] {
+    guard let zero = LogicalUnitNumber(0) else { preconditionFailure("LUN 0 is a LUN") }
+    let room = 16 + 8 * 1024
+    let outcome = try await connection.command(
+      lun: zero, .reportLUNs(allocationLength: UInt32(room)), transfer: .read(lengthMax: room))
+    // Safe: the span over the answer ends with the expression.
+    guard outcome.isGood, let numbers = unsafe ReportLUNs.numbers(in: outcome.data.span.bytes)
+    else { return [] }
+    return numbers.map { Int($0.value) }
+  }
+
+  // MARK: Agreeing
+
+  /// The size that all LUNs have.
+  static func commonSize(
+    _ sessions: [LegSession]
+  ) throws(MirrorcastError) -> (byteCount: UInt64, blockSize: Int) {
+    let first = sessions[0].sizes[0]
+    for session in sessions {
+      for (url, size) in zip(session.urls, session.sizes) where size != first {
+        throw MirrorcastError(
+          "the legs differ in size: \(sessions[0].urls[0]) has \(first.byteCount) bytes in blocks"
+            + " of \(first.blockLength), \(url) has \(size.byteCount) in blocks of"
+            + " \(size.blockLength)",
+          advice: "give all legs LUNs of one size")
+      }
+    }
+    return (first.byteCount, Int(first.blockLength))
+  }
+
+  /// The virtual LUN asked for, or the highest of one byte that is nobody's LUN.
+  static func virtualLUN(
+    _ options: MirrorOptions, _ sessions: [LegSession]
+  ) throws(MirrorcastError) -> Int {
+    let taken = Set(sessions.filter(\.connection.isMirrorcast).flatMap(\.inventory))
+    if let wanted = options.virtualLUN {
+      guard (0...LogicalUnitNumber.max).contains(wanted) else {
+        throw MirrorcastError(
+          "a virtual LUN is a number from 0 to \(LogicalUnitNumber.max), not \(wanted)")
+      }
+      guard !taken.contains(wanted) else {
+        throw MirrorcastError(
+          "virtual LUN \(wanted) is a LUN of a leg",
+          advice: "choose a number that is nobody's LUN, or leave the choice to the mirror")
+      }
+      return wanted
+    }
+    guard let free = (0...255).reversed().first(where: { !taken.contains($0) }) else {
+      throw MirrorcastError("no number below 256 is free for the virtual LUN", advice: "name one")
+    }
+    return free
+  }
+
+  /// Registers the mirror with every leg of ours; agrees on the least block and write length.
+  static func register(
+    _ sessions: [LegSession], _ request: inout RegistrationRequest
+  ) async throws -> [RegistrationGrant?] {
+    for _ in 0..<3 {
+      var grants: [RegistrationGrant?] = []
+      for session in sessions {
+        let connection = session.connection
+        grants.append(
+          connection.isMirrorcast ? try await connection.register(request, session.urls) : nil)
+      }
+      let blockLength = grants.compactMap { $0?.blockLength }.min() ?? request.blockLength
+      let writeLength = grants.compactMap { $0?.writeLengthMax }.min() ?? request.writeLengthMax
+      if blockLength == request.blockLength {
+        request.writeLengthMax = min(request.writeLengthMax, writeLength)
+        return grants
+      }
+      for session in sessions where session.connection.isMirrorcast {
+        try await session.connection.terminate(request, session.urls)
+      }
+      request.blockLength = blockLength
+      request.writeLengthMax = min(request.writeLengthMax, writeLength)
+    }
+    throw MirrorcastError("the legs don't agree on a block length")
+  }
+}
+
+extension InitiatorConnection {
+  /// Registers a mirror, or its next epoch, for these LUNs; throws the refusal in words.
+  func register(
+    _ request: RegistrationRequest, _ urls: [LogicalUnitURL]
+  ) async throws -> RegistrationGrant {
+    var own = request
+    own.luns = urls.map(\.lun)
+    let keys = try await text(own.keys)
+    do throws(RegistrationFault) {
+      return try RegistrationGrant(keys)
+    } catch {
+      throw MirrorcastError(
+        "\(urls[0]) refuses the mirror (\(error.refusal.rawValue)): \(error.reason)")
+    }
+  }
+
+  /// Ends a mirror: the map is removed there when this returns.
+  func terminate(_ request: RegistrationRequest, _ urls: [LogicalUnitURL]) async throws {
+    let ending = TerminationRequest(
+      registration: request.registration, group: request.group, virtualLUN: request.virtualLUN)
+    let keys = try await text(ending.keys)
+    guard keys[RegistrationKey.result] == "terminated" else {
+      throw MirrorcastError(
+        "\(urls[0]) did not end the mirror: \(keys[RegistrationKey.reason] ?? "no result")")
+    }
+  }
+}

@@ -1,0 +1,209 @@
+// One mirror at its initiator, for callers: what they ask goes to the lane, what the lane tells comes
+// back by completion. Membership changes are made here, one at a time, by text on the legs' sessions.
+import Bytes
+import Datagrams
+import Lanes
+import Logging
+import Replication
+import Synchronization
+
+/// One mirror, from its establishment to its termination. All calls from any thread.
+public final class Mirror: Sendable {
+  /// Bytes of each mirrored LUN; all are of one size.
+  public let byteCount: UInt64
+  /// Bytes of a logical block; offsets and lengths of writes are multiples of it.
+  public let blockSize: Int
+  /// The longest write that goes as one, in bytes; longer ones are split.
+  public let writeLengthMax: Int
+  /// Writes that the legs allow to be open at once.
+  public let depthMax: Int
+
+  let options: MirrorOptions
+  let interface: NetworkInterface
+  let inbox: LaneInbox<SenderOrder>
+  let lane: Lane<SenderDuty>
+  let board: MirrorBoard
+  let logger: Logger
+  let membership: Mutex<Membership>
+
+  /// The members, as the control side knows them.
+  struct Membership: Sendable {
+    var legs: [MirrorLeg]
+    var epoch: UInt16
+    var request: RegistrationRequest
+    var notices: [String]
+    var deaf: LegSet = []
+    var dropped: LegSet = []
+    var isChanging = false
+    var isOver = false
+  }
+
+  init(_ parts: Parts, lane: Lane<SenderDuty>) {
+    byteCount = parts.byteCount
+    blockSize = parts.blockSize
+    writeLengthMax = parts.request.writeLengthMax
+    depthMax = min(parts.openWritesMax, max(parts.credit / parts.request.writeLengthMax, 1))
+    options = parts.options
+    interface = parts.interface
+    inbox = parts.inbox
+    board = parts.board
+    logger = parts.logger
+    self.lane = lane
+    membership = Mutex(
+      Membership(
+        legs: parts.legs, epoch: parts.request.epoch, request: parts.request,
+        notices: parts.notices))
+  }
+
+  /// What establishing gathers.
+  struct Parts {
+    var options: MirrorOptions
+    var byteCount: UInt64
+    var blockSize: Int
+    var request: RegistrationRequest
+    var openWritesMax: Int
+    var credit: Int
+    var legs: [MirrorLeg]
+    var interface: NetworkInterface
+    var notices: [String]
+    var inbox: LaneInbox<SenderOrder>
+    var board: MirrorBoard
+    var logger: Logger
+  }
+
+  /// What people should know: legs served otherwise than by multicast, missing authentication.
+  public var notices: [String] { membership.withLock { $0.notices } }
+
+  // MARK: Writing
+
+  /// Writes `bytes` at `offset` on every leg.
+  ///
+  /// `bytes` must stay unchanged until this returns; its length and `offset` are multiples of
+  /// `blockSize`. A write longer than `writeLengthMax` is split. The result names each leg that has
+  /// not answered GOOD. FUA is set where `forceUnitAccess` is (SBC-3 §5.36).
+  public func write(
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false
+  ) async -> WriteResult {
+    // Safe: the caller keeps the buffer until the continuation was resumed.
+    let piece = unsafe WritePiece(bytes)
+    return await withCheckedContinuation { continuation in
+      unsafe submit(piece.bytes, at: offset, forceUnitAccess: forceUnitAccess) {
+        continuation.resume(returning: $0)
+      }
+    }
+  }
+
+  /// As `write`, with a completion instead of a task: for many writes in flight.
+  ///
+  /// The completion is called once, on the lane's thread, and must not block.
+  public func submit(
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
+    completion: @escaping @Sendable (WriteResult) -> Void
+  ) {
+    let count = bytes.count
+    guard count > 0, count % blockSize == 0, offset % UInt64(blockSize) == 0,
+      offset <= byteCount, UInt64(count) <= byteCount - offset
+    else {
+      return completion(
+        refusal("write of \(count) bytes at \(offset) doesn't fit blocks of \(blockSize) bytes"))
+    }
+    guard !membership.withLock({ $0.isOver }) else { return completion(refusal("mirror ended")) }
+    let pieces = (count + writeLengthMax - 1) / writeLengthMax
+    let gather = pieces == 1 ? completion : WriteGather(pieces, completion).completion
+    for index in 0..<pieces {
+      let start = index * writeLengthMax
+      let end = min(start + writeLengthMax, count)
+      // Safe: within the caller's buffer, which stays until the completion.
+      let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+      unsafe inbox.post(
+        .write(call(piece, at: offset + UInt64(start), forceUnitAccess, gather)))
+    }
+  }
+
+  /// Without status the call ends before its data is no longer needed: then a copy is kept.
+  private func call(
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, _ forceUnitAccess: Bool,
+    _ completion: @escaping @Sendable (WriteResult) -> Void
+  ) -> WriteCall {
+    var kept = unsafe bytes
+    if options.status == .none {
+      // Safe: both are as long as the piece; the lane frees the copy.
+      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
+      unsafe copy.copyMemory(from: bytes)
+      unsafe kept = UnsafeRawBufferPointer(copy)
+    }
+    return unsafe WriteCall(
+      kept, isOwned: options.status == .none, byteOffset: offset,
+      forceUnitAccess: forceUnitAccess, completion: completion)
+  }
+
+  private func refusal(_ words: String) -> WriteResult {
+    let failures = membership.withLock { $0.legs }.flatMap(\.urls).map {
+      LegStatus(url: $0, isGood: false, text: words)
+    }
+    return WriteResult(isGood: false, failures: failures)
+  }
+
+  // MARK: Looking
+
+  /// What was sent, lost and repaired so far; leg by leg, LUN by LUN.
+  public func statistics() -> MirrorStatistics {
+    let reading = board.latest
+    let (legs, deaf) = membership.withLock { ($0.legs, $0.deaf) }
+    var statistics = MirrorStatistics()
+    statistics.writes = reading.sender.writes
+    statistics.bytes = reading.sender.bytes
+    statistics.dataDatagrams = reading.sender.dataDatagrams
+    statistics.repairDatagrams = reading.sender.repairDatagrams
+    statistics.wireBytes = reading.wireBytes
+    for (index, leg) in legs.enumerated() {
+      let counters = index < reading.legs.count ? reading.legs[index] : LegCounters()
+      let way = leg.isForeign ? "iscsi" : deaf.contains(LegSet(index)) ? "tcp" : "multicast"
+      for status in leg.statuses {
+        statistics.legs.append(
+          MirrorStatistics.Leg(
+            url: status.url, status: status, servedBy: way, lostBlocks: counters.lostBlocks,
+            repairedBlocks: counters.repairedBlocks, reports: counters.reports))
+      }
+    }
+    return statistics
+  }
+}
+
+/// A buffer on its way through an async call.
+// Safe: the caller of Mirror.write keeps it until the call returns.
+@safe private struct WritePiece: @unchecked Sendable {
+  let bytes: UnsafeRawBufferPointer
+
+  init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
+}
+
+/// Joins the results of the pieces of one long write.
+private final class WriteGather: Sendable {
+  private struct State {
+    var left: Int
+    var failures: [LegStatus] = []
+  }
+
+  private let state: Mutex<State>
+  private let done: @Sendable (WriteResult) -> Void
+
+  init(_ pieces: Int, _ done: @escaping @Sendable (WriteResult) -> Void) {
+    state = Mutex(State(left: pieces))
+    self.done = done
+  }
+
+  var completion: @Sendable (WriteResult) -> Void {
+    { result in
+      let failures = self.state.withLock { state -> [LegStatus]? in
+        state.left -= 1
+        for failure in result.failures
+        where !state.failures.contains(where: { $0.url == failure.url }) {
+          state.failures.append(failure)
+        }
+        return state.left == 0 ? state.failures : nil
+      }
+      if let failures { self.done(WriteResult(isGood: failures.isEmpty, failures: failures)) }
+    }
+  }
+}

@@ -1,0 +1,190 @@
+// What a target's lane does: orders of the sessions, completions of the disks, datagrams, deadlines;
+// then stores and answers. One thread owns every registration, so nothing here needs a lock.
+import Bytes
+import Datagrams
+import ISCSI
+import Lanes
+import Logging
+import Replication
+import Storage
+
+/// Completions of the storage workers, on their way to the lane.
+final class StoredNotes: StorageCompletion {
+  /// One finished store.
+  struct Note: Sendable {
+    let token: UInt64
+    let error: StorageError?
+  }
+
+  let ring = Ring<Note>(capacity: 8192)
+  private let signal: Signal
+
+  init(signal: Signal) { self.signal = signal }
+
+  func completed(token: UInt64, error: StorageError?) {
+    let isPushed = ring.push(Note(token: token, error: error))
+    precondition(isPushed, "more stores under way than the ring has room for")
+    signal.wake()
+  }
+}
+
+/// The duty of a target's lane.
+struct ReceiverDuty: LaneDuty, ~Copyable {
+  static let datagramMax = 9216 + 64
+  static let storesMax = 4096
+
+  let configuration: MirrorService.Configuration
+  let inbox: LaneInbox<MirrorOrder>
+  let notes: StoredNotes
+  let mirrored: MirroredNumbers
+  let workers: StorageWorkers
+  let logger: Logger
+  var ports = GroupPorts()
+  var registrations: [Registration] = []
+  var nextSerial: UInt32 = 0
+  var arrivals: ArrivalBatch
+  var passage: FaultyPassage?
+  var waitingStores: [(registration: UInt32, store: StoreRequest)] = []
+  var storesUnderWay = 0
+  var drops = DatagramDrops()
+  /// Who waits for the end of all registrations.
+  var stopping: (@Sendable () -> Void)?
+
+  init(
+    _ configuration: MirrorService.Configuration, inbox: LaneInbox<MirrorOrder>,
+    mirrored: MirroredNumbers, workers: StorageWorkers, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.inbox = inbox
+    self.mirrored = mirrored
+    self.workers = workers
+    self.logger = logger
+    notes = StoredNotes(signal: inbox.signal)
+    arrivals = ArrivalBatch(capacity: ArrivalBatch.capacityMax, datagramMax: Self.datagramMax)
+    passage = nil
+    if let faults = configuration.faults {
+      passage = FaultyPassage(faults, datagramMax: Self.datagramMax)
+    }
+  }
+
+  mutating func doWork(now: UInt64) -> Int {
+    var work = 0
+    while let order = inbox.take() {
+      handle(order, now: now)
+      work += 1
+    }
+    while let note = notes.ring.pop() {
+      storesUnderWay -= 1
+      handle(note)
+      work += 1
+    }
+    for port in ports.ports { work += receive(port.socket, now: now) }
+    if work == 0 { work += releaseHeld(now: now) }
+    for registration in registrations {
+      registration.receiver.handleTimeout(now: now)
+      takeStores(registration)
+    }
+    runStores()
+    for registration in registrations { registration.flushAnswers() }
+    finishEndings()
+    if registrations.isEmpty, let done = stopping {
+      stopping = nil
+      done()
+    }
+    return work
+  }
+
+  var nextDeadline: UInt64? {
+    registrations.compactMap(\.receiver.nextDeadline).min()
+  }
+
+  func fileDescriptors(into list: inout WaitList) {
+    for port in ports.ports { list.append(port.socket.descriptor) }
+  }
+
+  // MARK: Datagrams
+
+  private mutating func receive(_ socket: DatagramSocket, now: UInt64) -> Int {
+    let count: Int
+    do throws(SystemError) {
+      count = try socket.receive(into: &arrivals)
+    } catch {
+      drops.socketErrors += 1
+      return 0
+    }
+    for index in 0..<count {
+      guard let source = arrivals.source(index), !arrivals.isTruncated(index) else {
+        drops.truncated += 1
+        continue
+      }
+      // Safe: the batch's memory stays as it is until the next receive.
+      let bytes = unsafe arrivals.bytes(index)
+      unsafe pass(bytes, source, now: now)
+    }
+    return count
+  }
+
+  /// Through the faults that were asked for, if any.
+  private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ source: Endpoint, now: UInt64) {
+    guard passage != nil else {
+      unsafe take(bytes, source, now: now)
+      return
+    }
+    unsafe passage?.admit(bytes, peer: source)
+    // Safe: what the passage gives stays until its next `admit`.
+    while let datagram = unsafe passage?.next() {
+      unsafe take(datagram.bytes, datagram.peer, now: now)
+    }
+  }
+
+  private mutating func releaseHeld(now: UInt64) -> Int {
+    guard let held = passage?.heldCount, held > 0 else { return 0 }
+    passage?.releaseAll()
+    // Safe: what the passage gives stays until its next `admit`.
+    while let datagram = unsafe passage?.next() {
+      unsafe take(datagram.bytes, datagram.peer, now: now)
+    }
+    return held
+  }
+
+  private mutating func take(_ bytes: UnsafeRawBufferPointer, _ source: Endpoint, now: UInt64) {
+    let datagram: Datagram
+    do throws(DatagramFault) {
+      datagram = unsafe try Datagram(bytes.bytes)
+    } catch {
+      drops.count(error)
+      return
+    }
+    guard
+      let registration = registrations.first(where: {
+        $0.request.registration == datagram.registration
+      })
+    else {
+      drops.noteUnknown(datagram.registration, from: source, logger)
+      return
+    }
+    guard registration.accepts(source) else {
+      drops.noteStranger(datagram.registration, from: source, logger)
+      return
+    }
+    unsafe deliver(datagram, bytes, to: registration, now: now)
+  }
+
+  /// Lets the machine place a verified datagram, and copies its data there.
+  mutating func deliver(
+    _ datagram: Datagram, _ bytes: UnsafeRawBufferPointer, to registration: Registration,
+    now: UInt64
+  ) {
+    let placement = registration.receiver.handleDatagram(datagram, now: now)
+    guard case .store(let slot, let offset, let length) = placement else { return }
+    let start = BasicHeaderSegment.byteCount
+    let buffer = unsafe registration.slab.slot(slot)
+    precondition(
+      offset + length <= buffer.count && start + length <= bytes.count,
+      "a placement outside the slot or the datagram")
+    // Safe: both ranges were compared with their buffers just above; they don't overlap.
+    unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
+      .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
+    registration.receiver.settle(slot)
+  }
+}

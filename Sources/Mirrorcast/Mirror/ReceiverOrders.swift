@@ -1,0 +1,230 @@
+// What sessions order of the lane: registering, ending, asking.
+import Bytes
+import Datagrams
+import ISCSI
+import Lanes
+import Logging
+import Replication
+import SCSI
+import Storage
+
+extension ReceiverDuty {
+  static let registrationsMax = 64
+  /// Buffers of one registration, in bytes.
+  static let buffersMax = 64 << 20
+
+  mutating func handle(_ order: MirrorOrder, now: UInt64) {
+    switch order {
+    case .register(let request, let session, let reply):
+      do throws(RegistrationFault) {
+        let keys = try register(request, session)
+        session.perform { $0.respondText(reply, keys) }
+      } catch {
+        logger.warning("registration refused: \(error.reason)")
+        let keys = error.keys
+        session.perform { $0.respondText(reply, keys) }
+      }
+    case .terminate(let request, let session, let reply):
+      terminate(request, session, reply)
+    case .request(let request, let data, let session):
+      handle(request, data, session, now: now)
+    case .abort(let taskTag, let session, let reply):
+      abort(taskTag, session, reply)
+    case .sessionClosed(let id):
+      for registration in registrations where registration.session.id == id {
+        end(registration)
+      }
+    case .stop(let done):
+      for registration in registrations { end(registration) }
+      stopping = done
+    }
+  }
+
+  // MARK: Registering
+
+  private mutating func register(
+    _ request: RegistrationRequest, _ session: SessionPort
+  ) throws(RegistrationFault) -> TextKeys {
+    if let known = registrations.first(where: {
+      $0.request.registration == request.registration
+    }) {
+      return try registerAgain(request, session, known)
+    }
+    guard registrations.count < Self.registrationsMax else {
+      throw RegistrationFault(.busy, "no more than \(Self.registrationsMax) registrations here")
+    }
+    if registrations.contains(where: { $0.request.virtualLUN == request.virtualLUN }) {
+      throw RegistrationFault(
+        .vlunTaken, "virtual LUN \(request.virtualLUN) is another mirror's: choose another")
+    }
+    let units = try mapped(request.luns, virtualLUN: request.virtualLUN)
+    let place = try ReceptionPlace(request, session, configured: configuration.interface)
+    let registration = try open(request, session, units: units, place: place)
+    registrations.append(registration)
+    mirrored.insert(request.luns)
+    logger.info(
+      "registered",
+      metadata: [
+        "registration": "0x\(String(request.registration, radix: 16))",
+        "group": "\(place.group)", "interface": "\(place.interface.name)",
+        "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
+      ])
+    return try grant(registration, place: place)
+  }
+
+  /// The LUNs of a map, all there, free and of one size.
+  private func mapped(
+    _ luns: [Int], virtualLUN: Int
+  ) throws(RegistrationFault) -> [ServedUnit] {
+    if configuration.units.contains(where: { Int($0.number.value) == virtualLUN }) {
+      throw RegistrationFault(
+        .lunTaken, "LUN \(virtualLUN) exists here: the virtual LUN must be nobody's LUN")
+    }
+    var units: [ServedUnit] = []
+    for lun in luns {
+      guard let unit = configuration.units.first(where: { Int($0.number.value) == lun }) else {
+        throw RegistrationFault(.noSuchLUN, "there is no LUN \(lun) here")
+      }
+      guard !mirrored.contains(lun) else {
+        throw RegistrationFault(.busy, "LUN \(lun) belongs to another mirror")
+      }
+      guard units.first.map({ $0.logicalUnit.geometry == unit.logicalUnit.geometry }) ?? true else {
+        throw RegistrationFault(.sizesDiffer, "the mapped LUNs differ in size")
+      }
+      units.append(unit)
+    }
+    return units
+  }
+
+  private mutating func open(
+    _ request: RegistrationRequest, _ session: SessionPort, units: [ServedUnit],
+    place: ReceptionPlace
+  ) throws(RegistrationFault) -> Registration {
+    do throws(SystemError) {
+      let group = try ports.join(place.group, on: place.interface, source: place.sender)
+      let repairs: SharedPort
+      do throws(SystemError) {
+        repairs = try ports.repairs(at: place.address)
+      } catch {
+        try ports.leave(group, source: place.sender)
+        throw error
+      }
+      let grants = Grants(request, place: place, group: group.socket)
+      let slab = try Slab(
+        slotCount: grants.openWritesMax, slotByteCount: grants.slotByteCount,
+        node: configuration.placement.memoryNode)
+      nextSerial &+= 1
+      return Registration(
+        serial: nextSerial, session: session, request: request, place: place,
+        ports: (group, repairs), slab: slab, units: units,
+        receiver: Receiver(grants.receiver(request, units: units)))
+    } catch {
+      throw RegistrationFault(.joinFailed, "\(error)")
+    }
+  }
+
+  private func grant(
+    _ registration: Registration, place: ReceptionPlace
+  ) throws(RegistrationFault) -> TextKeys {
+    let configuration = registration.receiver.configuration
+    var grant = RegistrationGrant(registration.request)
+    grant.epoch = registration.receiver.currentEpoch
+    grant.datagramMax = place.datagramMax
+    grant.blockLength = configuration.blockLength
+    grant.writeLengthMax = configuration.writeLengthMax
+    grant.credit = Int(configuration.credit)
+    grant.openWritesMax = configuration.openWritesMax
+    grant.lunSizes = registration.units.map(\.logicalUnit.geometry.byteCount)
+    do throws(SystemError) {
+      grant.repair = try registration.repairs.socket.localEndpoint().wireText
+    } catch {
+      throw RegistrationFault(.joinFailed, "\(error)")
+    }
+    return grant.keys(
+      firstWrite: registration.request.firstWrite, port: registration.request.port)
+  }
+
+  /// A later registration: a new epoch, or more LUNs in the patent's text.
+  private mutating func registerAgain(
+    _ request: RegistrationRequest, _ session: SessionPort, _ known: Registration
+  ) throws(RegistrationFault) -> TextKeys {
+    guard known.session.id == session.id, !known.isEnding else {
+      throw RegistrationFault(.busy, "this registration belongs to another session, or ends")
+    }
+    let place = try ReceptionPlace(request, session, configured: configuration.interface)
+    if request.isLiteral {
+      let added = request.luns.filter { lun in
+        !known.units.contains { Int($0.number.value) == lun }
+      }
+      let units = try mapped(added, virtualLUN: request.virtualLUN)
+      guard units.allSatisfy({ $0.logicalUnit.geometry == known.units[0].logicalUnit.geometry }),
+        known.receiver.addUnits(units.map(\.number.field))
+      else {
+        throw RegistrationFault(.sizesDiffer, "LUNs of one size, while no write is open, are added")
+      }
+      known.units += units
+      mirrored.insert(added)
+      return try grant(known, place: place)
+    }
+    guard request.blockLength == known.receiver.configuration.blockLength,
+      request.luns == known.request.luns, request.virtualLUN == known.request.virtualLUN,
+      place.group.matches(known.place.group), place.sender.matches(known.sender)
+    else {
+      throw RegistrationFault(.badRequest, "an epoch changes members, not the mirror itself")
+    }
+    guard known.receiver.handleEpoch(request.epoch, firstWrite: request.firstWrite) else {
+      throw RegistrationFault(.staleEpoch, "the epoch is \(known.receiver.currentEpoch) already")
+    }
+    return try grant(known, place: place)
+  }
+
+  // MARK: Asking
+
+  private mutating func handle(
+    _ request: MirrorRequest, _ data: ArraySlice<UInt8>, _ session: SessionPort, now: UInt64
+  ) {
+    guard
+      let registration = registrations.first(where: {
+        $0.request.registration == request.registration && $0.session.id == session.id
+      })
+    else {
+      // A lost registration is told, not passed over in silence.
+      session.close(reason: "a mirror request for a registration that is not here")
+      return
+    }
+    switch request.kind {
+    case .fence:
+      registration.receiver.handleFence(request.writeNumber, epoch: request.epoch)
+    case .sync:
+      do throws(MirrorPDUFault) {
+        let open = try unsafe MirrorRequest.openWrites(data.span.bytes)
+        registration.receiver.handleSync(open, lowestOpen: request.lowestOpen, now: now)
+      } catch {
+        session.close(reason: error.reason)
+      }
+    case .carried:
+      // Safe: the slice outlives the closure, which keeps no pointer.
+      unsafe data.withUnsafeBytes { bytes in
+        do throws(DatagramFault) {
+          let datagram = try unsafe Datagram(bytes.bytes)
+          guard datagram.registration == request.registration else {
+            return drops.count(.kind)
+          }
+          unsafe deliver(datagram, bytes, to: registration, now: now)
+        } catch {
+          drops.count(error)
+        }
+      }
+    }
+  }
+
+  private mutating func abort(_ taskTag: UInt32, _ session: SessionPort, _ reply: TaskHandle) {
+    for registration in registrations where registration.session.id == session.id {
+      guard let number = registration.number(ofTag: taskTag) else { continue }
+      registration.aborts.append((number, reply))
+      registration.receiver.handleFence(number, epoch: registration.receiver.currentEpoch)
+      return
+    }
+    session.perform { $0.completeTaskManagement(reply, .taskDoesNotExist) }
+  }
+}

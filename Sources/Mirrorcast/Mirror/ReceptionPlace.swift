@@ -1,0 +1,103 @@
+import Datagrams
+import Replication
+import SCSI
+
+/// Where a registration's datagrams come in: group, interface, sender, and our address there.
+struct ReceptionPlace: Sendable {
+  let group: Endpoint
+  let interface: NetworkInterface
+  let sender: Endpoint
+  let address: Endpoint
+
+  /// - Parameter configured: the interface that the daemon was told to use; nil takes the one that
+  ///   the session came in by.
+  init(
+    _ request: RegistrationRequest, _ session: SessionPort, configured: NetworkInterface?
+  ) throws(RegistrationFault) {
+    let group: Endpoint
+    let sender: Endpoint
+    do throws(EndpointError) {
+      let bracketed = request.group.contains(":") ? "[\(request.group)]" : request.group
+      group = try Endpoint(bracketed, defaultPort: request.port)
+      let peer = session.remoteAddress
+      sender = try Endpoint(
+        request.sender ?? (peer.contains(":") ? "[\(peer)]:0" : "\(peer):0"))
+    } catch {
+      throw RegistrationFault(.badRequest, "\(error)")
+    }
+    guard group.isMulticast else {
+      throw RegistrationFault(
+        .notMulticast,
+        "\(request.group) is no multicast address: take one of 239.0.0.0/8 or ff15::/16")
+    }
+    guard group.family == sender.family else {
+      throw RegistrationFault(.badRequest, "group and sender are of two address families")
+    }
+    do throws(NetworkInterfaceError) {
+      if let configured {
+        interface = configured
+      } else {
+        interface = try NetworkInterface(localAddress: Self.local(session))
+      }
+      address = try interface.address(group.family)
+    } catch {
+      throw RegistrationFault(.noSuchInterface, "\(error)")
+    }
+    guard interface.canMulticast else {
+      throw RegistrationFault(.noSuchInterface, "interface \(interface.name) has no multicast")
+    }
+    self.group = group.scoped(to: interface)
+    self.sender = sender.scoped(to: interface)
+  }
+
+  private static func local(_ session: SessionPort) throws(NetworkInterfaceError) -> Endpoint {
+    let text = session.localAddress
+    do throws(EndpointError) {
+      return try Endpoint(text.contains(":") ? "[\(text)]" : text, defaultPort: 0)
+    } catch {
+      throw .notLocal(text)
+    }
+  }
+
+  var datagramMax: Int {
+    DatagramArithmetic.datagramMax(mtu: interface.mtu, family: group.family)
+  }
+}
+
+/// What a target grants to a registration: as much as its memory and its socket can hold.
+struct Grants: Sendable {
+  let blockLength: Int
+  let writeLengthMax: Int
+  let openWritesMax: Int
+  let credit: Int
+
+  init(_ request: RegistrationRequest, place: ReceptionPlace, group: DatagramSocket) {
+    let fitting = DatagramArithmetic.blockLength(
+      mtu: place.interface.mtu, family: place.group.family)
+    blockLength = min(request.blockLength, fitting ?? request.blockLength)
+    // The kernel counts a datagram's whole buffer, up to three times its bytes.
+    let socketRoom = max(group.receiveBufferByteCount / 3, 64 << 10)
+    writeLengthMax = max(min(request.writeLengthMax, socketRoom) / 4096 * 4096, 4096)
+    openWritesMax = min(
+      max(ReceiverDuty.buffersMax / writeLengthMax, 2), Limits.openWritesMax)
+    credit = max(min(socketRoom, openWritesMax * writeLengthMax), writeLengthMax)
+  }
+
+  /// Bytes of one write's buffer.
+  var slotByteCount: Int { (writeLengthMax + 4095) / 4096 * 4096 }
+
+  func receiver(_ request: RegistrationRequest, units: [ServedUnit]) -> ReceiverConfiguration {
+    guard let virtualLUN = LogicalUnitNumber(request.virtualLUN) else {
+      preconditionFailure("the text was read with LUNs in range")
+    }
+    var configuration = ReceiverConfiguration(
+      registration: request.registration, epoch: request.epoch, firstWrite: request.firstWrite,
+      virtualLUN: virtualLUN.field, units: units.map(\.number.field),
+      geometry: units[0].logicalUnit.geometry)
+    configuration.blockLength = blockLength
+    configuration.writeLengthMax = writeLengthMax
+    configuration.openWritesMax = openWritesMax
+    configuration.credit = UInt32(credit)
+    return configuration
+  }
+}

@@ -1,0 +1,125 @@
+import Bytes
+import Datagrams
+import ISCSI
+import Lanes
+import Replication
+import SCSI
+
+/// One initiator's membership of a mirror, as the lane of a target holds it.
+final class Registration {
+  let serial: UInt32
+  let session: SessionPort
+  let request: RegistrationRequest
+  let place: ReceptionPlace
+  let group: SharedPort
+  let repairs: SharedPort
+  let slab: Slab
+  var units: [ServedUnit]
+  var receiver: Receiver
+  /// Who waits for the end.
+  var ending: [TaskHandle] = []
+  var isEnding = false
+  /// Aborts that wait for their fence.
+  var aborts: [(number: SerialNumber, reply: TaskHandle)] = []
+
+  init(
+    serial: UInt32, session: SessionPort, request: RegistrationRequest, place: ReceptionPlace,
+    ports: (group: SharedPort, repairs: SharedPort), slab: Slab, units: [ServedUnit],
+    receiver: Receiver
+  ) {
+    self.serial = serial
+    self.session = session
+    self.request = request
+    self.place = place
+    group = ports.group
+    repairs = ports.repairs
+    self.slab = slab
+    self.units = units
+    self.receiver = receiver
+  }
+
+  var sender: Endpoint { place.sender }
+
+  /// Whether a datagram comes from this registration's initiator: its exact address and port, or
+  /// any port where the patent's text left it open.
+  func accepts(_ source: Endpoint) -> Bool {
+    sender.port == 0 ? source.with(port: 0).matches(sender) : source.matches(sender)
+  }
+
+  /// Sends what the receiver has to say, on the session's event loop.
+  func flushAnswers() {
+    guard !receiver.answers.isEmpty else { return }
+    var answers: [ReceiverAnswer] = []
+    swap(&answers, &receiver.answers)
+    let lun = receiver.configuration.virtualLUN
+    let registration = request.registration
+    let epoch = receiver.currentEpoch
+    let credit = receiver.configuration.credit
+    let finished = takeFencedAborts(answers)
+    session.perform { [answers] session in
+      for answer in answers {
+        session.send(answer, lun: lun, registration: registration, epoch: epoch, credit: credit)
+      }
+      for reply in finished { session.completeTaskManagement(reply, .complete) }
+    }
+  }
+
+  private func takeFencedAborts(_ answers: [ReceiverAnswer]) -> [TaskHandle] {
+    guard !aborts.isEmpty else { return [] }
+    var finished: [TaskHandle] = []
+    for case .fenced(let number, _) in answers {
+      aborts.removeAll { abort in
+        guard abort.number == number else { return false }
+        finished.append(abort.reply)
+        return true
+      }
+    }
+    return finished
+  }
+
+  /// The number in the window that a mirrored tag means.
+  func number(ofTag tag: UInt32) -> SerialNumber? {
+    let lowest = receiver.lowestNumber
+    return (0..<Limits.writeWindowMax).lazy.map { lowest.advanced(by: $0) }
+      .first { Datagram.taskTag(of: $0) == tag }
+  }
+}
+
+extension TargetSession {
+  /// Puts one answer of the mirror into its PDU.
+  mutating func send(
+    _ answer: ReceiverAnswer, lun: UInt64, registration: UInt32, epoch: UInt16, credit: UInt32
+  ) {
+    switch answer {
+    case .readyToTransfer(let number, let length):
+      sendReadyToTransfer(lun: lun, taskTag: Datagram.taskTag(of: number), length: length)
+    case .response(let number, let status, let sense, let units):
+      let tag = Datagram.taskTag(of: number)
+      if !units.isEmpty {
+        var header = BasicHeaderSegment(opcode: .mirrorStatuses)
+        header.initiatorTaskTag = tag
+        header.word20 = registration
+        header.word36 = number.rawValue
+        header.setUInt16(epoch, at: 40)
+        sendMirrorStatuses(header, data: UnitStatus.serialize(units))
+      }
+      sendMirroredResponse(taskTag: tag, status: status, sense: sense)
+    case .report(let number, let epoch, let round, let missing, let isCommandMissing):
+      var answer = MirrorAnswer(
+        .report, registration: registration, epoch: epoch, writeNumber: number)
+      answer.roundSeen = round
+      answer.isCommandMissing = isCommandMissing
+      answer.amount = credit
+      sendMirrorAnswer(answer.header, data: missing)
+    case .fenced(let number, let epoch):
+      let answer = MirrorAnswer(
+        .fenced, registration: registration, epoch: epoch, writeNumber: number)
+      sendMirrorAnswer(answer.header)
+    case .probeSeen(let epoch, let byteCount):
+      var answer = MirrorAnswer(
+        .probeSeen, registration: registration, epoch: epoch, writeNumber: SerialNumber(0))
+      answer.amount = byteCount
+      sendMirrorAnswer(answer.header)
+    }
+  }
+}

@@ -1,0 +1,255 @@
+// Orders and events of an initiator's lane.
+import Bytes
+import Datagrams
+import ISCSI
+import Lanes
+import Logging
+import Replication
+import SCSI
+
+/// A search for legs that don't hear the group, under way.
+struct Probing {
+  static let intervalNanoseconds: UInt64 = 10_000_000
+  static let triesMax = 100
+
+  let epoch: UInt16
+  var pending: LegSet
+  var tries = 0
+  var nextSend: UInt64 = 0
+  let done: @Sendable (LegSet) -> Void
+}
+
+extension SenderDuty {
+  mutating func handle(_ order: SenderOrder, now: UInt64) {
+    switch order {
+    // A session that closed before it became a leg has none.
+    case .mirrored(let leg, _) where leg >= legs.count: break
+    case .lost(let leg, _) where leg >= legs.count: break
+    case .write(let call):
+      waitingCalls.append(call)
+      submitWaiting(now: now)
+    case .mirrored(let leg, let pdu): handle(pdu, leg: leg, now: now)
+    case .foreign(let leg, let number, let failure):
+      sender.handleForeign(leg: leg, number: number, failure: failure, now: now)
+    case .lost(let leg, let words):
+      sender.handleLost(leg: leg, .connection(words), now: now)
+    case .probe(let legs, let epoch, let done):
+      probing = Probing(epoch: epoch, pending: legs, done: done)
+    case .pause(let done):
+      sender.pause()
+      done(sender.firstUnusedNumber)
+    case .resume(let epoch, let joining):
+      if let epoch {
+        sender.resume(epoch: epoch, joining: joining, now: now)
+      } else {
+        sender.resume(now: now)
+      }
+    case .add(let leg, let description, let done):
+      legs.append(leg)
+      done(sender.add(description))
+    case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
+    case .whenIdle(let done): idleWaiters.append(done)
+    }
+  }
+
+  /// Hands callers' writes to the machine, as many as its queue takes.
+  mutating func submitWaiting(now: UInt64) {
+    var taken = 0
+    for call in waitingCalls {
+      let token = freeCalls.popLast() ?? calls.count
+      if token == calls.count { calls.append(nil) }
+      calls[token] = call
+      let submission = Submission(
+        token: UInt64(token), byteOffset: call.byteOffset, length: unsafe call.bytes.count,
+        forceUnitAccess: call.forceUnitAccess)
+      guard sender.submit(submission, now: now) else {
+        calls[token] = nil
+        freeCalls.append(token)
+        break
+      }
+      taken += 1
+    }
+    waitingCalls.removeFirst(taken)
+  }
+
+  mutating func completeIdle() {
+    guard !idleWaiters.isEmpty, sender.isIdle, waitingCalls.isEmpty else { return }
+    publish()
+    for done in idleWaiters { done() }
+    idleWaiters.removeAll()
+  }
+
+  // MARK: Answers
+
+  private mutating func handle(_ pdu: PDU, leg: Int, now: UInt64) {
+    let header = pdu.header
+    let tag = header.initiatorTaskTag
+    switch header.opcode {
+    case .readyToTransfer: sender.handleReadyToTransfer(leg: leg, tag: tag, now: now)
+    case .mirrorStatuses:
+      do throws(MirrorPDUFault) {
+        let statuses = try unsafe UnitStatus.parse(pdu.data.span.bytes)
+        unitStatuses[LegTag(leg: leg, tag: tag)] = statuses
+      } catch {
+        sender.handleLost(leg: leg, .violation(error.reason), now: now)
+      }
+    case .scsiResponse:
+      let units = unitStatuses.removeValue(forKey: LegTag(leg: leg, tag: tag)) ?? []
+      guard header.byte2 == 0 else {
+        sender.handleLost(leg: leg, .violation("response code \(header.byte2)"), now: now)
+        return
+      }
+      sender.handleResponse(
+        leg: leg, tag: tag, status: header.byte3, sense: Self.sense(pdu), units: units, now: now)
+    case .mirrorAnswer: handleAnswer(pdu, leg: leg, now: now)
+    default: sender.handleLost(leg: leg, .violation("an unexpected PDU"), now: now)
+    }
+  }
+
+  /// RFC 7143 §11.4.7.2: two bytes of length, then the sense data.
+  private static func sense(_ pdu: PDU) -> [UInt8] {
+    guard pdu.data.count >= 2 else { return [] }
+    let start = pdu.data.startIndex
+    let length = Int(pdu.data[start]) << 8 | Int(pdu.data[start + 1])
+    return [UInt8](pdu.data.dropFirst(2).prefix(length))
+  }
+
+  private mutating func handleAnswer(_ pdu: PDU, leg: Int, now: UInt64) {
+    do throws(MirrorPDUFault) {
+      let answer = try MirrorAnswer(pdu.header)
+      guard answer.registration == sender.configuration.registration else { return }
+      switch answer.kind {
+      case .report:
+        sender.handleReport(leg: leg, answer, missing: unsafe pdu.data.span.bytes, now: now)
+      case .fenced: sender.handleFenced(leg: leg, number: answer.writeNumber, now: now)
+      case .probeSeen:
+        if probing?.epoch == answer.epoch { probing?.pending.remove(LegSet(leg)) }
+      }
+    } catch {
+      sender.handleLost(leg: leg, .violation(error.reason), now: now)
+    }
+  }
+
+  // MARK: Probing
+
+  mutating func probe(now: UInt64) -> Int {
+    guard let probe = probing else { return 0 }
+    if probe.pending.isEmpty || probe.tries >= Probing.triesMax {
+      guard probe.pending.isEmpty || now >= probe.nextSend else { return 0 }
+      probe.pending.forEach { sender.serveByConnection($0) }
+      probing = nil
+      probe.done(probe.pending)
+      return 1
+    }
+    guard now >= probe.nextSend, !departures.isFull else { return 0 }
+    probing?.tries += 1
+    probing?.nextSend = now + Probing.intervalNanoseconds
+    // Safe: the scratch is this lane's alone.
+    var bytes = unsafe scratch.bytes.mutableBytes
+    let count = sender.assembleProbe(into: &bytes, epoch: probe.epoch)
+    if passage != nil {
+      passFaulty(count, to: group)
+    } else {
+      // Safe: the span over our own scratch ends with the statement.
+      unsafe departures.append(
+        copying: UnsafeRawBufferPointer(rebasing: scratch.bytes[0..<count]).bytes, to: group)
+      countWire(count)
+    }
+    return 1
+  }
+
+  // MARK: Events
+
+  mutating func handleEvents(now: UInt64) -> Int {
+    var work = 0
+    while !sender.events.isEmpty {
+      var events: [SenderEvent] = []
+      swap(&events, &sender.events)
+      // What a caller sees after its completion is what was done until then.
+      publish()
+      for event in events { handle(event, now: now) }
+      work += events.count
+      submitWaiting(now: now)
+    }
+    return work
+  }
+
+  private mutating func handle(_ event: SenderEvent, now: UInt64) {
+    switch event {
+    case .completed(let token, let failures):
+      guard let call = calls[Int(token)] else { preconditionFailure("completed twice") }
+      if sender.configuration.waitsForStatus { free(token) }
+      call.completion(result(failures))
+    case .counted(let token, let failures):
+      for outcome in failures { _ = legs[outcome.leg].record(outcome.failure) }
+      free(token)
+    case .unicast(let leg, let number, let submission):
+      writePlainly(leg, number, submission)
+    case .fence(let leg, let number, let epoch):
+      var header = request(.fence, number: number)
+      header.setUInt16(epoch, at: 32)
+      legs[leg].connection.perform { [header] in $0.sendMirrorRequest(header, data: []) }
+    case .sync(let leg, let open):
+      let header = request(.sync, number: sender.firstUnusedNumber)
+      var data: [UInt8] = []
+      for number in open { data.appendBigEndian(number.rawValue) }
+      legs[leg].connection.perform { [data] in $0.sendMirrorRequest(header, data: data[...]) }
+    case .legFailed(let leg, let loss): leave(leg, loss)
+    case .bufferChanged:
+      logger.warning("a buffer changed while its write was open: the write starts anew")
+    }
+  }
+
+  private mutating func free(_ token: UInt64) {
+    calls[Int(token)]?.release()
+    calls[Int(token)] = nil
+    freeCalls.append(Int(token))
+  }
+
+  private func result(_ failures: [LegOutcome]) -> WriteResult {
+    guard !failures.isEmpty else { return WriteResult(isGood: true, failures: []) }
+    let statuses = failures.flatMap { legs[$0.leg].record($0.failure) }
+    return WriteResult(isGood: statuses.isEmpty, failures: statuses)
+  }
+
+  private func leave(_ leg: Int, _ loss: LegLoss) {
+    let words: String
+    switch loss {
+    case .deadline: words = "no answer by the deadline"
+    case .connection(let reason): words = "connection lost: \(reason)"
+    case .violation(let reason): words = "not trusted any more: \(reason)"
+    case .dropped: return
+    }
+    legs[leg].leave(words)
+    for url in legs[leg].urls {
+      logger.error("leg left the mirror", metadata: ["leg": "\(url)", "why": "\(words)"])
+    }
+  }
+
+  /// A leg of another make is written by an ordinary WRITE on its session.
+  private mutating func writePlainly(_ leg: Int, _ number: SerialNumber, _ submission: Submission) {
+    guard let call = calls[Int(submission.token)] else { preconditionFailure("no such call") }
+    // Safe: the caller's buffer stays until the completion; the array is a copy of it.
+    let data = unsafe [UInt8](call.bytes)
+    let inbox = inbox
+    let target = legs[leg]
+    let size = UInt64(sender.configuration.unitBlockSize)
+    let blocks = BlockRange(
+      address: submission.byteOffset / size, count: UInt32(UInt64(submission.length) / size))
+    wireBytes += UInt64(data.count)
+    target.connection.submitWrite(
+      lun: target.urls[0].number, .write16(blocks, forced: submission.forceUnitAccess),
+      data: data[...]
+    ) { result in
+      var failure: LegFailure? = .lost
+      if case .success(let outcome) = result {
+        failure =
+          outcome.isGood
+          ? nil
+          : .status(
+            outcome.status.rawValue, sense: outcome.sense?.fixedFormat ?? [], units: [])
+      }
+      inbox.post(.foreign(leg: leg, number, failure))
+    }
+  }
+}

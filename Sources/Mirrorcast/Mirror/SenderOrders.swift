@@ -1,0 +1,50 @@
+import Bytes
+import ISCSI
+import Replication
+
+/// A caller's write, with the buffer that stays the caller's until the completion.
+// Safe: the caller leaves the buffer alone until the completion was called, see Mirror.submit.
+@safe struct WriteCall: @unchecked Sendable {
+  let bytes: UnsafeRawBufferPointer
+  /// The buffer is a copy of ours, to be freed when the write has ended at every leg.
+  let isOwned: Bool
+  let byteOffset: UInt64
+  let forceUnitAccess: Bool
+  let completion: @Sendable (WriteResult) -> Void
+
+  init(
+    _ bytes: UnsafeRawBufferPointer, isOwned: Bool, byteOffset: UInt64, forceUnitAccess: Bool,
+    completion: @escaping @Sendable (WriteResult) -> Void
+  ) {
+    unsafe self.bytes = bytes
+    self.isOwned = isOwned
+    self.byteOffset = byteOffset
+    self.forceUnitAccess = forceUnitAccess
+    self.completion = completion
+  }
+
+  /// Frees the copy, when it is one.
+  func release() {
+    // Safe: allocated by Mirror for this call alone, which is over.
+    if isOwned { unsafe bytes.deallocate() }
+  }
+}
+
+/// What is asked of an initiator's lane.
+enum SenderOrder: Sendable {
+  case write(WriteCall)
+  /// A PDU of the mirror that came on a leg's connection.
+  case mirrored(leg: Int, PDU)
+  /// A plain WRITE at a leg of another make has ended.
+  case foreign(leg: Int, SerialNumber, LegFailure?)
+  case lost(leg: Int, String)
+  /// Find out which legs hear full datagrams to the group.
+  case probe(LegSet, epoch: UInt16, done: @Sendable (_ deaf: LegSet) -> Void)
+  /// Hold new writes back; tells the next write number.
+  case pause(@Sendable (SerialNumber) -> Void)
+  case resume(epoch: UInt16?, joining: LegSet)
+  case add(MirrorLeg, LegDescription, done: @Sendable (Int) -> Void)
+  case drop(leg: Int)
+  /// Call when nothing is open any more.
+  case whenIdle(@Sendable () -> Void)
+}

@@ -1,0 +1,67 @@
+import Datagrams
+import Lanes
+import Replication
+
+/// Where an initiator's datagrams go out: interface, group, socket.
+// Safe: the socket is the establishing task's until the lane starts, and the lane's from then on.
+struct SendingPath: @unchecked Sendable {
+  let interface: NetworkInterface
+  let group: Endpoint
+  let socket: DatagramSocket
+  let blockLength: Int
+
+  init(_ options: MirrorOptions, _ sessions: [LegSession]) throws {
+    let text = options.group.address
+    let bare = try Endpoint(
+      text.contains(":") ? "[\(text)]" : text, defaultPort: UInt16(options.group.port))
+    let address: Endpoint
+    do throws(NetworkInterfaceError) {
+      interface = try Self.interface(options, sessions)
+      group = bare.scoped(to: interface)
+      address = try interface.address(group.family)
+    } catch {
+      throw MirrorcastError("\(error)")
+    }
+    do throws(SystemError) {
+      socket = try DatagramSocket.groupSender(
+        address: address, interface: interface, loopsBack: true, sendBufferByteCount: 8 << 20)
+    } catch {
+      throw MirrorcastError("the group can't be sent to: \(error)")
+    }
+    guard
+      let length = DatagramArithmetic.blockLength(mtu: interface.mtu, family: group.family),
+      length >= Limits.blockLengthMin
+    else {
+      throw MirrorcastError(
+        "the MTU of \(interface.name), \(interface.mtu), is too small for a mirror",
+        advice: "raise it to 1280 or more")
+    }
+    blockLength = min(length, Limits.blockLengthMax)
+  }
+
+  private static func interface(
+    _ options: MirrorOptions, _ sessions: [LegSession]
+  ) throws(NetworkInterfaceError) -> NetworkInterface {
+    if let name = options.interface { return try NetworkInterface(named: name) }
+    let local = (sessions.first { $0.connection.isMirrorcast } ?? sessions[0])
+      .connection.localAddress
+    let address: Endpoint
+    do throws(EndpointError) {
+      address = try Endpoint(local.contains(":") ? "[\(local)]" : local, defaultPort: 0)
+    } catch {
+      throw .notLocal(local)
+    }
+    return try NetworkInterface(localAddress: address)
+  }
+
+  /// Where a leg takes repairs, on our interface where the address is link-local.
+  static func repairs(
+    _ grant: RegistrationGrant, on interface: NetworkInterface
+  ) throws(MirrorcastError) -> Endpoint {
+    do throws(EndpointError) {
+      return try Endpoint(grant.repair).scoped(to: interface)
+    } catch {
+      throw MirrorcastError("a leg tells no address for repairs: \(error)")
+    }
+  }
+}
