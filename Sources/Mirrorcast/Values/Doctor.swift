@@ -1,11 +1,11 @@
 // What a mirror needs of a machine, looked at without changing or sending anything. A finding is
 // only called bad when something can be done about it.
 
-internal import Datagrams
-internal import Glibc
-internal import Lanes
-internal import NIOCore
-internal import NIOPosix
+import Datagrams
+import Glibc
+import Lanes
+import NIOCore
+import NIOPosix
 
 /// One finding about this machine.
 public struct DoctorLine: Sendable, Equatable {

@@ -1,4 +1,4 @@
-internal import Datagrams
+import Datagrams
 
 /// The multicast address and UDP port of a mirror: `239.x.y.z[:PORT]` or `[ff15::1][:PORT]`.
 public struct GroupAddress: Sendable, Hashable, CustomStringConvertible {

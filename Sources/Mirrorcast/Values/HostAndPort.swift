@@ -3,7 +3,7 @@
 // A name is not looked up here, so a parsed address may still name nobody; but a numeric address is
 // read in full, since `10.0.0.300` would otherwise be asked for as a name.
 
-internal import Datagrams
+import Datagrams
 
 /// A host, by name or numeric address, and a TCP port, as they stand in a URL or an option.
 struct HostAndPort {

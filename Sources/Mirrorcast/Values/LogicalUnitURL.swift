@@ -1,5 +1,5 @@
-internal import ISCSI
-internal import SCSI
+import ISCSI
+import SCSI
 
 /// A disk of an iSCSI target, in the form that libiscsi's tools take too:
 /// `iscsi://HOST[:PORT]/IQN/LUN`.

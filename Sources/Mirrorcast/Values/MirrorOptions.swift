@@ -1,4 +1,4 @@
-internal import Replication
+import Replication
 
 /// How a leg's lost blocks are sent again.
 public enum RecoveryMode: String, Sendable, CaseIterable {

@@ -1,0 +1,268 @@
+// One connection of an initiator on its event loop: bytes in, to the session's machine; its events
+// to whoever waits; its output to the socket, as fast as the socket takes it.
+//
+// A connection that says nothing while something is asked of it is pinged, and given up when that
+// is not answered either: a host that vanished without a word must not hold a caller for ever.
+
+import ISCSI
+import Logging
+import NIOCore
+
+/// Drives an `InitiatorSession`; everything happens on the channel's event loop.
+final class InitiatorHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  static let loginTimeout = TimeAmount.seconds(10)
+  static let silenceTick = TimeAmount.seconds(5)
+  static let silentTicksMax = 6
+
+  private let portal: String
+  private let request: InitiatorLoginRequest
+  private let hooks: ConnectionHooks
+  private let loggedIn: EventLoopPromise<SessionDescription>
+  private let loggedOut: EventLoopPromise<Void>
+  private let logger: Logger
+
+  private var session: InitiatorSession
+  private var decoder = FrameDecoder()
+  private var requests = InitiatorRequests()
+  private var context: ChannelHandlerContext?
+  private var loginTimer: Scheduled<Void>?
+  private var silenceTimer: Scheduled<Void>?
+  private var silentTicks = 0
+  private var isEstablished = false
+  private var isSending = false
+  private var isLeaving = false
+  private var failure: MirrorcastError?
+
+  init(
+    portal: String, request: InitiatorLoginRequest, hooks: ConnectionHooks,
+    loop: any EventLoop, logger: Logger
+  ) {
+    self.portal = portal
+    self.request = request
+    self.hooks = hooks
+    self.logger = logger
+    loggedIn = loop.makePromise()
+    loggedOut = loop.makePromise()
+    session = InitiatorSession(configuration: request.configuration)
+  }
+
+  /// Succeeds with full feature phase.
+  var login: EventLoopFuture<SessionDescription> { loggedIn.futureResult }
+
+  // MARK: The channel
+
+  func channelActive(context: ChannelHandlerContext) {
+    self.context = context
+    let loop = context.eventLoop.assumeIsolated()
+    loginTimer = loop.scheduleTask(in: Self.loginTimeout) { [self] in
+      end(
+        MirrorcastError(
+          "\(portal) does not answer the login",
+          advice: "Is it an iSCSI target? Look at its log."))
+    }
+    watchSilence()
+    send()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    silentTicks = 0
+    let buffer = unwrapInboundIn(data)
+    let bytes = buffer.readableBytesSpan
+    var offset = 0
+    while failure == nil {
+      do throws(FramingError) {
+        guard let pdu = try decoder.next(bytes, from: &offset) else { return }
+        session.handle(pdu)
+      } catch {
+        session.handle(error)
+      }
+      deliver()
+    }
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) { send() }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) { send() }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    end(.lost(portal, isLeaving ? "closed" : "the target closed it"))
+    context.fireChannelInactive()
+  }
+
+  /// Where there never was a connection, this is the only call.
+  func handlerRemoved(context: ChannelHandlerContext) { end(.lost(portal, "closed")) }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    end(.lost(portal, MirrorcastError.words(for: error)))
+  }
+
+  // MARK: What is asked
+
+  /// Lets `body` use the machine, where there is a session, then sends what came of it.
+  func perform(_ body: (inout InitiatorSession) -> Void) {
+    guard session.isLoggedIn, failure == nil else { return }
+    body(&session)
+    deliver()
+    send()
+  }
+
+  func submit(_ pending: PendingCommand) {
+    guard let refusal else {
+      requests.commands[session.submit(pending.command)] = pending
+      return send()
+    }
+    pending.completion(.failure(refusal))
+  }
+
+  func sendText(_ keys: TextKeys, completion: @escaping InitiatorRequests.TextCompletion) {
+    guard let refusal else {
+      requests.texts[session.sendText(keys)] = completion
+      return send()
+    }
+    completion(.failure(refusal))
+  }
+
+  /// Logs out, once; the future succeeds when the connection is closed, however that came.
+  func logOut(within timeout: TimeAmount) -> EventLoopFuture<Void> {
+    if !isLeaving, failure == nil, let context {
+      isLeaving = true
+      session.logout()
+      send()
+      context.eventLoop.assumeIsolated().scheduleTask(in: timeout) { [self] in
+        end(.lost(portal, "closed, the logout was not answered"))
+      }
+    }
+    return loggedOut.futureResult
+  }
+
+  /// Why nothing can be asked now; nil when it can.
+  private var refusal: MirrorcastError? {
+    if let failure { return failure }
+    return session.isLoggedIn ? nil : .lost(portal, "closed")
+  }
+
+  // MARK: What is answered
+
+  private func deliver() {
+    while failure == nil, let event = session.pollEvent() { deliver(event) }
+  }
+
+  private func deliver(_ event: InitiatorEvent) {
+    switch event {
+    case .loggedIn(let description):
+      decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
+      isEstablished = true
+      loginTimer?.cancel()
+      loggedIn.succeed(description)
+    case .loginFailed(let failure):
+      end(.login(failure, portal: portal, request: request))
+    case .completed(let result):
+      complete(result)
+    case .text(let keys, let tag):
+      requests.texts.removeValue(forKey: tag)?(.success(keys))
+    case .taskManagementDone(_, _, let ended):
+      for tag in ended { requests.take(tag)?(MirrorcastError("\(portal) has aborted the command")) }
+    case .pingAnswered:
+      break
+    case .mirrored(let pdu):
+      hooks.onMirrored(pdu)
+    case .asyncMessage(let event, _, _):
+      take(event)
+    case .rejected(let reason, _, let tag):
+      logger.warning(
+        "a request was rejected", metadata: ["portal": "\(portal)", "reason": "\(reason)"])
+      let error = MirrorcastError("\(portal) rejects the request (reason \(reason))")
+      if let tag { requests.take(tag)?(error) }
+    case .loggedOut:
+      end(.lost(portal, "closed"))
+    case .violation(let violation):
+      end(.lost(portal, violation.words))
+    }
+  }
+
+  private func complete(_ result: consuming ISCSI.CommandResult) {
+    let response = result.response
+    guard var pending = requests.commands.removeValue(forKey: result.taskTag) else { return }
+    guard response == 0 else {
+      // RFC 7143 §11.4.3: the target could not carry the command out, and there is no status.
+      return pending.completion(
+        .failure(MirrorcastError("\(portal) could not carry the command out (\(response))")))
+    }
+    let outcome = CommandOutcome(result)
+    switch pending.retry.decide(outcome.status, outcome.sense) {
+    case .end:
+      pending.completion(.success(outcome))
+    case .again(0):
+      submit(pending)
+    case .again(let milliseconds):
+      guard let context else { return pending.completion(.success(outcome)) }
+      context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(Int64(milliseconds))) {
+        [self] in submit(pending)
+      }
+    }
+  }
+
+  // RFC 7143 §11.9: the target asks us to go, or tells that it drops us.
+  private func take(_ event: AsyncEvent) {
+    switch event {
+    case .scsiEvent, .negotiationRequest, .taskTermination:
+      logger.notice("the target says", metadata: ["portal": "\(portal)", "event": "\(event)"])
+    case .logoutRequest, .connectionDrop, .sessionDrop:
+      end(.lost(portal, "the target ends the session"))
+    }
+  }
+
+  private func watchSilence() {
+    guard failure == nil, let context else { return }
+    silenceTimer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.silenceTick) {
+      [self] in
+      checkSilence()
+      watchSilence()
+    }
+  }
+
+  private func checkSilence() {
+    guard session.isLoggedIn, session.openTaskCount > 0 else {
+      silentTicks = 0
+      return
+    }
+    silentTicks += 1
+    guard silentTicks < Self.silentTicksMax else {
+      let seconds = Self.silenceTick.nanoseconds / 1_000_000_000 * Int64(silentTicks)
+      return end(.lost(portal, "nothing came for \(seconds) s, not even the answer to a ping"))
+    }
+    if silentTicks == 1 { perform { _ = $0.ping() } }
+  }
+
+  // MARK: Sending and ending
+
+  private func send() {
+    guard let context, !isSending else { return }
+    isSending = true
+    defer { isSending = false }
+    while context.channel.isWritable {
+      var batch = OutputBatch()
+      while !batch.isFull, let pdu = session.pollOutput() { batch.append(pdu) }
+      guard !batch.isEmpty else { return }
+      context.writeAndFlush(
+        wrapOutboundOut(batch.encode(context.channel.allocator)), promise: nil)
+    }
+  }
+
+  /// The one way to the end: everything in flight fails with the words of `error`.
+  private func end(_ error: MirrorcastError) {
+    guard failure == nil else { return }
+    failure = error
+    loginTimer?.cancel()
+    silenceTimer?.cancel()
+    loggedIn.fail(error)
+    for fail in requests.takeAll() { fail(error) }
+    if isEstablished, !isLeaving { hooks.onClosed(error.what) }
+    context?.close(promise: nil)
+    context = nil
+    loggedOut.succeed()
+  }
+}
