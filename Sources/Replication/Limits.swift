@@ -13,7 +13,7 @@ package enum Limits {
   package static let blockLengthMax = 9216
   package static let blockLengthMin = 512
   /// Epochs that a leg keeps while writes of the older ones are open.
-  package static let epochsMax = 4
+  package static let epochsMax = 16
   /// LUNs of one target under one vLUN.
   package static let unitsMax = 16
   /// Repair rounds by datagram for one write at one leg before its repairs go over TCP.

@@ -36,6 +36,8 @@ struct OutgoingWrite: Sendable {
   var failures: [LegOutcome] = []
   var nextBlock = 0
   var deadline: UInt64 = 0
+  /// By when a leg has to be ready for the data: earlier, so that the others have time to finish.
+  var readyDeadline: UInt64 = 0
   /// When the group is sent the whole write again; nil while nobody asked.
   var groupRepairDue: UInt64?
   /// The caller was told already (no status wanted).
@@ -76,6 +78,12 @@ struct OutgoingWrite: Sendable {
 
   /// The legs that have not ended this write.
   var open: LegSet { members.subtracting(ended) }
+
+  /// The legs that hold the data back.
+  var unready: LegSet { phase == .announcing && !isImmediate ? open.subtracting(ready) : [] }
+
+  /// When the legs that owe something are failed.
+  var nextDeadline: UInt64 { unready.isEmpty ? deadline : min(readyDeadline, deadline) }
 
   /// Whether everything was sent once.
   var isSent: Bool { phase == .awaiting }

@@ -74,7 +74,7 @@ package struct Sender: Sendable {
     guard openCount > 0 else { return nil }
     var earliest = UInt64.max
     for write in writes where write.phase != .idle {
-      earliest = min(earliest, write.deadline, write.groupRepairDue ?? .max)
+      earliest = min(earliest, write.nextDeadline, write.groupRepairDue ?? .max)
       write.open.forEach { leg in
         guard let asked = write.progress[leg].askedAt else { return }
         earliest = min(earliest, max(asked + legs[leg].timer.timeout, legs[leg].askAgainAt))
@@ -155,6 +155,9 @@ package struct Sender: Sendable {
     for slot in writes.indices where writes[slot].phase != .idle {
       if writes[slot].deadline <= now {
         writes[slot].open.forEach { fail($0, .deadline, now: now) }
+      } else if writes[slot].nextDeadline <= now {
+        // Legs that wait for data, too, owe nothing: only who holds it back is failed.
+        writes[slot].unready.forEach { fail($0, .deadline, now: now) }
       } else if let due = writes[slot].groupRepairDue, due <= now {
         repairGroup(slot, now: now)
       }

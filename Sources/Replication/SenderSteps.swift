@@ -71,6 +71,7 @@ extension Sender {
       submission, number: number, epoch: epoch, blockLength: configuration.blockLength)
     writes[slot].lowestOpen = lowest
     writes[slot].deadline = now + configuration.deadlineNanoseconds
+    writes[slot].readyDeadline = now + configuration.deadlineNanoseconds / 2
     openCount += 1
     openBytes += submission.length
     counters.writes += 1

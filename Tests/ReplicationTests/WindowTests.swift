@@ -167,13 +167,16 @@ import Testing
       #expect(isNew)
     }
     #expect(table.epoch(of: SerialNumber(4)) == 1 && table.epoch(of: SerialNumber(5)) == 39)
-    let installed = [40, 41, 42].map { (epoch: UInt16) in
-      table.install(epoch, firstWrite: SerialNumber(UInt32(epoch) - 34))
+    // Epochs 1 and 39 are there: room is for 14 more.
+    for epoch: UInt16 in 40..<54 {
+      let isNew = table.install(epoch, firstWrite: SerialNumber(UInt32(epoch) - 34))
+      #expect(isNew)
     }
-    #expect(installed == [true, true, false])
+    let isTaken = table.install(54, firstWrite: SerialNumber(20))
+    #expect(!isTaken)
     #expect(table.epoch(of: SerialNumber(4)) == 1)
     table.forget(below: SerialNumber(5))
-    let isInstalled = table.install(42, firstWrite: SerialNumber(8))
+    let isInstalled = table.install(54, firstWrite: SerialNumber(20))
     #expect(isInstalled)
   }
 
