@@ -13,9 +13,22 @@
     unsafe bytes.deallocate()
   }
 
+  /// Lends the room for one datagram to be assembled in.
+  func fill<Result>(_ body: (inout MutableRawSpan) -> Result) -> Result {
+    // Safe: the span can't escape, and the object outlives the call.
+    var span = unsafe bytes.mutableBytes
+    return body(&span)
+  }
+
+  /// The first bytes, until the next `fill`.
+  @unsafe func filled(_ count: Int) -> UnsafeRawBufferPointer {
+    // Safe: the slice is checked against the room.
+    unsafe UnsafeRawBufferPointer(rebasing: bytes[0..<count])
+  }
+
   /// The first bytes as an array, for the control path.
   func prefix(_ count: Int) -> ArraySlice<UInt8> {
     // Safe: the slice of the buffer is checked, and copied.
-    unsafe [UInt8](UnsafeRawBufferPointer(rebasing: bytes[0..<count]))[...]
+    unsafe [UInt8](filled(count))[...]
   }
 }

@@ -32,6 +32,8 @@ final class StoredNotes: StorageCompletion {
 struct ReceiverDuty: LaneDuty, ~Copyable {
   static let datagramMax = 9216 + 64
   static let storesMax = 4096
+  /// How long a flood of datagrams may put off reports and answers to questions.
+  static let undrainedMaxNanoseconds: UInt64 = 50_000_000
 
   let configuration: MirrorService.Configuration
   let inbox: LaneInbox<MirrorOrder>
@@ -47,6 +49,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var waitingStores: [(registration: UInt32, store: StoreRequest)] = []
   var storesUnderWay = 0
   var drops = DatagramDrops()
+  var questions: [(request: MirrorRequest, open: [SerialNumber], session: UInt64)] = []
+  var drainedAt: UInt64 = 0
   /// Who waits for the end of all registrations.
   var stopping: (@Sendable () -> Void)?
 
@@ -78,12 +82,18 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       handle(note)
       work += 1
     }
-    for port in ports.ports { work += receive(port.socket, now: now) }
-    if work == 0 { work += releaseHeld(now: now) }
-    for registration in registrations {
-      registration.receiver.handleTimeout(now: now)
-      takeStores(registration)
+    var isDrained = true
+    for port in ports.ports {
+      let count = receive(port.socket, now: now)
+      work += count
+      if count == arrivals.capacity { isDrained = false }
     }
+    if work == 0 { work += releaseHeld(now: now) }
+    if isDrained || now > drainedAt + Self.undrainedMaxNanoseconds {
+      drainedAt = now
+      judge(now: now)
+    }
+    for registration in registrations { takeStores(registration) }
     runStores()
     for registration in registrations { registration.flushAnswers() }
     finishEndings()
@@ -92,6 +102,21 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       done()
     }
     return work
+  }
+
+  /// Says what is missing: only when nothing waits in a socket, since a question on the connection
+  /// overtakes datagrams, and a lane that was held up must not take its own delay for loss.
+  private mutating func judge(now: UInt64) {
+    for (request, open, session) in questions {
+      registration(request.registration, session)?.receiver.handleSync(
+        open, lowestOpen: request.lowestOpen, now: now)
+    }
+    questions.removeAll(keepingCapacity: true)
+    for registration in registrations { registration.receiver.handleTimeout(now: now) }
+  }
+
+  func registration(_ number: UInt32, _ session: UInt64) -> Registration? {
+    registrations.first { $0.request.registration == number && $0.session.id == session }
   }
 
   var nextDeadline: UInt64? {

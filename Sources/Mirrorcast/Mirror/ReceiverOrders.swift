@@ -198,7 +198,7 @@ extension ReceiverDuty {
     case .sync:
       do throws(MirrorPDUFault) {
         let open = try unsafe MirrorRequest.openWrites(data.span.bytes)
-        registration.receiver.handleSync(open, lowestOpen: request.lowestOpen, now: now)
+        questions.append((request, open, session.id))
       } catch {
         session.close(reason: error.reason)
       }

@@ -142,19 +142,13 @@ struct SenderDuty: LaneDuty, ~Copyable {
     case .group: destination = group
     case .leg(let leg): destination = legs[leg].repair ?? group
     case .connection(let leg):
-      // Safe: the scratch is this lane's alone.
-      var bytes = unsafe scratch.bytes.mutableBytes
-      if let count = sender.assemble(transmission, data: data, into: &bytes, now: now) {
+      if let count = assembleAside(transmission, data: data, now: now) {
         carried[leg].append(scratch.prefix(count))
       }
       return
     }
     if passage != nil {
-      // Safe: the scratch is this lane's alone.
-      var bytes = unsafe scratch.bytes.mutableBytes
-      guard let count = sender.assemble(transmission, data: data, into: &bytes, now: now) else {
-        return
-      }
+      guard let count = assembleAside(transmission, data: data, now: now) else { return }
       passFaulty(count, to: destination)
     } else {
       // Safe: the next slot is ours until `append`.
@@ -167,6 +161,12 @@ struct SenderDuty: LaneDuty, ~Copyable {
     }
   }
 
+  private mutating func assembleAside(
+    _ transmission: Transmission, data: RawSpan, now: UInt64
+  ) -> Int? {
+    scratch.fill { sender.assemble(transmission, data: data, into: &$0, now: now) }
+  }
+
   mutating func countWire(_ byteCount: Int) {
     wireBytes += UInt64(byteCount + (group.family == .v4 ? 28 : 48))
   }
@@ -174,8 +174,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   /// Through the faults that were asked for.
   mutating func passFaulty(_ count: Int, to destination: Endpoint) {
     // Safe: the scratch stays as it is until everything was taken out of the passage.
-    unsafe passage?.admit(
-      UnsafeRawBufferPointer(rebasing: scratch.bytes[0..<count]), peer: destination)
+    unsafe passage?.admit(scratch.filled(count), peer: destination)
     countWire(count)
     takeFromPassage()
   }

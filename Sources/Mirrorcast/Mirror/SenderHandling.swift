@@ -144,15 +144,12 @@ extension SenderDuty {
     guard now >= probe.nextSend, !departures.isFull else { return 0 }
     probing?.tries += 1
     probing?.nextSend = now + Probing.intervalNanoseconds
-    // Safe: the scratch is this lane's alone.
-    var bytes = unsafe scratch.bytes.mutableBytes
-    let count = sender.assembleProbe(into: &bytes, epoch: probe.epoch)
+    let count = scratch.fill { sender.assembleProbe(into: &$0, epoch: probe.epoch) }
     if passage != nil {
       passFaulty(count, to: group)
     } else {
       // Safe: the span over our own scratch ends with the statement.
-      unsafe departures.append(
-        copying: UnsafeRawBufferPointer(rebasing: scratch.bytes[0..<count]).bytes, to: group)
+      unsafe departures.append(copying: scratch.filled(count).bytes, to: group)
       countWire(count)
     }
     return 1
