@@ -50,8 +50,8 @@ package struct Receiver: Sendable {
   package var nextDeadline: UInt64? {
     guard openCount > 0 else { return nil }
     var earliest: UInt64?
-    for write in writes where write.phase == .collecting {
-      if let due = write.reportDue, due < earliest ?? .max { earliest = due }
+    for slot in writes.indices where writes[slot].phase == .collecting {
+      if let due = writes[slot].reportDue, due < earliest ?? .max { earliest = due }
     }
     return earliest
   }

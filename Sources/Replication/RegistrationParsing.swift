@@ -88,15 +88,22 @@ extension RegistrationGrant {
     registration = try number(keys, RegistrationKey.registration, 1...UInt64(UInt32.max))
     epoch = try number(keys, RegistrationKey.epoch, 1...65535)
     datagramMax = try number(keys, RegistrationKey.datagramMax, 1...65535)
-    blockLength = try number(keys, RegistrationKey.blockLength, 1...65535)
+    blockLength = try number(
+      keys, RegistrationKey.blockLength,
+      UInt64(Limits.blockLengthMin)...UInt64(Limits.blockLengthMax))
+    guard blockLength % 4 == 0 else {
+      throw RegistrationFault(.badRequest, "block_length is a multiple of 4")
+    }
     writeLengthMax = try number(
       keys, RegistrationKey.writeLengthMax, 512...UInt64(Limits.writeLengthMax))
     credit = try number(keys, RegistrationKey.credit, 1...UInt64(UInt32.max))
     openWritesMax = try number(keys, RegistrationKey.openWritesMax, 1...65535)
     repair = try required(keys, RegistrationKey.repair)
     lunSizes = []
-    for size in try required(keys, RegistrationKey.lunSizes).split(separator: ",") {
-      guard let bytes = UInt64(size) else {
+    for size in try required(keys, RegistrationKey.lunSizes).split(
+      separator: ",", omittingEmptySubsequences: false)
+    {
+      guard size.first != "+", let bytes = UInt64(size) else {
         throw RegistrationFault(.badRequest, "lun_sizes are numbers")
       }
       lunSizes.append(bytes)
@@ -117,7 +124,9 @@ private func number<N: FixedWidthInteger>(
   _ keys: TextKeys, _ key: String, _ range: ClosedRange<UInt64>
 ) throws(RegistrationFault) -> N {
   let text = try required(keys, key)
-  let value = text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+  let isHexadecimal = text.hasPrefix("0x")
+  let digits = text.dropFirst(isHexadecimal ? 2 : 0)
+  let value = digits.first == "+" ? nil : UInt64(digits, radix: isHexadecimal ? 16 : 10)
   guard let value, range.contains(value), let fitting = N(exactly: value) else {
     throw RegistrationFault(
       .badRequest, "\(key) is a number of \(range.lowerBound) to \(range.upperBound)")
@@ -131,7 +140,9 @@ private func unbracketed(_ group: String) -> String {
 
 private func lunNumber(_ text: some StringProtocol) throws(RegistrationFault) -> Int {
   let blanks = text.split(separator: " ")
-  guard blanks.count == 1, let lun = Int(blanks[0]), (0...16383).contains(lun) else {
+  guard blanks.count == 1, blanks[0].first != "+", let lun = Int(blanks[0]),
+    (0...16383).contains(lun)
+  else {
     throw RegistrationFault(.badRequest, "a LUN is a number of 0 to 16383")
   }
   return lun

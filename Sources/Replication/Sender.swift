@@ -48,8 +48,9 @@ package struct Sender: Sendable {
   /// The lowest write number still open.
   package var lowestOpen: SerialNumber {
     var lowest = nextNumber
-    for write in writes where write.phase != .idle && write.number.precedes(lowest) {
-      lowest = write.number
+    for slot in writes.indices
+    where writes[slot].phase != .idle && writes[slot].number.precedes(lowest) {
+      lowest = writes[slot].number
     }
     return lowest
   }
@@ -73,10 +74,10 @@ package struct Sender: Sendable {
   package var nextDeadline: UInt64? {
     guard openCount > 0 else { return nil }
     var earliest = UInt64.max
-    for write in writes where write.phase != .idle {
-      earliest = min(earliest, write.nextDeadline, write.groupRepairDue ?? .max)
-      write.open.forEach { leg in
-        guard let asked = write.progress[leg].askedAt else { return }
+    for slot in writes.indices where writes[slot].phase != .idle {
+      earliest = min(earliest, writes[slot].nextDeadline, writes[slot].groupRepairDue ?? .max)
+      writes[slot].open.forEach { leg in
+        guard let asked = writes[slot].progress[leg].askedAt else { return }
         earliest = min(earliest, max(asked + legs[leg].timer.timeout, legs[leg].askAgainAt))
       }
     }

@@ -141,9 +141,10 @@ extension Sender {
     let timeout = legs[leg].timer.timeout
     var isLate = false
     var open: [SerialNumber] = []
-    for write in writes where write.phase != .idle && write.open.contains(LegSet(leg)) {
-      guard let asked = write.progress[leg].askedAt else { continue }
-      open.append(write.number)
+    for slot in writes.indices
+    where writes[slot].phase != .idle && writes[slot].open.contains(LegSet(leg)) {
+      guard let asked = writes[slot].progress[leg].askedAt else { continue }
+      open.append(writes[slot].number)
       if asked + timeout <= now { isLate = true }
     }
     guard isLate else { return }
