@@ -54,6 +54,7 @@ final class TargetConnection: ChannelInboundHandler {
   private var context: ChannelHandlerContext?
   /// Bytes written that the socket has not taken.
   private var outputBytes = 0
+  private var hasUnflushed = false
   private var isReading = true
   private var isSettling = false
 
@@ -171,7 +172,11 @@ final class TargetConnection: ChannelInboundHandler {
     repeat {
       handleEvents()
       startCommands()
-      if writeOutput() { context?.flush() }
+      writeOutput()
+      if hasUnflushed {
+        hasUnflushed = false
+        context?.flush()
+      }
     } while commands.canStart(outputBytes: outputBytes) && stage != .closed
     isSettling = false
     updateReading()
@@ -182,7 +187,7 @@ final class TargetConnection: ChannelInboundHandler {
     while commands.canStart(outputBytes: outputBytes) {
       run(commands.start())
       // Large answers count as output at once, so that they hold the next command back.
-      _ = writeOutput()
+      writeOutput()
     }
   }
 
@@ -190,23 +195,21 @@ final class TargetConnection: ChannelInboundHandler {
   /// before its last write is stored.
   private var isAnswerHeld: Bool { stage == .closing && commands.isRunning }
 
-  /// Whether anything was written.
-  private func writeOutput() -> Bool {
-    guard let context, !isAnswerHeld else { return false }
-    var isAny = false
+  /// Hands what the session has to send to the channel; `settle` flushes it.
+  private func writeOutput() {
+    guard let context, !isAnswerHeld else { return }
     while let first = session.pollOutput() {
       var buffer = channel.allocator.buffer(capacity: max(first.encodedCount, 1024))
       buffer.write(first)
       while buffer.readableBytes < 262_144, let next = session.pollOutput() { buffer.write(next) }
       let count = buffer.readableBytes
       outputBytes += count
-      isAny = true
+      hasUnflushed = true
       context.write(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { [self] _ in
         outputBytes -= count
         settle()
       }
     }
-    return isAny
   }
 
   private func updateReading() {
