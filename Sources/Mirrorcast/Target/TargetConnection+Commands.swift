@@ -48,10 +48,17 @@ extension TargetConnection {
       }
       commands.append(
         DiskCommand(
-          handle: task.handle, unit: unit, request: disk,
-          dataOut: disk.operation.takesData ? task.dataOut : [],
+          handle: task.handle, unit: unit, request: disk, dataOut: data(of: task, for: disk),
           isOrdered: task.attribute == 2))
     }
+  }
+
+  /// What the operation is to have of the initiator's data: it may have sent more than the command
+  /// asks for.
+  private func data(of task: CommandTask, for disk: DiskRequest) -> [UInt8] {
+    guard disk.operation.takesData else { return [] }
+    if task.dataOut.count == disk.dataOutLength { return task.dataOut }
+    return Array(task.dataOut.prefix(disk.dataOutLength))
   }
 
   private func answer(_ task: CommandTask, _ result: SCSI.CommandResult) {

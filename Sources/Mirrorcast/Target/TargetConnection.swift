@@ -97,13 +97,12 @@ final class TargetConnection: ChannelInboundHandler {
   }
 
   func handlerRemoved(context: ChannelHandlerContext) {
-    let wasLoggedIn = session.isLoggedIn
     stage = .closed
     self.context = nil
     heldInput = nil
     commands.dropAll()
     serving.host?.sessionClosed(ticket.id)
-    logger.debug("connection closed", metadata: ["loggedIn": "\(wasLoggedIn)"])
+    logger.debug("connection closed")
     commands.drain(nil) { [serving, ticket, ended] in
       serving.register.leave(ticket.id)
       ended.succeed()
