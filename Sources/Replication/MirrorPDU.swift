@@ -74,6 +74,8 @@ package struct MirrorAnswer: Sendable {
   package var writeNumber: SerialNumber
   package var roundSeen: UInt8 = 0
   package var isCommandMissing = false
+  /// Two checksums came for one piece of the write: only the connection is believed.
+  package var isDistrusted = false
   /// Report: credit in bytes. Probe seen: length of the probe.
   package var amount: UInt32 = 0
 
@@ -95,6 +97,7 @@ package struct MirrorAnswer: Sendable {
       writeNumber: SerialNumber(header.word36))
     roundSeen = header.storage[42]
     isCommandMissing = header.storage[43] & 1 != 0
+    isDistrusted = header.storage[43] & 2 != 0
     amount = header.word44
   }
 
@@ -105,7 +108,7 @@ package struct MirrorAnswer: Sendable {
     header.word36 = writeNumber.rawValue
     header.setUInt16(epoch, at: 40)
     header.storage[42] = roundSeen
-    header.storage[43] = isCommandMissing ? 1 : 0
+    header.storage[43] = (isCommandMissing ? 1 : 0) | (isDistrusted ? 2 : 0)
     header.word44 = amount
     return header
   }

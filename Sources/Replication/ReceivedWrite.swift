@@ -29,6 +29,10 @@ struct ReceivedWrite: Sendable {
   var roundEnd = 0
   /// A fence came while I/O was running: answer it when that is done.
   var isFencing = false
+  /// Two checksums came for one piece while the write was being stored: it is to be had again.
+  var isForged = false
+  /// Only what the connection carried is taken.
+  var isDistrusted = false
   var unitsPending = 0
   var unitStatuses: [UnitStatus] = []
 
@@ -53,6 +57,8 @@ struct ReceivedWrite: Sendable {
     quietFactor = 1
     roundEnd = missing.blockCount - 1
     isFencing = false
+    isForged = false
+    isDistrusted = command.isCarried
     unitsPending = 0
     unitStatuses.removeAll(keepingCapacity: true)
   }
@@ -71,4 +77,6 @@ struct AcceptedCommand: Sendable {
   var length: Int
   var forceUnitAccess: Bool
   var digest: UInt32
+  /// It came by the connection because datagrams of this write are not believed.
+  var isCarried: Bool
 }

@@ -59,7 +59,9 @@ package struct Receiver: Sendable {
   // MARK: Handle
 
   /// A verified datagram of this registration, by multicast, as a repair or carried by TCP.
-  package mutating func handleDatagram(_ datagram: Datagram, now: UInt64) -> Placement {
+  package mutating func handleDatagram(
+    _ datagram: Datagram, isCarried: Bool = false, now: UInt64
+  ) -> Placement {
     guard !isClosing, epochs.covers(datagram.writeNumber, datagram.epoch) || datagram.kind == .probe
     else {
       counters.staleEpoch += 1
@@ -71,10 +73,10 @@ package struct Receiver: Sendable {
       return .nowhere
     case .command:
       guard admit(datagram) else { return .nowhere }
-      return handleCommand(datagram, now: now)
+      return handleCommand(datagram, isCarried: isCarried)
     case .data:
       guard admit(datagram) else { return .nowhere }
-      return handleData(datagram, now: now)
+      return handleData(datagram, isCarried: isCarried, now: now)
     }
   }
 
@@ -104,11 +106,16 @@ package struct Receiver: Sendable {
     let number = writes[slot].number
     let epoch = writes[slot].epoch
     let isFencing = writes[slot].isFencing
+    let isForged = writes[slot].isForged
     let bad = writes[slot].unitStatuses
     free(slot)
     if isFencing || isClosing {
       remember(number, .fenced)
       if isFencing { answers.append(.fenced(number, epoch: epoch)) }
+      return
+    }
+    guard !isForged else {
+      distrust(number)
       return
     }
     counters.writes += 1
@@ -130,7 +137,9 @@ package struct Receiver: Sendable {
       counters.beyondWindow += 1
     case .inside:
       guard case .open(let slot) = window[number] else {
-        if window[number] == .unseen { window[number] = .fenced }
+        if window[number] == .unseen || window[number] == .distrusted {
+          window[number] = .fenced
+        }
         answers.append(.fenced(number, epoch: epoch))
         return
       }
@@ -159,6 +168,7 @@ package struct Receiver: Sendable {
         if writes[slot].phase == .collecting { report(slot, now: now) }
       case .ended: answerAgain(number)
       case .fenced: answers.append(.fenced(number, epoch: epochs.epoch(of: number)))
+      case .distrusted: answers.append(.distrusted(number, epoch: epochs.epoch(of: number)))
       }
     }
   }

@@ -56,7 +56,7 @@ extension Receiver {
     if let highest = highestWithData, highest.precedes(lowest) { highestWithData = nil }
   }
 
-  mutating func handleCommand(_ datagram: Datagram, now: UInt64) -> Placement {
+  mutating func handleCommand(_ datagram: Datagram, isCarried: Bool) -> Placement {
     let number = datagram.writeNumber
     switch window[number] {
     case .fenced:
@@ -66,18 +66,40 @@ extension Receiver {
       if datagram.flags.contains(.repair) { answerAgain(number) }
     case .open(let slot):
       guard writes[slot].commandDigest == datagram.contentDigest else {
-        counters.conflicting += 1
+        noteForgery(slot, isCarried: isCarried)
         return .nowhere
       }
       counters.duplicates += 1
       if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
-    case .unseen:
-      return begin(datagram, now: now)
+    case .distrusted where !isCarried:
+      counters.distrusted += 1
+    case .distrusted, .unseen:
+      return begin(datagram, isDistrusted: window[number] == .distrusted)
     }
     return .nowhere
   }
 
-  private mutating func begin(_ datagram: Datagram, now: UInt64) -> Placement {
+  /// Two checksums for one piece of a write: nobody can tell which is the initiator's, so all of it
+  /// is wanted again, by the connection. What runs into the medium is waited for first.
+  private mutating func noteForgery(_ slot: Int, isCarried: Bool) {
+    counters.conflicting += 1
+    // Where the connection itself was believed already, what comes beside it is dropped.
+    guard !writes[slot].isDistrusted || isCarried else { return }
+    if writes[slot].phase == .storing {
+      writes[slot].isForged = true
+    } else {
+      let number = writes[slot].number
+      free(slot)
+      distrust(number)
+    }
+  }
+
+  mutating func distrust(_ number: SerialNumber) {
+    remember(number, .distrusted)
+    answers.append(.distrusted(number, epoch: epochs.epoch(of: number)))
+  }
+
+  private mutating func begin(_ datagram: Datagram, isDistrusted: Bool) -> Placement {
     let number = datagram.writeNumber
     let header = datagram.header
     // RFC 7143 §11.3.1: F and W, not R; a mirrored command is a WRITE and nothing else.
@@ -113,7 +135,8 @@ extension Receiver {
     writes[slot].begin(
       AcceptedCommand(
         number: number, epoch: datagram.epoch, byteOffset: range.bytes.offset, length: length,
-        forceUnitAccess: range.isForced, digest: datagram.contentDigest),
+        forceUnitAccess: range.isForced, digest: datagram.contentDigest,
+        isCarried: isDistrusted),
       blockLength: configuration.blockLength)
     if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
     guard immediate > 0 else {
@@ -126,15 +149,24 @@ extension Receiver {
     return .store(slot: slot, offset: 0, length: immediate)
   }
 
-  mutating func handleData(_ datagram: Datagram, now: UInt64) -> Placement {
+  mutating func handleData(
+    _ datagram: Datagram, isCarried: Bool, now: UInt64
+  ) -> Placement {
     let slot: Int
     switch window[datagram.writeNumber] {
     case .open(let open): slot = open
     case .unseen:
       counters.withoutCommand += 1
       return .nowhere
+    case .distrusted:
+      counters.distrusted += 1
+      return .nowhere
     case .ended, .fenced:
       counters.duplicates += 1
+      return .nowhere
+    }
+    guard isCarried || !writes[slot].isDistrusted else {
+      counters.distrusted += 1
       return .nowhere
     }
     guard let block = block(of: datagram, in: slot) else {
@@ -146,7 +178,7 @@ extension Receiver {
       if writes[slot].digests[block] == datagram.contentDigest {
         counters.duplicates += 1
       } else {
-        counters.conflicting += 1
+        noteForgery(slot, isCarried: isCarried)
       }
       return .nowhere
     }

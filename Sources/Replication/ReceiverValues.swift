@@ -68,6 +68,8 @@ package enum ReceiverAnswer: Sendable, Equatable {
   case readyToTransfer(SerialNumber, length: UInt32)
   case response(SerialNumber, status: UInt8, sense: [UInt8], units: [UnitStatus])
   case report(SerialNumber, epoch: UInt16, roundSeen: UInt8, missing: [UInt8], command: Bool)
+  /// Two checksums for one piece of the write: all of it is wanted by the connection.
+  case distrusted(SerialNumber, epoch: UInt16)
   case fenced(SerialNumber, epoch: UInt16)
   case probeSeen(epoch: UInt16, byteCount: UInt32)
 }
@@ -87,6 +89,8 @@ package struct ReceiverCounters: Sendable, Equatable {
   package var misplaced: UInt64 = 0
   package var malformedCommands: UInt64 = 0
   package var withoutSlot: UInt64 = 0
+  /// Datagrams of a write of which only the connection is believed.
+  package var distrusted: UInt64 = 0
   /// Two checksums for one block or command: forgery.
   package var conflicting: UInt64 = 0
 

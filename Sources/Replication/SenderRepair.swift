@@ -16,6 +16,10 @@ extension Sender {
       legs[leg].counters.lateAnswers += 1
       return
     }
+    guard !report.isDistrusted else {
+      carryAll(slot, leg)
+      return
+    }
     var missing: BlockBitmap?
     if !report.isCommandMissing {
       guard let parsed = BlockBitmap(bytes, blockCount: writes[slot].blockCount) else {
@@ -28,6 +32,22 @@ extension Sender {
     }
     guard writes[slot].phase != .idle else { return }
     repair(slot, leg, report: report, missing: missing, now: now)
+  }
+
+  /// A leg that got two checksums for one piece of a write takes all of it by its connection. Until
+  /// the data was sent once there is nothing to carry: the leg says so again when it is asked.
+  private mutating func carryAll(_ slot: Int, _ leg: Int) {
+    guard writes[slot].isSent, !isRepairing(slot, leg) else { return }
+    legs[leg].counters.forgeries += 1
+    events.append(.forged(leg: leg))
+    writes[slot].progress[leg].askedAt = nil
+    writes[slot].progress[leg].round = Limits.datagramRoundsMax + 1
+    var flags = Datagram.Flags.repair
+    flags.round = Limits.datagramRoundsMax + 1
+    repairs.append(
+      RepairJob(
+        slot: slot, number: writes[slot].number, destination: .connection(leg), flags: flags,
+        sendsCommand: true, blocks: wholeWrite(slot)))
   }
 
   private mutating func repair(

@@ -143,6 +143,8 @@ package enum SenderEvent: Sendable, Equatable {
   case sync(leg: Int, open: [SerialNumber])
   /// A leg left the mirror: close its connection, and name it.
   case legFailed(leg: Int, LegLoss)
+  /// A leg got two checksums for one piece of a write: somebody forges datagrams.
+  case forged(leg: Int)
   /// A caller's buffer changed while its write was open; it starts anew.
   case bufferChanged(token: UInt64)
   /// A write without status was GOOD at all legs, or wasn't.
@@ -187,6 +189,7 @@ package struct LegCounters: Sendable, Equatable {
   package var repairsCarried: UInt64 = 0
   package var lateAnswers: UInt64 = 0
   package var badWrites: UInt64 = 0
+  package var forgeries: UInt64 = 0
 
   package init() {}
 }

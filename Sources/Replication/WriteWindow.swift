@@ -9,6 +9,8 @@ package struct WriteWindow: Sendable {
     case open(slot: Int)
     case ended(status: UInt8)
     case fenced
+    /// Two checksums came for one piece of it: only the connection is believed.
+    case distrusted
   }
 
   /// Where a number stands relative to the window.

@@ -198,9 +198,10 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   /// Lets the machine place a verified datagram, and copies its data there.
   mutating func deliver(
     _ datagram: Datagram, _ bytes: UnsafeRawBufferPointer, to registration: Registration,
-    now: UInt64
+    isCarried: Bool = false, now: UInt64
   ) {
-    let placement = registration.receiver.handleDatagram(datagram, now: now)
+    let placement = registration.receiver.handleDatagram(
+      datagram, isCarried: isCarried, now: now)
     guard case .store(let slot, let offset, let length) = placement else { return }
     let start = BasicHeaderSegment.byteCount
     let buffer = unsafe registration.slab.slot(slot)

@@ -210,7 +210,7 @@ extension ReceiverDuty {
           guard datagram.registration == request.registration else {
             return drops.count(.kind)
           }
-          unsafe deliver(datagram, bytes, to: registration, now: now)
+          unsafe deliver(datagram, bytes, to: registration, isCarried: true, now: now)
         } catch {
           drops.count(error)
         }

@@ -111,6 +111,13 @@ extension TargetSession {
       answer.isCommandMissing = isCommandMissing
       answer.amount = credit
       sendMirrorAnswer(answer.header, data: missing)
+    case .distrusted(let number, let epoch):
+      var answer = MirrorAnswer(
+        .report, registration: registration, epoch: epoch, writeNumber: number)
+      answer.isCommandMissing = true
+      answer.isDistrusted = true
+      answer.amount = credit
+      sendMirrorAnswer(answer.header)
     case .fenced(let number, let epoch):
       let answer = MirrorAnswer(
         .fenced, registration: registration, epoch: epoch, writeNumber: number)

@@ -192,6 +192,9 @@ extension SenderDuty {
       for number in open { data.appendBigEndian(number.rawValue) }
       legs[leg].connection.perform { [data] in $0.sendMirrorRequest(header, data: data[...]) }
     case .legFailed(let leg, let loss): leave(leg, loss)
+    case .forged(let leg):
+      legs[leg].record("two checksums for one block: somebody forges datagrams, so not trusted")
+      logger.error("datagrams are forged", metadata: ["leg": "\(legs[leg].urls[0])"])
     case .bufferChanged:
       logger.warning("a buffer changed while its write was open: the write starts anew")
     }
