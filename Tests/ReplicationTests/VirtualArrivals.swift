@@ -48,7 +48,8 @@ extension VirtualMirror {
       return
     }
     switch request.kind {
-    case .carried: leg.take(data, registration: Self.registration, now: now)
+    case .carried:
+      leg.take(data, registration: Self.registration, isCarried: true, now: now)
     case .sync:
       guard let open = try? MirrorRequest.openWrites(data.span.bytes) else {
         violations.append("a sync that can't be read")
@@ -118,6 +119,10 @@ extension VirtualMirror {
     case .fenced(let number, let epoch):
       header = MirrorAnswer(
         .fenced, registration: Self.registration, epoch: epoch, writeNumber: number)
+    case .distrusted(let number, let epoch):
+      header = MirrorAnswer(
+        .report, registration: Self.registration, epoch: epoch, writeNumber: number)
+      header.isDistrusted = true
     case .probeSeen(let epoch, let byteCount):
       header = MirrorAnswer(
         .probeSeen, registration: Self.registration, epoch: epoch, writeNumber: SerialNumber(0))

@@ -57,14 +57,15 @@ final class VirtualLeg {
   }
 
   /// A datagram as it came off the wire.
-  func take(_ bytes: [UInt8], registration: UInt32, now: UInt64) {
+  func take(_ bytes: [UInt8], registration: UInt32, isCarried: Bool = false, now: UInt64) {
     guard let datagram = try? Datagram(bytes.span.bytes) else {
       damaged += 1
       return
     }
     guard datagram.registration == registration else { return }
     guard
-      case .store(let slot, let offset, let length) = receiver.handleDatagram(datagram, now: now)
+      case .store(let slot, let offset, let length) = receiver.handleDatagram(
+        datagram, isCarried: isCarried, now: now)
     else { return }
     let start = BasicHeaderSegment.byteCount
     buffers[slot].replaceSubrange(

@@ -75,6 +75,7 @@ final class VirtualMirror {
   var counted: [UInt64: [LegOutcome]] = [:]
   var lost: [Int: LegLoss] = [:]
   var bufferChanges = 0
+  var forgeries: [Int] = []
   var unitPayloadsChange = false
   var writesChecked: UInt64 = 0
   var openWritesSeenMax = 0

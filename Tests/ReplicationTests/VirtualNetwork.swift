@@ -178,6 +178,7 @@ extension VirtualMirror {
       joining?.waiting.remove(leg)
       resumeIfAgreed()
     case .bufferChanged: bufferChanges += 1
+    case .forged(let leg): forgeries.append(leg)
     }
   }
 
