@@ -36,10 +36,11 @@ def run_limited(arguments, limit, stdin=None, feed=None):
         arguments, text=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         stdin=subprocess.PIPE if feed else (stdin or subprocess.DEVNULL))
     feeder = None
+    broken = []
     if feed:
         pipe = process.stdin
         process.stdin = None
-        feeder = threading.Thread(target=_feed, args=(feed, pipe), daemon=True)
+        feeder = threading.Thread(target=_feed, args=(feed, pipe, broken), daemon=True)
         feeder.start()
     late = False
     try:
@@ -54,17 +55,22 @@ def run_limited(arguments, limit, stdin=None, feed=None):
         raise
     if feeder:
         feeder.join(10)
+        if broken:
+            raise broken[0]
     return Finished(
         list(map(str, arguments)), process.returncode, out.decode(errors="replace"),
         err.decode(errors="replace"), late)
 
 
-def _feed(feed, pipe):
+def _feed(feed, pipe, broken):
+    """Writes until done; the pipe is closed in any case, or its reader would wait for ever."""
     try:
-        feed(pipe)
-        pipe.close()
+        with pipe:
+            feed(pipe)
     except BrokenPipeError:
-        pass
+        pass  # The reader ended first: its status tells why.
+    except Exception as problem:
+        broken.append(problem)
 
 
 class Daemon:

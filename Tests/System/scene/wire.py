@@ -41,7 +41,7 @@ def lun_field(number):
 
 
 def task_tag(write):
-    return 0x80000000 + write % 0x7FFFFFFF
+    return 0x80000000 | write % (1 << 30)
 
 
 def _seal(pdu, data, write, flags, registration, epoch):
