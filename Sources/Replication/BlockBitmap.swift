@@ -56,6 +56,13 @@ package struct BlockBitmap: Sendable, Equatable {
     return index * 64 + word.trailingZeroBitCount
   }
 
+  /// The last block that is there, -1 when there is none.
+  package var lastPresent: Int {
+    var block = blockCount - 1
+    while block >= 0, isMissing(block) { block -= 1 }
+    return block
+  }
+
   /// The last missing block, nil when there is none.
   package var lastMissing: Int? {
     for index in words.indices.reversed() where words[index] != 0 {

@@ -18,6 +18,9 @@ package enum Limits {
   package static let unitsMax = 16
   /// Repair rounds by datagram for one write at one leg before its repairs go over TCP.
   package static let datagramRoundsMax: UInt8 = 8
+  /// The same for a lost command: each round of it costs a question on the connection, and until it
+  /// has come the data of all legs waits.
+  package static let commandRoundsMax: UInt8 = 3
   /// Times a write starts anew because its caller changed the buffer, before it fails.
   package static let restartsMax = 4
 

@@ -35,6 +35,8 @@ struct OutgoingWrite: Sendable {
   var ended: LegSet = []
   var failures: [LegOutcome] = []
   var nextBlock = 0
+  /// When the last block went out for the first time.
+  var sentAt: UInt64 = 0
   var deadline: UInt64 = 0
   /// By when a leg has to be ready for the data: earlier, so that the others have time to finish.
   var readyDeadline: UInt64 = 0

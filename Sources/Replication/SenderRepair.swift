@@ -54,7 +54,7 @@ extension Sender {
     _ slot: Int, _ leg: Int, report: MirrorAnswer, missing: BlockBitmap?, now: UInt64
   ) {
     var missing = missing
-    if writes[slot].phase != .awaiting { dropUnsent(&missing, slot) }
+    dropUnsent(&missing, slot, leg, now: now)
     guard missing.map({ $0.missingCount > 0 }) ?? isAnnounced(slot) else { return }
     // A repair that still waits for its turn needs no second one behind it.
     guard !isRepairing(slot, leg), !isEarly(slot, missing) else {
@@ -75,7 +75,8 @@ extension Sender {
     }
     writes[slot].progress[leg].askedAt = nil
     writes[slot].progress[leg].repairedAt = now
-    if configuration.recovery == .group, progress.round < Limits.datagramRoundsMax,
+    let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
+    if configuration.recovery == .group, progress.round < roundsMax,
       legs[leg].description.path == .datagrams
     {
       // Other legs' reports are on their way: one repair serves them all.
@@ -105,7 +106,8 @@ extension Sender {
     var flags = Datagram.Flags.repair
     flags.round = round
     let isCarried =
-      round > Limits.datagramRoundsMax || legs[leg].description.path == .connection
+      round > (missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax)
+      || legs[leg].description.path == .connection
     var job = RepairJob(
       slot: slot, number: writes[slot].number,
       destination: isCarried ? .connection(leg) : .leg(leg),
@@ -124,11 +126,16 @@ extension Sender {
     return all
   }
 
-  /// Blocks that have yet to be sent for the first time aren't lost.
-  private func dropUnsent(_ missing: inout BlockBitmap?, _ slot: Int) {
-    guard missing != nil else { return }
-    let sent = writes[slot].phase == .announcing ? 0 : writes[slot].nextBlock
-    var block = missing?.firstMissing(from: sent)
+  /// Blocks that were on their way, or not yet sent, when the report was made aren't lost: while a
+  /// write is being sent, and a moment after, what is missing behind the last block there is ignored.
+  private func dropUnsent(_ missing: inout BlockBitmap?, _ slot: Int, _ leg: Int, now: UInt64) {
+    let isFresh =
+      writes[slot].progress[leg].round == 0
+      && now < writes[slot].sentAt + legs[leg].timer.holdoff
+    guard let last = missing?.lastPresent, writes[slot].phase != .awaiting || isFresh else {
+      return
+    }
+    var block = missing?.firstMissing(from: last + 1)
     while let unsent = block {
       _ = missing?.markPresent(unsent)
       block = missing?.firstMissing(from: unsent + 1)

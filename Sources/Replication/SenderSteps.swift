@@ -152,6 +152,7 @@ extension Sender {
   /// Everything went out once: from now on the legs owe their answers.
   mutating func markSent(_ slot: Int, now: UInt64) {
     writes[slot].phase = .awaiting
+    writes[slot].sentAt = now
     writes[slot].open.forEach { leg in
       if legs[leg].description.path != .foreign { writes[slot].progress[leg].askedAt = now }
     }
