@@ -42,7 +42,7 @@ import Testing
 
   @Test(arguments: RecoveryMode.allCases, [0.01, 0.05, 0.2, 0.5])
   func `many writes in flight survive losses`(mode: RecoveryMode, rate: Double) {
-    let writes = rate < 0.5 ? 30 : 12
+    let writes = rate < 0.5 ? 25 : 8
     for seed: UInt64 in 1...2 {
       var shape = MirrorShape(seed: seed)
       shape.recovery = mode

@@ -153,26 +153,6 @@ import Testing
     #expect(sense[12] == 0x20)
   }
 
-  @Test func `another checksum for a block is forgery and not stored`() throws {
-    var receiver = bench.receiver()
-    try receiver.take(bench.command(0, blocks: 2))
-    try receiver.take(bench.data(0, block: 0, of: 2))
-    let forged = [UInt8](repeating: 0xff, count: 512)
-    let placement4 = try receiver.take(bench.data(0, block: 0, of: 2, bytes: forged))
-    #expect(placement4 == .nowhere)
-    #expect(receiver.counters.conflicting == 1 && receiver.counters.duplicates == 0)
-    try receiver.take(bench.command(0, address: 9, blocks: 2))
-    #expect(receiver.counters.conflicting == 2)
-    // While it is being stored, too.
-    try receiver.take(bench.data(0, block: 1, of: 2))
-    let placement5 = try receiver.take(bench.data(0, block: 1, of: 2, bytes: forged))
-    #expect(placement5 == .nowhere)
-    #expect(receiver.counters.conflicting == 3)
-    // The same bytes as a repair are no forgery.
-    try receiver.take(bench.data(0, block: 0, of: 2, flags: .repair))
-    #expect(receiver.counters.duplicates == 1)
-  }
-
   @Test func `more writes than slots wait to be asked about`() throws {
     var receiver = bench.receiver()
     for number: UInt32 in 0..<5 { try receiver.take(bench.command(number, blocks: 2)) }

@@ -25,7 +25,7 @@ extension VirtualMirror {
     if let token = tokens[write.number], let payload = payloads[token] {
       if offsets[token] != write.byteOffset || payload.count != write.length {
         violations.append("leg \(leg.index) stores \(range), not the write's own range")
-      } else if !unitPayloadsChange, !data.elementsEqual(payload) {
+      } else if !unitPayloadsChange, Array(data) != payload {
         violations.append("leg \(leg.index) stores wrong bytes at \(range)")
       }
     } else {
@@ -46,7 +46,7 @@ extension VirtualMirror {
     for leg in legs
     where lost[leg.index] == nil && !failures.contains(where: { $0.leg == leg.index }) {
       guard sender.legs[leg.index].isActive else { continue }
-      for disk in leg.disks where !disk[range].elementsEqual(payload) {
+      for disk in leg.disks where Array(disk[range]) != payload {
         violations.append("token \(token) is GOOD but not stored at leg \(leg.index)")
       }
     }

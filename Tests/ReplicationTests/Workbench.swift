@@ -78,8 +78,11 @@ struct DatagramWorkbench {
 extension Receiver {
   /// Takes a datagram as the shells do, without the bytes.
   @discardableResult
-  mutating func take(_ bytes: [UInt8], now: UInt64 = 0) throws -> Placement {
-    let placement = handleDatagram(try Datagram(bytes.span.bytes), now: now)
+  mutating func take(
+    _ bytes: [UInt8], isCarried: Bool = false, now: UInt64 = 0
+  ) throws -> Placement {
+    let placement = handleDatagram(
+      try Datagram(bytes.span.bytes), isCarried: isCarried, now: now)
     if case .store(let slot, _, _) = placement { settle(slot) }
     return placement
   }
