@@ -1,5 +1,5 @@
-// One command at a disk. The worker copies what it has read into an array on its own thread, so that
-// the event loop gets bytes it can send and nobody waits for the copy.
+// One command at a disk. The worker copies what it has read into an array on its own thread, so
+// that the event loop gets bytes it can send and nobody waits for the copy.
 
 import ISCSI
 import SCSI

@@ -33,7 +33,7 @@ struct Portal {
             logger.warning(
               "connection refused: all places are taken",
               metadata: ["peer": "\(channel.remoteAddress?.portalText ?? "unknown")"])
-            throw ChannelError.connectTimeout(.zero)
+            throw MirrorcastError("all places are taken")
           }
           let connection = TargetConnection(ticket, channel, serving, logger)
           try channel.pipeline.syncOperations.addHandler(connection)

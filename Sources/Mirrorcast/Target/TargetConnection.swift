@@ -1,10 +1,10 @@
-// One connection of the daemon, on its event loop: bytes in, through `FrameDecoder` to the session's
-// machine; what the machine says is carried out (`+Events`, `+Commands`); its output goes back as one
-// write and flush a batch.
+// One connection of the daemon, on its event loop: bytes in, through `FrameDecoder` to the
+// session's machine; what the machine says is carried out (`+Events`, `+Commands`); its output goes
+// back as one write and flush a batch.
 //
-// `settle` is the duty cycle: events, commands, output, until nothing moves. Everything that changes
-// the session ends with it. What may pile up is bounded: input by not reading while much output
-// waits for the socket, disk commands by `CommandQueue`.
+// `settle` is the duty cycle: events, commands, output, until nothing moves. Everything that
+// changes the session ends with it. What may pile up is bounded: input by not reading while much
+// output waits for the socket, disk commands by `CommandQueue`.
 
 import ISCSI
 import Logging

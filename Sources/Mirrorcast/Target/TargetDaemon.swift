@@ -1,7 +1,8 @@
 // The daemon: an iSCSI target with all its disks, from the first accept to the last flush.
 //
-// Its end has an order: nobody new is let in; what runs is finished and answered; the mirror's lanes
-// stop; every disk is flushed, on a worker, and a failure of that is the daemon's own failure.
+// Its end has an order: nobody new is let in; what runs is finished and answered; the mirror's
+// lanes stop; every disk is flushed, on a worker, and a failure of that is the daemon's own
+// failure.
 
 public import Logging
 import NIOCore
