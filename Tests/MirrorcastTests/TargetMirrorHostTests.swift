@@ -91,7 +91,7 @@ import Testing
     let cases: [(String, [String], String)] = [
       ("192.0.2.1:0", ["0=memory:1M"], "no such address"),
       ("no.such.host.invalid:0", ["0=memory:1M"], "no such host"),
-      ("127.0.0.1:0", ["0=file:/no/such/file"], "/no/such/file"),
+      ("127.0.0.1:0", ["0=file:no-such-file"], "no-such-file"),
       ("127.0.0.1:0", ["0=memory:1M", "0=memory:2M"], "twice"),
       ("127.0.0.1:0", ["0=memory:100"], "512"),
       ("127.0.0.1:0", [], "no LUN"),

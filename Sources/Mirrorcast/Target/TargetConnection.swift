@@ -27,6 +27,7 @@ final class TargetConnection: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
+  /// How far the connection has come towards its end.
   enum Stage {
     case open
     /// What is queued is sent, then the connection ends.
