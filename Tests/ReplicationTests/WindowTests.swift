@@ -63,6 +63,11 @@ import Testing
     for (slot, write) in receiver.writes.enumerated() {
       #expect(write.missing == before[slot].missing)
     }
+    // Nor does a fence of the old number end the new write.
+    receiver.handleFence(SerialNumber(1), epoch: 1)
+    #expect(receiver.openCount == 2)
+    try receiver.take(bench.data(2, block: 0, of: 2))
+    #expect(receiver.counters.blocks == 2)
   }
 
   @Test func `a fence holds before, during and after a write`() throws {
