@@ -19,11 +19,12 @@ package struct ArrivalBatch: ~Copyable {
     let stride = (datagramMax + 63) / 64 * 64
     self.capacity = capacity
     self.datagramMax = datagramMax
+    // Safe: taken here, given back by deinit; each slot is a part of the arena.
     unsafe arena = .allocate(byteCount: capacity * stride, alignment: 64)
     unsafe arrivals = .allocate(capacity: capacity)
     for index in 0..<capacity {
       var arrival = unsafe mirrorcast_arrival()
-      // Safe: each slot is a part of the arena, each arrival one of `capacity`.
+      // Safe: each arrival is one of `capacity`.
       unsafe arrival.bytes = arena.baseAddress.map { unsafe $0 + index * stride }
       unsafe arrival.capacity = UInt32(datagramMax)
       unsafe (arrivals + index).initialize(to: arrival)
@@ -55,6 +56,7 @@ package struct ArrivalBatch: ~Copyable {
 
   /// The bytes of a datagram; meaningful until the next receive into this batch.
   @unsafe package func bytes(_ index: Int) -> UnsafeRawBufferPointer {
+    // Safe: the kernel wrote that many bytes into the arrival's own slot.
     let arrival = unsafe arrival(index)
     return unsafe UnsafeRawBufferPointer(
       start: arrival.pointee.bytes, count: Int(arrival.pointee.length))
@@ -70,16 +72,19 @@ package struct ArrivalBatch: ~Copyable {
 
   /// Who sent it; nil when the kernel didn't say, which it always does for UDP.
   package func source(_ index: Int) -> Endpoint? {
+    // Safe: `arrival` checks the index.
     unsafe Endpoint(arrival(index).pointee.source)
   }
 
   /// Whether it was longer than a slot, so that its end is lost.
   package func isTruncated(_ index: Int) -> Bool {
+    // Safe: `arrival` checks the index.
     unsafe arrival(index).pointee.is_truncated != 0
   }
 
   /// The length of each datagram in a coalesced arrival; 0 when it is a single one.
   package func segmentByteCount(_ index: Int) -> Int {
+    // Safe: `arrival` checks the index.
     unsafe Int(arrival(index).pointee.segment_size)
   }
 }

@@ -1,5 +1,5 @@
 // Datagrams on their way out, sent by as few system calls as will take them. Two ways in: assemble
-// in the batch's own slots, which stay in the cache, or lend memory that stays put until it is sent.
+// in the batch's own slots, which stay in the cache, or lend memory that stays put until then.
 
 internal import CDatagram
 
@@ -23,9 +23,9 @@ package struct DepartureBatch: ~Copyable {
     self.capacity = capacity
     self.datagramMax = datagramMax
     stride = (datagramMax + 63) / 64 * 64
+    // Safe: taken here, given back by deinit; `capacity` entries, all set before they are read.
     unsafe arena = .allocate(byteCount: capacity * stride, alignment: 64)
     unsafe departures = .allocate(capacity: capacity)
-    // Safe: `capacity` entries, all of them set before they are read.
     unsafe departures.initialize(repeating: mirrorcast_departure(), count: capacity)
   }
 

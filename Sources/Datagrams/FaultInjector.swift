@@ -1,5 +1,5 @@
-// Losses, duplicates and reordering on purpose, from one seed: so that anyone can see recovery work,
-// and a run that went wrong can be had again.
+// Losses, duplicates and reordering on purpose, from one seed: so that anyone can see recovery
+// work, and a run that went wrong can be had again.
 
 /// Draws what happens to each datagram.
 package struct FaultInjector: Sendable {

@@ -49,6 +49,7 @@ package struct FaultyPassage: ~Copyable {
     precondition(datagramMax > 0 && datagramMax <= 65536, "a datagram has 1 to 65536 bytes")
     self.injector = injector
     self.datagramMax = datagramMax
+    // Safe: nothing is read before `admit`; the slots are given back by deinit.
     unsafe current = UnsafeRawBufferPointer(start: nil, count: 0)
     unsafe slots = .allocate(byteCount: Self.slotCount * datagramMax, alignment: 64)
   }
@@ -61,6 +62,7 @@ package struct FaultyPassage: ~Copyable {
   /// Takes in one datagram, whose memory must stay until `next` has given nil.
   package mutating func admit(_ bytes: UnsafeRawBufferPointer, peer: Endpoint) {
     precondition(currentPasses == 0, "the last datagram was not taken out")
+    // Safe: kept by the caller until `next` has given nil.
     unsafe current = bytes
     currentPeer = peer
     // Those held before are overtaken by this one; one that is held now is not.
@@ -83,13 +85,13 @@ package struct FaultyPassage: ~Copyable {
   }
 
   private mutating func hold(_ others: Int) {
+    // Safe: the length is compared with the slot's; the slot is free.
     let free = held.indices.first { held[$0].remaining == nil }
     guard let free, unsafe current.count <= datagramMax else {
       counts.notHeld += 1
       currentPasses = 1
       return
     }
-    // Safe: the length was compared with the slot's; the slot is free.
     unsafe UnsafeMutableRawBufferPointer(rebasing: slots[(free * datagramMax)...])
       .copyMemory(from: current)
     held[free] = Held(length: unsafe current.count, peer: currentPeer, remaining: others)
@@ -102,6 +104,7 @@ package struct FaultyPassage: ~Copyable {
     if currentPasses > 0 {
       currentPasses -= 1
       counts.passed += 1
+      // Safe: kept by the caller until `next` has given nil.
       return unsafe PassingDatagram(bytes: current, peer: currentPeer)
     }
     guard heldCount > 0 else { return nil }

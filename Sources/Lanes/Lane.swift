@@ -17,8 +17,8 @@ package protocol LaneDuty: ~Copyable, SendableMetatype {
 
 /// A named thread on its own cores that turns the cycle of one duty.
 ///
-/// `start()`, then `signal.wake()` after handing in work, then `stop()`. A running lane keeps itself
-/// alive; the duty is destroyed on the lane's thread when it stops.
+/// `start()`, then `signal.wake()` after handing in work, then `stop()`. A running lane keeps
+/// itself alive; the duty is destroyed on the lane's thread when it stops.
 package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
   private enum State {
     case idle

@@ -23,10 +23,10 @@ package final class Ring<Element: Sendable>: @unchecked Sendable {
     var cells = 2
     while cells < capacity { cells *= 2 }
     mask = cells - 1
+    // Safe: within the allocations made here; each cell is initialized once.
     unsafe turns = .allocate(capacity: cells)
     unsafe elements = .allocate(capacity: cells)
     for index in 0..<cells {
-      // Safe: within the allocation just made; each cell is initialized once.
       unsafe (turns + index).initialize(to: Atomic(index))
     }
   }

@@ -28,6 +28,7 @@ package final class Slab {
     precondition(!overflow, "a slab larger than the address space")
     let doing = "take \(bytes) bytes of memory"
     let onNode = NUMANodes.exists(node) ? node : nil
+    // Safe: all three are given back by deinit; the lists have slotCount cells.
     guard let taken = unsafe Self.take(bytes, onNode) else {
       throw SystemError(doing: doing, number: 12)
     }
@@ -39,16 +40,16 @@ package final class Slab {
     unsafe isHeld = .allocate(capacity: slotCount)
     freeCount = slotCount
     for index in 0..<slotCount {
-      // Safe: both allocations have slotCount cells; slot 0 is on top and stays warm.
+      // Slot 0 is on top and stays warm.
       unsafe (free + index).initialize(to: UInt32(slotCount - 1 - index))
       unsafe (isHeld + index).initialize(to: false)
     }
   }
 
   deinit {
+    // Safe: all is given back the way it was taken, the pages with the same length.
     unsafe free.deallocate()
     unsafe isHeld.deallocate()
-    // Safe: given back the way it was taken, with the same length.
     #if NUMA
       if node != nil {
         unsafe numa_free(pages, byteCount)

@@ -1,8 +1,9 @@
 // A datagram is one unmodified iSCSI PDU and a trailer of 16 bytes.
 //
-// The digest is computed in two pieces on purpose: header and data first, the trailer after them. The
-// first piece is the same whenever a block is sent again (the trailer's round isn't), so both sides
-// keep it: the sender sees by it that a caller's buffer changed, the leg that somebody forged a block.
+// The digest is computed in two pieces on purpose: header and data first, the trailer after them.
+// The first piece is the same whenever a block is sent again (the trailer's round isn't), so both
+// sides keep it: the sender sees by it that a caller's buffer changed, the leg that somebody forged
+// a block.
 package import Bytes
 package import ISCSI
 

@@ -2,7 +2,7 @@ import Bytes
 
 /// One mirrored write at the initiator, from its number to its end at every leg.
 ///
-///     idle ─ begin ─▶ announcing ─ all R2Ts ─▶ sending ─ last block ─▶ awaiting ─ all ended ─▶ idle
+///     idle ─ begin ─▶ announcing ─ all R2Ts ─▶ sending ─ last one ─▶ awaiting ─ ended ─▶ idle
 ///                         │                       │                        │
 ///                         └─────── the caller's buffer changed ────────────┤
 ///                                                                          ▼

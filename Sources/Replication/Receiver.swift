@@ -1,8 +1,8 @@
 // The mirror at a leg: one registration, as a machine of bytes and times.
 //
 // Law: a byte is stored only inside the write that a checked command announced, each block once; a
-// write ends once, with a status or by a fence, and its number is remembered as long as the initiator
-// may still send for it. Everything that fits nowhere is dropped and counted.
+// write ends once, with a status or by a fence, and its number is remembered as long as the
+// initiator may still send for it. Everything that fits nowhere is dropped and counted.
 //
 // Order of calls: `handle…` for what came (datagrams, carried ones alike), copy the data where the
 // placement says, then `settle(slot)`; `handleTimeout` when `nextDeadline` has passed; then take

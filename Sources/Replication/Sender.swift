@@ -1,9 +1,9 @@
 // The mirror at the initiator: one registration's writes, as a machine of events and times.
 //
-// Law: a write begins only where it overlaps no open one; its data goes out when every leg is ready for
-// it; it ends when every leg has answered it, was fenced from it, or left the mirror. What a leg lacks
-// is sent again the way that the recovery mode says, and over its connection when datagrams keep
-// failing, so a write always ends.
+// Law: a write begins only where it overlaps no open one; its data goes out when every leg is ready
+// for it; it ends when every leg has answered it, was fenced from it, or left the mirror. What a
+// leg lacks is sent again the way that the recovery mode says, and over its connection when
+// datagrams keep failing, so a write always ends.
 //
 // Order of calls: `submit` and `handle…`; `handleTimeout` when `nextDeadline` has passed; then
 // `pollTransmission` as long as there is room, `assemble` for each; then take `events`, empty them.

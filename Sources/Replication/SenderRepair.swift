@@ -127,7 +127,7 @@ extension Sender {
   }
 
   /// Blocks that were on their way, or not yet sent, when the report was made aren't lost: while a
-  /// write is being sent, and a moment after, what is missing behind the last block there is ignored.
+  /// write is being sent, and a moment after, what lies behind the last block there is ignored.
   private func dropUnsent(_ missing: inout BlockBitmap?, _ slot: Int, _ leg: Int, now: UInt64) {
     let isFresh =
       writes[slot].progress[leg].round == 0

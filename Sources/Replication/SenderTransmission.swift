@@ -199,6 +199,7 @@ extension Sender {
     let trailer = DatagramTrailer(
       registration: configuration.registration, epoch: epoch, flags: .probe,
       writeNumber: nextNumber)
+    // Safe: the span over our own array ends with the statement.
     return unsafe trailer.assemble(header: header, data: data.span.bytes, into: &bytes).byteCount
   }
 }

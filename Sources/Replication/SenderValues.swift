@@ -123,6 +123,7 @@ package enum LegFailure: Sendable, Equatable {
 package struct Transmission: Sendable, Equatable {
   /// Where it goes.
   package enum Destination: Sendable, Equatable { case group, leg(Int), connection(Int) }
+  /// What of the write it carries.
   package enum Content: Sendable, Equatable { case command, block(Int) }
 
   package var destination: Destination
@@ -133,7 +134,8 @@ package struct Transmission: Sendable, Equatable {
 
 /// What the sender asks its owner to do, or tells.
 package enum SenderEvent: Sendable, Equatable {
-  /// The write's data may be let go; failures by leg, none when all is GOOD.
+  /// The caller may be told: failures by leg, none when all is GOOD. Where a status is waited for
+  /// the data may be let go, without one only at `counted`.
   case completed(token: UInt64, failures: [LegOutcome])
   /// Write the submission to a leg of another make; answer by `handleForeign`.
   case unicast(leg: Int, number: SerialNumber, Submission)

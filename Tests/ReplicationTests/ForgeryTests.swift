@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-/// Two checksums for one piece of a write: nothing of it is believed but what the connection carries.
+/// Two checksums for one piece of a write: only what the connection carries is believed.
 @Suite struct ForgeryTests {
   let bench = DatagramWorkbench()
   let forged = [UInt8](repeating: 0xff, count: 512)

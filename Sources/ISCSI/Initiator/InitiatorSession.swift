@@ -10,6 +10,7 @@ import Bytes
 /// One session as its initiator sees it. Construct it, send what `pollOutput` has, feed `handle`,
 /// then poll events and output until both are empty; after a violation close the connection.
 package struct InitiatorSession: ~Copyable, Sendable {
+  /// Where the session stands.
   enum Phase {
     case login
     case fullFeature

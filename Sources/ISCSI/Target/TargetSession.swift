@@ -10,6 +10,7 @@ import Bytes
 /// One session as its target sees it. Call `handle`, then poll events and output until both are
 /// empty; after `.close` send what is left and close.
 package struct TargetSession: ~Copyable, Sendable {
+  /// Where the session stands.
   enum Phase {
     case login
     case fullFeature

@@ -4,6 +4,7 @@
   let bytes: UnsafeMutableRawBufferPointer
 
   init(byteCount: Int) {
+    // Safe: allocated and set to zeros before anybody reads it.
     unsafe bytes = .allocate(byteCount: byteCount, alignment: 64)
     unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
   }

@@ -1,5 +1,5 @@
-// The sockets of a target's lane: one for each group and port on an interface, shared by the mirrors
-// that use it, and one private one for each local address, where repairs come in.
+// The sockets of a target's lane: one for each group and port on an interface, shared by the
+// mirrors that use it, and one private one for each local address, where repairs come in.
 import Datagrams
 import Lanes
 

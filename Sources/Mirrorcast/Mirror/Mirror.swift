@@ -1,5 +1,6 @@
-// One mirror at its initiator, for callers: what they ask goes to the lane, what the lane tells comes
-// back by completion. Membership changes are made here, one at a time, by text on the legs' sessions.
+// One mirror at its initiator, for callers: what they ask goes to the lane, what the lane tells
+// comes back by completion. Membership changes are made here, one at a time, by text on the legs'
+// sessions.
 import Bytes
 import Datagrams
 import Lanes
@@ -125,9 +126,9 @@ public final class Mirror: Sendable {
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, _ forceUnitAccess: Bool,
     _ completion: @escaping @Sendable (WriteResult) -> Void
   ) -> WriteCall {
+    // Safe: the copy is as long as the piece, and the lane frees it.
     var kept = unsafe bytes
     if options.status == .none {
-      // Safe: both are as long as the piece; the lane frees the copy.
       let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
       unsafe copy.copyMemory(from: bytes)
       unsafe kept = UnsafeRawBufferPointer(copy)
@@ -175,7 +176,10 @@ public final class Mirror: Sendable {
 @safe private struct WritePiece: @unchecked Sendable {
   let bytes: UnsafeRawBufferPointer
 
-  init(_ bytes: UnsafeRawBufferPointer) { unsafe self.bytes = bytes }
+  init(_ bytes: UnsafeRawBufferPointer) {
+    // Safe: kept by the caller, as said above.
+    unsafe self.bytes = bytes
+  }
 }
 
 /// Joins the results of the pieces of one long write.

@@ -11,9 +11,11 @@ extension Mirror {
   /// What was written before is not on it: bring it there first, or copy it afterwards.
   public func addLeg(_ url: LogicalUnitURL) async throws {
     try await changing { membership in
-      guard !membership.legs.contains(where: { $0.urls.contains(url) }) else {
-        throw MirrorcastError("\(url) is a leg already")
+      // Who was dropped may come back, as a new leg.
+      let isMember = membership.legs.indices.contains {
+        membership.legs[$0].urls.contains(url) && !membership.dropped.contains(LegSet($0))
       }
+      guard !isMember else { throw MirrorcastError("\(url) is a leg already") }
       guard membership.legs.count < Limits.legsMax else {
         throw MirrorcastError("a mirror has at most \(Limits.legsMax) legs")
       }
@@ -84,9 +86,12 @@ extension Mirror {
   /// Lets a leg go: writes from now on are good without it; its map is removed.
   public func dropLeg(_ url: LogicalUnitURL) async throws {
     try await changing { membership in
-      guard let index = membership.legs.firstIndex(where: { $0.urls.contains(url) }),
-        !membership.dropped.contains(LegSet(index))
-      else { throw MirrorcastError("\(url) is no leg of this mirror") }
+      let member = membership.legs.indices.first {
+        membership.legs[$0].urls.contains(url) && !membership.dropped.contains(LegSet($0))
+      }
+      guard let index = member else {
+        throw MirrorcastError("\(url) is no leg of this mirror")
+      }
       guard membership.legs.count - membership.dropped.count > 1 else {
         throw MirrorcastError("\(url) is the last leg", advice: "terminate the mirror instead")
       }
@@ -107,7 +112,8 @@ extension Mirror {
         $0.request = request
         $0.dropped.insert(LegSet(index))
       }
-      if !leg.isForeign { try await leg.connection.terminate(request, leg.urls) }
+      // A leg that is gone has lost its map with its session.
+      if !leg.isForeign, !leg.isGone { try await leg.connection.terminate(request, leg.urls) }
       await leg.connection.close()
     }
   }
@@ -162,7 +168,8 @@ extension Mirror {
     }
   }
 
-  /// Ends the mirror: waits for open writes, removes the map at each leg, leaves the group, logs out.
+  /// Ends the mirror: waits for open writes, removes the map at each leg, leaves the group, logs
+  /// out.
   ///
   /// - Returns: how each leg stands at the end; a leg that failed before keeps its words.
   public func terminate() async -> [LegStatus] {

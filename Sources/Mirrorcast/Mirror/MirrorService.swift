@@ -1,5 +1,5 @@
-// The mirror at a target: what its sessions ask goes by ring to the lane that owns all registrations,
-// what the lane answers goes back to the session's event loop, a batch at a time.
+// The mirror at a target: what its sessions ask goes by ring to the lane that owns all
+// registrations, what the lane answers goes back to the session's event loop, a batch at a time.
 package import Datagrams
 package import ISCSI
 package import Lanes

@@ -1,5 +1,6 @@
-// What a target's lane does: orders of the sessions, completions of the disks, datagrams, deadlines;
-// then stores and answers. One thread owns every registration, so nothing here needs a lock.
+// What a target's lane does: orders of the sessions, completions of the disks, datagrams,
+// deadlines; then stores and answers. One thread owns every registration, so nothing here needs a
+// lock.
 import Bytes
 import Datagrams
 import ISCSI
@@ -151,12 +152,12 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
 
   /// Through the faults that were asked for, if any.
   private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ source: Endpoint, now: UInt64) {
+    // Safe: the bytes stay until the next receive, what the passage gives until its next `admit`.
     guard passage != nil else {
       unsafe take(bytes, source, now: now)
       return
     }
     unsafe passage?.admit(bytes, peer: source)
-    // Safe: what the passage gives stays until its next `admit`.
     while let datagram = unsafe passage?.next() {
       unsafe take(datagram.bytes, datagram.peer, now: now)
     }
@@ -173,6 +174,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   }
 
   private mutating func take(_ bytes: UnsafeRawBufferPointer, _ source: Endpoint, now: UInt64) {
+    // Safe: the span over the datagram's bytes ends with the statement.
     let datagram: Datagram
     do throws(DatagramFault) {
       datagram = unsafe try Datagram(bytes.bytes)
@@ -204,11 +206,11 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       datagram, isCarried: isCarried, now: now)
     guard case .store(let slot, let offset, let length) = placement else { return }
     let start = BasicHeaderSegment.byteCount
+    // Safe: both ranges are compared with their buffers below; they don't overlap.
     let buffer = unsafe registration.slab.slot(slot)
     precondition(
       offset + length <= buffer.count && start + length <= bytes.count,
       "a placement outside the slot or the datagram")
-    // Safe: both ranges were compared with their buffers just above; they don't overlap.
     unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
       .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
     registration.receiver.settle(slot)

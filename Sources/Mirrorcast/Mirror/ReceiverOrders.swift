@@ -197,6 +197,7 @@ extension ReceiverDuty {
       registration.receiver.handleFence(request.writeNumber, epoch: request.epoch)
     case .sync:
       do throws(MirrorPDUFault) {
+        // Safe: the span over the PDU's data ends with the statement.
         let open = try unsafe MirrorRequest.openWrites(data.span.bytes)
         questions.append((request, open, session.id))
       } catch {

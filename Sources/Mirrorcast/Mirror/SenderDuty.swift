@@ -1,5 +1,6 @@
-// What an initiator's lane does: orders of callers and connections, deadlines, datagrams out, events.
-// One thread owns the sender, its socket and the callers' buffers while their writes are open.
+// What an initiator's lane does: orders of callers and connections, deadlines, datagrams out,
+// events. One thread owns the sender, its socket and the callers' buffers while their writes are
+// open.
 import Bytes
 import Datagrams
 import ISCSI

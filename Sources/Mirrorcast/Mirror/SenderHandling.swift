@@ -59,6 +59,7 @@ extension SenderDuty {
       let token = freeCalls.popLast() ?? calls.count
       if token == calls.count { calls.append(nil) }
       calls[token] = call
+      // Safe: only the length is read.
       let submission = Submission(
         token: UInt64(token), byteOffset: call.byteOffset, length: unsafe call.bytes.count,
         forceUnitAccess: call.forceUnitAccess)
@@ -88,6 +89,7 @@ extension SenderDuty {
     case .readyToTransfer: sender.handleReadyToTransfer(leg: leg, tag: tag, now: now)
     case .mirrorStatuses:
       do throws(MirrorPDUFault) {
+        // Safe: the span over the PDU's data ends with the statement.
         let statuses = try unsafe UnitStatus.parse(pdu.data.span.bytes)
         unitStatuses[LegTag(leg: leg, tag: tag)] = statuses
       } catch {
@@ -118,6 +120,7 @@ extension SenderDuty {
     do throws(MirrorPDUFault) {
       let answer = try MirrorAnswer(pdu.header)
       guard answer.registration == sender.configuration.registration else { return }
+      // Safe: the span over the PDU's data ends with the statement.
       switch answer.kind {
       case .report:
         sender.handleReport(leg: leg, answer, missing: unsafe pdu.data.span.bytes, now: now)

@@ -16,6 +16,7 @@ import Replication
     _ bytes: UnsafeRawBufferPointer, isOwned: Bool, byteOffset: UInt64, forceUnitAccess: Bool,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
+    // Safe: the caller leaves the buffer alone, as said above.
     unsafe self.bytes = bytes
     self.isOwned = isOwned
     self.byteOffset = byteOffset
