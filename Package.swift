@@ -122,7 +122,10 @@ let package = Package(
       name: "CommandLineToolTests", dependencies: ["mirrorcast", "Mirrorcast"],
       swiftSettings: relaxed),
     .testTarget(
-      name: "MirrorcastTests", dependencies: ["Mirrorcast", "Replication", "ISCSI", "SCSI"],
+      name: "MirrorcastTests",
+      dependencies: [
+        "Mirrorcast", "Replication", "ISCSI", "SCSI", "Storage", "Datagrams", "Lanes", "Bytes", log,
+      ],
       swiftSettings: relaxed),
   ]
 )
