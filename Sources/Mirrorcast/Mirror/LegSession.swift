@@ -149,14 +149,15 @@ struct LegSession: Sendable {
 
   /// Registers the mirror with every leg of ours; agrees on the least block and write length.
   static func register(
-    _ sessions: [LegSession], _ request: inout RegistrationRequest
+    _ sessions: [LegSession], _ request: inout RegistrationRequest, within limit: Double
   ) async throws -> [RegistrationGrant?] {
     for _ in 0..<3 {
       var grants: [RegistrationGrant?] = []
       for session in sessions {
         let connection = session.connection
         grants.append(
-          connection.isMirrorcast ? try await connection.register(request, session.urls) : nil)
+          connection.isMirrorcast
+            ? try await connection.register(request, session.urls, within: limit) : nil)
       }
       let blockLength = grants.compactMap { $0?.blockLength }.min() ?? request.blockLength
       let writeLength = grants.compactMap { $0?.writeLengthMax }.min() ?? request.writeLengthMax
@@ -165,7 +166,7 @@ struct LegSession: Sendable {
         return grants
       }
       for session in sessions where session.connection.isMirrorcast {
-        try await session.connection.terminate(request, session.urls)
+        try await session.connection.terminate(request, session.urls, within: limit)
       }
       request.blockLength = blockLength
       request.writeLengthMax = min(request.writeLengthMax, writeLength)
@@ -177,11 +178,11 @@ struct LegSession: Sendable {
 extension InitiatorConnection {
   /// Registers a mirror, or its next epoch, for these LUNs; throws the refusal in words.
   func register(
-    _ request: RegistrationRequest, _ urls: [LogicalUnitURL]
+    _ request: RegistrationRequest, _ urls: [LogicalUnitURL], within limit: Double
   ) async throws -> RegistrationGrant {
     var own = request
     own.luns = urls.map(\.lun)
-    let keys = try await text(own.keys)
+    let keys = try await ask(own.keys, within: limit)
     do throws(RegistrationFault) {
       return try RegistrationGrant(keys)
     } catch {
@@ -191,13 +192,33 @@ extension InitiatorConnection {
   }
 
   /// Ends a mirror: the map is removed there when this returns.
-  func terminate(_ request: RegistrationRequest, _ urls: [LogicalUnitURL]) async throws {
+  func terminate(
+    _ request: RegistrationRequest, _ urls: [LogicalUnitURL], within limit: Double
+  ) async throws {
     let ending = TerminationRequest(
       registration: request.registration, group: request.group, virtualLUN: request.virtualLUN)
-    let keys = try await text(ending.keys)
+    let keys = try await ask(ending.keys, within: limit)
     guard keys[RegistrationKey.result] == "terminated" else {
       throw MirrorcastError(
         "\(urls[0]) did not end the mirror: \(keys[RegistrationKey.reason] ?? "no result")")
+    }
+  }
+
+  /// Asks by text. A target that does not answer within `limit` seconds loses its session: what it
+  /// has made of the question can't be known.
+  private func ask(_ keys: TextKeys, within limit: Double) async throws -> TextKeys {
+    let watch = Task {
+      guard (try? await Task.sleep(for: .seconds(limit))) != nil else { return false }
+      await close()
+      return true
+    }
+    defer { watch.cancel() }
+    do {
+      return try await text(keys)
+    } catch {
+      watch.cancel()
+      guard await watch.value else { throw error }
+      throw MirrorcastError("\(portal) does not answer", advice: "Look at the target's log.")
     }
   }
 }

@@ -36,7 +36,13 @@ public final class Mirror: Sendable {
     var deaf: LegSet = []
     var dropped: LegSet = []
     var isChanging = false
-    var isOver = false
+    /// Who waits for the change of members that is under way.
+    var changeWaiters: [CheckedContinuation<Void, Never>] = []
+    /// Once there is one, the lane is handed nothing more but what the end itself needs.
+    var end: Task<[LegStatus], Never>?
+
+    /// The epoch of the next members; zero is none.
+    var nextEpoch: UInt16 { epoch == .max ? 1 : epoch + 1 }
   }
 
   init(_ parts: Parts, lane: Lane<SenderDuty>) {
@@ -54,6 +60,19 @@ public final class Mirror: Sendable {
       Membership(
         legs: parts.legs, epoch: parts.request.epoch, request: parts.request,
         notices: parts.notices))
+  }
+
+  /// A mirror that nobody holds any more, and nobody ended: its sessions end, which removes its maps.
+  deinit {
+    let (end, legs) = membership.withLock { ($0.end, $0.legs) }
+    guard end == nil else { return }
+    logger.warning("a mirror was let go without its end", metadata: ["group": "\(options.group)"])
+    Task { [inbox, lane] in
+      await withCheckedContinuation { continuation in
+        inbox.post(.whenIdle { continuation.resume() })
+      }
+      await Self.close(legs, lane)
+    }
   }
 
   /// What establishing gathers.
@@ -108,7 +127,6 @@ public final class Mirror: Sendable {
       return completion(
         refusal("write of \(count) bytes at \(offset) doesn't fit blocks of \(blockSize) bytes"))
     }
-    guard !membership.withLock({ $0.isOver }) else { return completion(refusal("mirror ended")) }
     let pieces = (count + writeLengthMax - 1) / writeLengthMax
     let gather = pieces == 1 ? completion : WriteGather(pieces, completion).completion
     for index in 0..<pieces {
@@ -116,8 +134,19 @@ public final class Mirror: Sendable {
       let end = min(start + writeLengthMax, count)
       // Safe: within the caller's buffer, which stays until the completion.
       let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-      unsafe inbox.post(
-        .write(call(piece, at: offset + UInt64(start), forceUnitAccess, gather)))
+      let call = unsafe call(piece, at: offset + UInt64(start), forceUnitAccess, gather)
+      guard !post(.write(call)) else { continue }
+      call.release()
+      gather(refusal("mirror ended"))
+    }
+  }
+
+  /// Hands the lane an order, as long as it is there to take it. False once the mirror ends.
+  func post(_ order: SenderOrder) -> Bool {
+    while true {
+      // Never waiting for room under the lock: the lane's completions may want it, too.
+      let isTaken = membership.withLock { $0.end == nil ? inbox.offer(order) : nil }
+      guard isTaken == false else { return isTaken ?? false }
     }
   }
 

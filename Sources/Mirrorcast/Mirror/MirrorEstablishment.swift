@@ -47,7 +47,8 @@ extension Mirror {
       throw MirrorcastError(
         "a mirrored write has \(size.blockSize) bytes to \(Limits.writeLengthMax >> 20) MiB")
     }
-    let grants = try await LegSession.register(sessions, &request)
+    let grants = try await LegSession.register(
+      sessions, &request, within: options.deadlineSeconds)
     let legs = try zip(sessions, grants).map { session, grant in
       MirrorLeg(
         urls: session.urls, connection: session.connection,

@@ -48,12 +48,13 @@ extension Mirror {
       throw MirrorcastError("virtual LUN \(membership.request.virtualLUN) is a LUN there")
     }
     var request = membership.request
-    request.epoch = membership.epoch &+ 1
+    request.epoch = membership.nextEpoch
     request.firstWrite = await pause()
     do {
       var grant: RegistrationGrant?
       if session.connection.isMirrorcast {
-        let got = try await session.connection.register(request, session.urls)
+        let got = try await session.connection.register(
+          request, session.urls, within: options.deadlineSeconds)
         guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
         else {
           throw MirrorcastError("\(session.urls[0]) takes shorter blocks or writes than the mirror")
@@ -63,7 +64,7 @@ extension Mirror {
       let leg = MirrorLeg(
         urls: session.urls, connection: session.connection,
         repair: try grant.map { try SendingPath.repairs($0, on: interface) })
-      try await agree(request, but: [])
+      await agree(request, but: [])
       let description =
         grant?.description ?? LegDescription(path: .foreign, openWritesMax: 64, credit: .max)
       let added = await withCheckedContinuation { continuation in
@@ -83,7 +84,7 @@ extension Mirror {
     }
   }
 
-  /// Lets a leg go: writes from now on are good without it; its map is removed.
+  /// Lets a leg go, with all its LUNs: writes from now on are good without it; its map is removed.
   public func dropLeg(_ url: LogicalUnitURL) async throws {
     try await changing { membership in
       let member = membership.legs.indices.first {
@@ -97,14 +98,13 @@ extension Mirror {
       }
       let leg = membership.legs[index]
       var request = membership.request
-      request.epoch = membership.epoch &+ 1
+      request.epoch = membership.nextEpoch
       request.firstWrite = await pause()
-      do {
-        try await agree(request, but: LegSet(index))
-      } catch {
-        inbox.post(.resume(epoch: nil, joining: []))
-        throw error
+      // What is open belongs to the leg, too: it ends there before the leg goes.
+      await withCheckedContinuation { continuation in
+        inbox.post(.whenNoneOpen { continuation.resume() })
       }
+      await agree(request, but: LegSet(index))
       inbox.post(.drop(leg: index))
       inbox.post(.resume(epoch: request.epoch, joining: []))
       self.membership.withLock {
@@ -113,7 +113,9 @@ extension Mirror {
         $0.dropped.insert(LegSet(index))
       }
       // A leg that is gone has lost its map with its session.
-      if !leg.isForeign, !leg.isGone { try await leg.connection.terminate(request, leg.urls) }
+      if !leg.isForeign, !leg.isGone {
+        try await leg.connection.terminate(request, leg.urls, within: options.deadlineSeconds)
+      }
       await leg.connection.close()
     }
   }
@@ -121,15 +123,32 @@ extension Mirror {
   /// One change of membership at a time.
   private func changing(_ body: (Membership) async throws -> Void) async throws {
     let membership = self.membership.withLock { membership -> Membership? in
-      guard !membership.isChanging, !membership.isOver else { return nil }
+      guard !membership.isChanging, membership.end == nil else { return nil }
       membership.isChanging = true
       return membership
     }
     guard let membership else {
       throw MirrorcastError("the mirror ended, or its members are just being changed")
     }
-    defer { self.membership.withLock { $0.isChanging = false } }
+    defer {
+      let waiters = self.membership.withLock { membership in
+        membership.isChanging = false
+        defer { membership.changeWaiters = [] }
+        return membership.changeWaiters
+      }
+      for waiter in waiters { waiter.resume() }
+    }
     try await body(membership)
+  }
+
+  private func changeEnded() async {
+    await withCheckedContinuation { continuation in
+      let isChanging = membership.withLock { membership in
+        if membership.isChanging { membership.changeWaiters.append(continuation) }
+        return membership.isChanging
+      }
+      if !isChanging { continuation.resume() }
+    }
   }
 
   private func pause() async -> SerialNumber {
@@ -138,14 +157,24 @@ extension Mirror {
     }
   }
 
-  /// Every present member confirms the new epoch; one that can't is named.
-  private func agree(_ request: RegistrationRequest, but excluded: LegSet) async throws {
+  /// Every present member confirms the new epoch; one that doesn't leaves the mirror and is named.
+  /// There is no way back: those that have confirmed take nothing of the old epoch any more.
+  private func agree(_ request: RegistrationRequest, but excluded: LegSet) async {
     let membership = self.membership.withLock { $0 }
-    for (index, leg) in membership.legs.enumerated() {
-      guard !leg.isForeign, !excluded.contains(LegSet(index)), !leg.isGone,
-        !membership.dropped.contains(LegSet(index))
-      else { continue }
-      _ = try await leg.connection.register(request, leg.urls)
+    let limit = options.deadlineSeconds
+    await withTaskGroup(of: Void.self) { group in
+      for (index, leg) in membership.legs.enumerated() {
+        guard !leg.isForeign, !excluded.contains(LegSet(index)), !leg.isGone,
+          !membership.dropped.contains(LegSet(index))
+        else { continue }
+        group.addTask { [inbox] in
+          do {
+            _ = try await leg.connection.register(request, leg.urls, within: limit)
+          } catch {
+            inbox.post(.lost(leg: index, "\(error)"))
+          }
+        }
+      }
     }
   }
 
@@ -153,9 +182,11 @@ extension Mirror {
 
   /// Everything written so far to the medium of every leg, in parallel (SBC-3 §5.22).
   public func flush() async -> [LegStatus] {
-    await withCheckedContinuation { continuation in
-      inbox.post(.whenIdle { continuation.resume() })
+    let isIdle = await withCheckedContinuation { continuation in
+      let isPosted = post(.whenIdle { continuation.resume(returning: true) })
+      if !isPosted { continuation.resume(returning: false) }
     }
+    guard isIdle else { return membership.withLock { $0.legs.flatMap(\.statuses) } }
     return await eachLeg { leg in
       for url in leg.urls {
         do {
@@ -173,27 +204,40 @@ extension Mirror {
   ///
   /// - Returns: how each leg stands at the end; a leg that failed before keeps its words.
   public func terminate() async -> [LegStatus] {
-    let wasOver = membership.withLock { membership in
-      defer { membership.isOver = true }
-      return membership.isOver
+    let end = membership.withLock { membership in
+      let end = membership.end ?? Task { await self.end() }
+      membership.end = end
+      return end
     }
-    guard !wasOver else { return membership.withLock { $0.legs.flatMap(\.statuses) } }
+    return await end.value
+  }
+
+  private func end() async -> [LegStatus] {
+    await changeEnded()
     await withCheckedContinuation { continuation in
       inbox.post(.whenIdle { continuation.resume() })
     }
     let request = membership.withLock { $0.request }
+    let limit = options.deadlineSeconds
     let statuses = await eachLeg { leg in
       if !leg.isForeign {
         do {
-          try await leg.connection.terminate(request, leg.urls)
+          try await leg.connection.terminate(request, leg.urls, within: limit)
         } catch {
           leg.record("termination: \(error)")
         }
       }
     }
-    for leg in membership.withLock({ $0.legs }) { await leg.connection.close() }
-    lane.stop()
+    await Self.close(membership.withLock { $0.legs }, lane)
     return statuses
+  }
+
+  /// The sessions end, then the lane.
+  static func close(_ legs: [MirrorLeg], _ lane: Lane<SenderDuty>) async {
+    await withTaskGroup(of: Void.self) { group in
+      for leg in legs { group.addTask { await leg.connection.close() } }
+    }
+    lane.stop()
   }
 
   /// Does something at all legs that are still here, at once; then tells how they stand.

@@ -32,6 +32,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var carried: [[ArraySlice<UInt8>]]
   var probing: Probing?
   var idleWaiters: [@Sendable () -> Void] = []
+  var openWaiters: [@Sendable () -> Void] = []
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
   var isBlocked = false

@@ -49,6 +49,7 @@ extension SenderDuty {
       done(sender.add(description))
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
     case .whenIdle(let done): idleWaiters.append(done)
+    case .whenNoneOpen(let done): openWaiters.append(done)
     }
   }
 
@@ -74,6 +75,10 @@ extension SenderDuty {
   }
 
   mutating func completeIdle() {
+    if sender.openWrites == 0, !openWaiters.isEmpty {
+      for done in openWaiters { done() }
+      openWaiters.removeAll()
+    }
     guard !idleWaiters.isEmpty, sender.isIdle, waitingCalls.isEmpty else { return }
     publish()
     for done in idleWaiters { done() }

@@ -46,6 +46,8 @@ enum SenderOrder: Sendable {
   case resume(epoch: UInt16?, joining: LegSet)
   case add(MirrorLeg, LegDescription, done: @Sendable (Int) -> Void)
   case drop(leg: Int)
-  /// Call when nothing is open any more.
+  /// Call when nothing is open any more, and nothing waits.
   case whenIdle(@Sendable () -> Void)
+  /// Call when nothing is open any more; what waits may go on waiting.
+  case whenNoneOpen(@Sendable () -> Void)
 }
