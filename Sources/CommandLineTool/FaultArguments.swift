@@ -28,6 +28,11 @@ struct FaultArguments: ParsableArguments {
           advice: "Write a number from 0 up to, not including, 1: 0.05 is 5 %.")
       }
     }
+    guard drop + duplicate + reorder <= 1 else {
+      throw usageError(
+        "--drop, --duplicate and --reorder are more than the whole together",
+        advice: "Each datagram meets one fault at most: let them add up to 1 or less.")
+    }
     guard seed == nil || drop + duplicate + reorder > 0 else {
       throw usageError(
         "--seed has no meaning without a fault",

@@ -84,10 +84,10 @@ struct MirrorArguments: ParsableArguments {
       throw usageError("--depth \(depth) is not possible", advice: "Give 1 to 1024 writes.")
     }
     let length = writeSize.byteCount
-    guard length >= 512, length % 512 == 0, length <= UInt64(Self.bufferBytesMax) else {
+    guard length >= 512, length % 512 == 0, length <= 16 << 20 else {
       throw usageError(
         "--write-size \(writeSize) is not possible",
-        advice: "Give whole blocks of the disk, from 512 to 128M.")
+        advice: "Give whole blocks of the disk, from 512 to 16M.")
     }
     guard Int(length) * depth <= Self.bufferBytesMax else {
       throw usageError(

@@ -77,6 +77,19 @@ extension TerminationRequest {
 }
 
 extension RegistrationGrant {
+  /// The grant, when it is one for this request and grants no more than was asked.
+  package func checked(
+    against request: RegistrationRequest
+  ) throws(RegistrationFault) -> RegistrationGrant {
+    guard registration == request.registration, epoch == request.epoch,
+      blockLength <= request.blockLength, writeLengthMax <= request.writeLengthMax,
+      lunSizes.allSatisfy({ $0 == lunSizes[0] })
+    else {
+      throw RegistrationFault(.badRequest, "what it grants is not what was asked")
+    }
+    return self
+  }
+
   /// Reads a target's answer; throws its refusal.
   package init(_ keys: TextKeys) throws(RegistrationFault) {
     let result = try required(keys, RegistrationKey.result)

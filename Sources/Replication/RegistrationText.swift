@@ -184,7 +184,8 @@ package struct RegistrationGrant: Sendable, Equatable {
   }
 }
 
-func hexadecimal(_ value: UInt32) -> String {
+/// A registration as it stands in a text: 0x and eight digits.
+package func hexadecimal(_ value: UInt32) -> String {
   let digits = String(value, radix: 16)
   return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
 }

@@ -23,7 +23,7 @@ struct DatagramDrops {
     guard named.count < Self.namedMax, named.insert(registration).inserted else { return }
     logger.notice(
       "datagrams of another mirror on this group",
-      metadata: ["registration": "\(name(registration))", "source": "\(source)"])
+      metadata: ["registration": "\(hexadecimal(registration))", "source": "\(source)"])
   }
 
   mutating func noteStranger(_ registration: UInt32, from source: Endpoint, _ logger: Logger) {
@@ -31,23 +31,21 @@ struct DatagramDrops {
     guard named.count < Self.namedMax, named.insert(~registration).inserted else { return }
     logger.warning(
       "datagrams that claim a registration but come from elsewhere are dropped",
-      metadata: ["registration": "\(name(registration))", "source": "\(source)"])
+      metadata: ["registration": "\(hexadecimal(registration))", "source": "\(source)"])
   }
 
   /// What was dropped, for a log line; empty when nothing was.
-  var summary: Logger.Metadata {
+  func summary(of ports: borrowing GroupPorts) -> Logger.Metadata {
     var metadata: Logger.Metadata = [:]
     for (fault, count) in malformed { metadata["\(fault)"] = "\(count)" }
     for (reason, count) in [
       ("truncated", truncated), ("unknownRegistration", unknownRegistration),
       ("wrongSource", wrongSource), ("socketErrors", socketErrors),
+      ("forWantOfBuffer", ports.ports.reduce(0) { $0 + UInt64($1.socket.dropCount) }),
     ] where count > 0 {
       metadata[reason] = "\(count)"
     }
     return metadata
   }
 
-  private func name(_ registration: UInt32) -> String {
-    "0x" + String(registration, radix: 16)
-  }
 }

@@ -26,7 +26,7 @@ struct LegSession: Sendable {
     return groups
   }
 
-  /// Logs in to all legs at once; closes those that it opened when one fails.
+  /// Logs in to all legs; closes those that it opened when one fails.
   static func openAll(
     _ options: MirrorOptions, inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> [LegSession] {
@@ -49,22 +49,22 @@ struct LegSession: Sendable {
     _ urls: [LogicalUnitURL], firstIndex: Int, initiatorName: String,
     inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> [LegSession] {
-    let first = try await connect(
-      urls[0], index: firstIndex, initiatorName: initiatorName, inbox: inbox, logger: logger)
+    var connections: [InitiatorConnection] = []
     do {
-      if first.isMirrorcast || urls.count == 1 {
-        return [try await session(urls, first)]
-      }
-      var sessions = [try await session([urls[0]], first)]
-      for url in urls.dropFirst() {
+      for url in urls {
         let connection = try await connect(
-          url, index: firstIndex + sessions.count, initiatorName: initiatorName, inbox: inbox,
+          url, index: firstIndex + connections.count, initiatorName: initiatorName, inbox: inbox,
           logger: logger)
+        connections.append(connection)
+        if connection.isMirrorcast { return [try await session(urls, connection)] }
+      }
+      var sessions: [LegSession] = []
+      for (url, connection) in zip(urls, connections) {
         sessions.append(try await session([url], connection))
       }
       return sessions
     } catch {
-      await first.close()
+      for connection in connections { await connection.close() }
       throw error
     }
   }
@@ -161,15 +161,16 @@ struct LegSession: Sendable {
       }
       let blockLength = grants.compactMap { $0?.blockLength }.min() ?? request.blockLength
       let writeLength = grants.compactMap { $0?.writeLengthMax }.min() ?? request.writeLengthMax
-      if blockLength == request.blockLength {
-        request.writeLengthMax = min(request.writeLengthMax, writeLength)
-        return grants
+      let blockSize = Int(sessions[0].sizes[0].blockLength)
+      request.writeLengthMax = min(request.writeLengthMax, writeLength) / blockSize * blockSize
+      guard request.writeLengthMax > 0 else {
+        throw MirrorcastError("a leg takes no write as long as a block of \(blockSize) bytes")
       }
+      if blockLength == request.blockLength { return grants }
       for session in sessions where session.connection.isMirrorcast {
         try await session.connection.terminate(request, session.urls, within: limit)
       }
       request.blockLength = blockLength
-      request.writeLengthMax = min(request.writeLengthMax, writeLength)
     }
     throw MirrorcastError("the legs don't agree on a block length")
   }
@@ -184,7 +185,7 @@ extension InitiatorConnection {
     own.luns = urls.map(\.lun)
     let keys = try await ask(own.keys, within: limit)
     do throws(RegistrationFault) {
-      return try RegistrationGrant(keys)
+      return try RegistrationGrant(keys).checked(against: request)
     } catch {
       throw MirrorcastError(
         "\(urls[0]) refuses the mirror (\(error.refusal.rawValue)): \(error.reason)")
@@ -212,13 +213,15 @@ extension InitiatorConnection {
       await close()
       return true
     }
-    defer { watch.cancel() }
+    let answer: Result<TextKeys, any Error>
     do {
-      return try await text(keys)
+      answer = .success(try await text(keys))
     } catch {
-      watch.cancel()
-      guard await watch.value else { throw error }
-      throw MirrorcastError("\(portal) does not answer", advice: "Look at the target's log.")
+      answer = .failure(error)
     }
+    watch.cancel()
+    // An answer that crosses the end of patience comes too late: the session is closed already.
+    guard await watch.value else { return try answer.get() }
+    throw MirrorcastError("\(portal) does not answer", advice: "Look at the target's log.")
   }
 }

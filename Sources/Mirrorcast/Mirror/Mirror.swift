@@ -22,6 +22,7 @@ public final class Mirror: Sendable {
   let options: MirrorOptions
   let interface: NetworkInterface
   let inbox: LaneInbox<SenderOrder>
+  let calls: WriteCalls
   let lane: Lane<SenderDuty>
   let board: MirrorBoard
   let logger: Logger
@@ -53,6 +54,7 @@ public final class Mirror: Sendable {
     options = parts.options
     interface = parts.interface
     inbox = parts.inbox
+    calls = parts.calls
     board = parts.board
     logger = parts.logger
     self.lane = lane
@@ -62,7 +64,7 @@ public final class Mirror: Sendable {
         notices: parts.notices))
   }
 
-  /// A mirror that nobody holds any more, and nobody ended: its sessions end, which removes its maps.
+  /// A mirror that nobody holds any more, and nobody ended: its sessions end, and so its maps.
   deinit {
     let (end, legs) = membership.withLock { ($0.end, $0.legs) }
     guard end == nil else { return }
@@ -87,6 +89,7 @@ public final class Mirror: Sendable {
     var interface: NetworkInterface
     var notices: [String]
     var inbox: LaneInbox<SenderOrder>
+    var calls: WriteCalls
     var board: MirrorBoard
     var logger: Logger
   }
@@ -115,7 +118,8 @@ public final class Mirror: Sendable {
 
   /// As `write`, with a completion instead of a task: for many writes in flight.
   ///
-  /// The completion is called once, on the lane's thread, and must not block.
+  /// The completion is called once, on the lane's thread, and must not block; it may submit again.
+  /// More than 4,096 writes under way are refused by their completion.
   public func submit(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
     completion: @escaping @Sendable (WriteResult) -> Void
@@ -135,9 +139,11 @@ public final class Mirror: Sendable {
       // Safe: within the caller's buffer, which stays until the completion.
       let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
       let call = unsafe call(piece, at: offset + UInt64(start), forceUnitAccess, gather)
-      guard !post(.write(call)) else { continue }
+      let isTaken = membership.withLock { $0.end == nil ? calls.offer(call) : nil }
+      guard isTaken != true else { continue }
       call.release()
-      gather(refusal("mirror ended"))
+      let most = WriteCalls.underWayMax
+      gather(refusal(isTaken == nil ? "mirror ended" : "more than \(most) writes under way"))
     }
   }
 

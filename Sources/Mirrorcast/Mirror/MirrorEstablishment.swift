@@ -19,7 +19,12 @@ extension Mirror {
     guard Set(options.legs).count == options.legs.count else {
       throw MirrorcastError("one LUN is named twice", advice: "name each leg once")
     }
-    let inbox = try LaneInbox<SenderOrder>(capacity: SenderDuty.callsMax)
+    guard options.deadlineSeconds > 0, options.deadlineSeconds <= 86_400 else {
+      throw MirrorcastError(
+        "a deadline of \(options.deadlineSeconds) s", advice: "It is above 0, and a day at most.")
+    }
+    _ = try options.faults.injector()
+    let inbox = try LaneInbox<SenderOrder>(capacity: SenderDuty.ordersMax)
     let sessions = try await LegSession.openAll(options, inbox: inbox, logger: logger)
     do {
       return try await establish(options, sessions, inbox: inbox, logger: logger)
@@ -58,7 +63,8 @@ extension Mirror {
       options: options, byteCount: size.byteCount, blockSize: size.blockSize, request: request,
       openWritesMax: grants.compactMap { $0?.openWritesMax }.min() ?? Limits.openWritesMax,
       credit: grants.compactMap { $0?.credit }.min() ?? .max, legs: legs,
-      interface: path.interface, notices: [], inbox: inbox, board: MirrorBoard(), logger: logger)
+      interface: path.interface, notices: [], inbox: inbox,
+      calls: WriteCalls(signal: inbox.signal), board: MirrorBoard(), logger: logger)
     let mirror = try start(parts, path: path, grants: grants.map { $0?.description })
     await mirror.probe(LegSet(legs.indices.filter { !legs[$0].isForeign }), epoch: request.epoch)
     mirror.noteForPeople()
@@ -87,8 +93,8 @@ extension Mirror {
     }
     let duty = SenderDuty(
       sender: Sender(configuration, legs: descriptions), legs: parts.legs, path: path,
-      shared: (parts.inbox, parts.board, parts.logger),
-      faults: parts.options.faults.injector)
+      shared: (parts.inbox, parts.calls, parts.board, parts.logger),
+      faults: try parts.options.faults.injector())
     let lane = try Lane(
       name: "mirror-lane", placement: LanePlacement.near(interface: path.interface.name),
       signal: parts.inbox.signal, duty: duty)
@@ -136,8 +142,16 @@ extension RegistrationGrant {
 
 extension Faults {
   /// The injector, nil where no fault is asked for.
-  var injector: FaultInjector? {
-    guard drop > 0 || duplicate > 0 || reorder > 0 else { return nil }
-    return FaultInjector(drop: drop, duplicate: duplicate, reorder: reorder, seed: seed)
+  func injector() throws(MirrorcastError) -> FaultInjector? {
+    guard self != Faults(drop: 0, duplicate: 0, reorder: 0, seed: seed) else { return nil }
+    guard
+      let injector = FaultInjector(
+        drop: drop, duplicate: duplicate, reorder: reorder, seed: seed)
+    else {
+      throw MirrorcastError(
+        "faults of \(drop), \(duplicate) and \(reorder) are no probabilities",
+        advice: "Each is from 0 to 1, and together they are at most 1.")
+    }
+    return injector
   }
 }

@@ -40,8 +40,12 @@ final class MirrorLeg: Sendable {
 
   /// What a failure means for each URL; those that failed stay marked.
   func record(_ failure: LegFailure) -> [LegStatus] {
-    let failed = urls.indices.compactMap { index in
+    var failed = urls.indices.compactMap { index in
       text(of: failure, lun: urls[index].lun).map { (index, $0) }
+    }
+    if failed.isEmpty, case .status(let status, let sense, _) = failure {
+      // A bad response whose list calls every LUN good is bad for all of them.
+      failed = urls.indices.map { ($0, Self.words(status, sense)) }
     }
     texts.withLock { texts in
       for (index, text) in failed where texts[index] == nil { texts[index] = text }

@@ -20,6 +20,7 @@ extension Mirror {
         throw MirrorcastError("a mirror has at most \(Limits.legsMax) legs")
       }
       let index = membership.legs.count
+      inbox.post(.expect(leg: index))
       let sessions = try await LegSession.open(
         [url], firstIndex: index, initiatorName: options.initiatorName, inbox: inbox,
         logger: logger)
@@ -113,8 +114,13 @@ extension Mirror {
         $0.dropped.insert(LegSet(index))
       }
       // A leg that is gone has lost its map with its session.
-      if !leg.isForeign, !leg.isGone {
-        try await leg.connection.terminate(request, leg.urls, within: options.deadlineSeconds)
+      do {
+        if !leg.isForeign, !leg.isGone {
+          try await leg.connection.terminate(request, leg.urls, within: options.deadlineSeconds)
+        }
+      } catch {
+        await leg.connection.close()
+        throw error
       }
       await leg.connection.close()
     }

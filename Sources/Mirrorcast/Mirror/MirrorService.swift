@@ -34,8 +34,8 @@ package final class MirrorService: MirrorHost {
     }
     let service = try MirrorService(
       Configuration(
-        units: units.list, interface: interface, faults: configuration.faults.injector,
-        placement: interface.map { .near(interface: $0.name) } ?? .node(0)),
+        units: units.list, interface: interface, faults: try configuration.faults.injector(),
+        placement: interface.map { .near(interface: $0.name) } ?? .near(interface: "lo")),
       workers: workers, logger: logger)
     logger.info("lane started", metadata: ["placement": "\(service.placement)"])
     logger.notice("datagrams not authenticated: trust everybody on the mirror's segment")

@@ -62,14 +62,21 @@ extension ReceiverDuty {
     let registration = try open(request, session, units: units, place: place)
     registrations.append(registration)
     mirrored.insert(request.luns)
+    let keys: TextKeys
+    do throws(RegistrationFault) {
+      keys = try grant(registration, place: place)
+    } catch {
+      end(registration)
+      throw error
+    }
     logger.info(
       "registered",
       metadata: [
-        "registration": "0x\(String(request.registration, radix: 16))",
+        "registration": "\(hexadecimal(request.registration))",
         "group": "\(place.group)", "interface": "\(place.interface.name)",
         "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
       ])
-    return try grant(registration, place: place)
+    return keys
   }
 
   /// The LUNs of a map, all there, free and of one size.
@@ -110,9 +117,16 @@ extension ReceiverDuty {
         throw error
       }
       let grants = Grants(request, place: place, group: group.socket)
-      let slab = try Slab(
-        slotCount: grants.openWritesMax, slotByteCount: grants.slotByteCount,
-        node: configuration.placement.memoryNode)
+      let slab: Slab
+      do throws(SystemError) {
+        slab = try Slab(
+          slotCount: grants.openWritesMax, slotByteCount: grants.slotByteCount,
+          node: configuration.placement.memoryNode)
+      } catch {
+        ports.release(repairs)
+        try ports.leave(group, source: place.sender)
+        throw error
+      }
       nextSerial &+= 1
       return Registration(
         serial: nextSerial, session: session, request: request, place: place,

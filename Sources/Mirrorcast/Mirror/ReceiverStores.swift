@@ -110,8 +110,8 @@ extension ReceiverDuty {
       logger.info(
         "mirror ended",
         metadata: [
-          "registration": "0x\(String(registration.request.registration, radix: 16))",
-          "counters": "\(counters)", "drops": .dictionary(drops.summary),
+          "registration": "\(hexadecimal(registration.request.registration))",
+          "counters": "\(counters)", "drops": .dictionary(drops.summary(of: ports)),
         ])
       for reply in registration.ending {
         session(registration, confirms: reply)
@@ -124,7 +124,7 @@ extension ReceiverDuty {
     let keys = TextKeys([
       .init(RegistrationKey.result, "terminated"),
       .init(
-        RegistrationKey.registration, "0x\(String(registration.request.registration, radix: 16))"),
+        RegistrationKey.registration, hexadecimal(registration.request.registration)),
     ])
     registration.session.perform { $0.respondText(reply, keys) }
   }

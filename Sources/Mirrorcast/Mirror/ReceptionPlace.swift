@@ -77,7 +77,7 @@ struct Grants: Sendable {
     blockLength = min(request.blockLength, fitting ?? request.blockLength)
     // The kernel counts a datagram's whole buffer, up to three times its bytes.
     let socketRoom = max(group.receiveBufferByteCount / 3, 64 << 10)
-    writeLengthMax = max(min(request.writeLengthMax, socketRoom) / 4096 * 4096, 4096)
+    writeLengthMax = min(request.writeLengthMax, max(socketRoom / 4096 * 4096, 4096))
     openWritesMax = min(
       max(ReceiverDuty.buffersMax / writeLengthMax, 2), Limits.openWritesMax)
     credit = max(min(socketRoom, openWritesMax * writeLengthMax), writeLengthMax)

@@ -11,11 +11,12 @@ import Replication
 /// The duty of an initiator's lane.
 struct SenderDuty: LaneDuty, ~Copyable {
   static let datagramMax = Limits.blockLengthMax + Datagram.overheadByteCount
-  static let callsMax = 8192
+  static let ordersMax = 8192
   /// Batches sent before answers are looked at again.
   static let batchesPerCycle = 4
 
   let inbox: LaneInbox<SenderOrder>
+  let newCalls: WriteCalls
   let board: MirrorBoard
   let logger: Logger
   let socket: DatagramSocket
@@ -35,6 +36,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var openWaiters: [@Sendable () -> Void] = []
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
+  /// Legs whose connection ended before they were members.
+  var earlyLosses: [Int: String] = [:]
   var isBlocked = false
   var wireBytes: UInt64 = 0
   var sendErrors: UInt64 = 0
@@ -47,7 +50,9 @@ struct SenderDuty: LaneDuty, ~Copyable {
 
   init(
     sender: Sender, legs: [MirrorLeg], path: SendingPath,
-    shared: (inbox: LaneInbox<SenderOrder>, board: MirrorBoard, logger: Logger),
+    shared: (
+      inbox: LaneInbox<SenderOrder>, calls: WriteCalls, board: MirrorBoard, logger: Logger
+    ),
     faults: FaultInjector?
   ) {
     self.sender = sender
@@ -55,6 +60,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
     socket = path.socket
     group = path.group
     inbox = shared.inbox
+    newCalls = shared.calls
     board = shared.board
     logger = shared.logger
     departures = DepartureBatch(
@@ -71,6 +77,11 @@ struct SenderDuty: LaneDuty, ~Copyable {
       handle(order, now: now)
       work += 1
     }
+    while let call = newCalls.take() {
+      waitingCalls.append(call)
+      work += 1
+    }
+    submitWaiting(now: now)
     sender.handleTimeout(now: now)
     work += probe(now: now)
     work += transmit(now: now)

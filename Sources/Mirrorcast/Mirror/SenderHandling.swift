@@ -24,10 +24,8 @@ extension SenderDuty {
     switch order {
     // A session that closed before it became a leg has none.
     case .mirrored(let leg, _) where leg >= legs.count: break
-    case .lost(let leg, _) where leg >= legs.count: break
-    case .write(let call):
-      waitingCalls.append(call)
-      submitWaiting(now: now)
+    case .lost(let leg, let words) where leg >= legs.count: earlyLosses[leg] = words
+    case .expect(let leg): earlyLosses[leg] = nil
     case .mirrored(let leg, let pdu): handle(pdu, leg: leg, now: now)
     case .foreign(let leg, let number, let failure):
       sender.handleForeign(leg: leg, number: number, failure: failure, now: now)
@@ -41,6 +39,11 @@ extension SenderDuty {
     case .resume(let epoch, let joining):
       if let epoch {
         sender.resume(epoch: epoch, joining: joining, now: now)
+        // One that was lost before it was a member is lost as soon as it is one.
+        joining.forEach { leg in
+          guard let words = earlyLosses.removeValue(forKey: leg) else { return }
+          sender.handleLost(leg: leg, .connection(words), now: now)
+        }
       } else {
         sender.resume(now: now)
       }
@@ -96,6 +99,10 @@ extension SenderDuty {
       do throws(MirrorPDUFault) {
         // Safe: the span over the PDU's data ends with the statement.
         let statuses = try unsafe UnitStatus.parse(pdu.data.span.bytes)
+        guard unitStatuses.count < Limits.openWritesMax * Limits.legsMax else {
+          sender.handleLost(leg: leg, .violation("statuses without responses"), now: now)
+          return
+        }
         unitStatuses[LegTag(leg: leg, tag: tag)] = statuses
       } catch {
         sender.handleLost(leg: leg, .violation(error.reason), now: now)
@@ -212,15 +219,16 @@ extension SenderDuty {
     calls[Int(token)]?.release()
     calls[Int(token)] = nil
     freeCalls.append(Int(token))
+    newCalls.ended()
   }
 
   private func result(_ failures: [LegOutcome]) -> WriteResult {
     guard !failures.isEmpty else { return WriteResult(isGood: true, failures: []) }
     let statuses = failures.flatMap { legs[$0.leg].record($0.failure) }
-    return WriteResult(isGood: statuses.isEmpty, failures: statuses)
+    return WriteResult(isGood: false, failures: statuses)
   }
 
-  private func leave(_ leg: Int, _ loss: LegLoss) {
+  private mutating func leave(_ leg: Int, _ loss: LegLoss) {
     let words: String
     switch loss {
     case .deadline: words = "no answer by the deadline"
@@ -228,6 +236,7 @@ extension SenderDuty {
     case .violation(let reason): words = "not trusted any more: \(reason)"
     case .dropped: return
     }
+    unitStatuses = unitStatuses.filter { $0.key.leg != leg }
     legs[leg].leave(words)
     for url in legs[leg].urls {
       logger.error("leg left the mirror", metadata: ["leg": "\(url)", "why": "\(words)"])

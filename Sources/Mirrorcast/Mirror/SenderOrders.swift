@@ -33,12 +33,13 @@ import Replication
 
 /// What is asked of an initiator's lane.
 enum SenderOrder: Sendable {
-  case write(WriteCall)
   /// A PDU of the mirror that came on a leg's connection.
   case mirrored(leg: Int, PDU)
   /// A plain WRITE at a leg of another make has ended.
   case foreign(leg: Int, SerialNumber, LegFailure?)
   case lost(leg: Int, String)
+  /// A leg of this index is about to come.
+  case expect(leg: Int)
   /// Find out which legs hear full datagrams to the group.
   case probe(LegSet, epoch: UInt16, done: @Sendable (_ deaf: LegSet) -> Void)
   /// Hold new writes back; tells the next write number.
