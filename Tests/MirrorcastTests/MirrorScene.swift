@@ -14,18 +14,24 @@ struct SceneTarget {
   let portal: String
   private let task: Task<Void, any Error>
 
+  /// - Parameter isForeign: a target that knows nothing of mirrors, as any other make.
   static func start(
-    _ units: [String], name: String, faults: Faults = .none
+    _ units: [String], name: String, faults: Faults = .none, isForeign: Bool = false
   ) async throws -> SceneTarget {
     var configuration = try Mirrorcast.TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: name, logicalUnits: units)
     configuration.interface = "lo"
     configuration.faults = faults
     let (portals, told) = AsyncStream<String>.makeStream()
-    let daemon = try TargetDaemon(configuration, logger: logger) {
+    let ready: @Sendable (String) -> Void = {
       told.yield($0)
       told.finish()
     }
+    let daemon =
+      isForeign
+      ? try TargetDaemon(
+        configuration, logger: logger, makeHost: { _, _, _ in nil }, onReady: ready)
+      : try TargetDaemon(configuration, logger: logger, onReady: ready)
     let task = Task {
       defer { told.finish() }
       try await daemon.run()
