@@ -6,11 +6,16 @@ import Foundation
 final class ForeignTarget {
   /// Starts one; a port that was free may be taken by another before tgtd has it.
   static func start(host: String = "127.0.0.1", byteCount: Int) throws -> ForeignTarget {
-    for _ in 0..<4 {
-      if let target = try? ForeignTarget(host: host, byteCount: byteCount) { return target }
+    // One at a time: several that start at once get in each other's way now and then.
+    try starting.withLock {
+      for _ in 0..<9 {
+        if let target = try? ForeignTarget(host: host, byteCount: byteCount) { return target }
+      }
+      return try ForeignTarget(host: host, byteCount: byteCount)
     }
-    return try ForeignTarget(host: host, byteCount: byteCount)
   }
+
+  private static let starting = NSLock()
 
   static let program = "/usr/sbin/tgtd"
   static let isThere =

@@ -121,7 +121,7 @@ struct `Legs that fail` {
         try scene.targets[0].url(0, through: wire.portal), try scene.targets[1].url(0),
       ]
       var options = try scene.options(legs)
-      options.deadlineSeconds = 2
+      options.deadlineSeconds = 8
       let mirror = try await scene.mirror(options)
       wire.fallSilent()
       // Whatever becomes of the change: it ends, and writes go on at the leg that is well.

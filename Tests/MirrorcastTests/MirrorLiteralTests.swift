@@ -19,13 +19,7 @@ struct `The patent's text` {
           .init("Command", "register"), .init("multicast_group_ip ", " \(host)"),
           .init("lun_map", "(0,5)"),
         ]))
-      #expect(granted["X-org.mirrorcast.result"] == "registered", "\(granted)")
-      #expect(granted["X-org.mirrorcast.registration"] == "0x504c0005")
-      #expect(granted["X-org.mirrorcast.port"] == "5000")
-      #expect(granted["X-org.mirrorcast.epoch"] == "1")
-      #expect(granted["X-org.mirrorcast.first_write"] == "0")
-      #expect(granted["X-org.mirrorcast.block_length"] == "1408")
-      #expect(granted["X-org.mirrorcast.lun_sizes"] == "\(size)")
+      expectDefaults(granted, size: size)
 
       let sender = try PlainSender()
       let maker = DatagramMaker(registration: 0x504c_0005, virtualLUN: 5)
@@ -69,17 +63,25 @@ struct `The patent's text` {
       sender.send(next.command(0, block: 9, small), to: host, port: 5000)
       try good(await arrivals.next(), 0)
 
-      var added12 = [UInt8](repeating: 0, count: size)
-      added12.replaceSubrange(0..<1024, with: all)
-      try await expect([try scene.targets[0].url(1)], hold: added12)
-      var first = added12
-      first.replaceSubrange(3 * 512..<4 * 512, with: small)
-      first.replaceSubrange(51200..<51200 + large.count, with: large)
+      let bare = [UInt8](repeating: 0, count: size)
+      let second = bare.with(all, at: 0)
+      try await expect([try scene.targets[0].url(1)], hold: second)
+      let first = second.with(small, at: 3 * 512).with(large, at: 51200)
       try await expect([try scene.targets[0].url(0)], hold: first)
-      added12.replaceSubrange(9 * 512..<10 * 512, with: small)
-      try await expect([try scene.targets[0].url(2)], hold: added12)
+      try await expect([try scene.targets[0].url(2)], hold: second.with(small, at: 9 * 512))
       await session.close()
     }
+  }
+
+  /// What the patent's text leaves open is told back.
+  private func expectDefaults(_ granted: TextKeys, size: Int) {
+    #expect(granted["X-org.mirrorcast.result"] == "registered", "\(granted)")
+    #expect(granted["X-org.mirrorcast.registration"] == "0x504c0005")
+    #expect(granted["X-org.mirrorcast.port"] == "5000")
+    #expect(granted["X-org.mirrorcast.epoch"] == "1")
+    #expect(granted["X-org.mirrorcast.first_write"] == "0")
+    #expect(granted["X-org.mirrorcast.block_length"] == "1408")
+    #expect(granted["X-org.mirrorcast.lun_sizes"] == "\(size)")
   }
 
   @Test func `that asks for what can't be is refused plainly`() async throws {
@@ -140,5 +142,14 @@ struct `The patent's text` {
     #expect(header.opcode == .scsiResponse, sourceLocation: location)
     #expect(header.initiatorTaskTag == 0x8000_0000 + number, sourceLocation: location)
     #expect(header.byte3 == 0, sourceLocation: location)
+  }
+}
+
+extension [UInt8] {
+  /// The same with other bytes from `offset` on.
+  fileprivate func with(_ bytes: [UInt8], at offset: Int) -> [UInt8] {
+    var copy = self
+    copy.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+    return copy
   }
 }

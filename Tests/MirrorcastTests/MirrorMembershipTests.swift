@@ -102,7 +102,7 @@ struct `The members of a mirror` {
       try await refused("not there") { try await mirror.addLeg(try scene.targets[0].url(9)) }
       try await refused("leg already") { try await mirror.addLeg(legs[0]) }
       try await refused("no leg") { try await mirror.dropLeg(try scene.targets[1].url(0)) }
-      // The target has this virtual LUN in the same mirror: a second LUN comes with the leg or never.
+      // The target has this virtual LUN in the same mirror: a second LUN comes with the leg.
       try await refused("busy") { try await mirror.addLeg(try scene.targets[2].url(1)) }
       for write in open { #expect(await write.value.isGood) }
       try await mirror.dropLeg(legs[0])

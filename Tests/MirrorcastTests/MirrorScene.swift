@@ -1,5 +1,5 @@
-// The stage of the mirror's tests: real daemons on loopback, in this process, each with disks of its
-// own; a group that no other test uses; and an end for everything, however a test ends.
+// The stage of the mirror's tests: real daemons on loopback, in this process, each with disks of
+// its own; a group that no other test uses; and an end for everything, however a test ends.
 
 import Foundation
 import ISCSI

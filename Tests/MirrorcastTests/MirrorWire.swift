@@ -1,5 +1,5 @@
-// A piece of wire that a test can cut, or that falls silent: what a host does that dies, or hangs. It
-// stands between an initiator and a real daemon, for the TCP session; datagrams go past it.
+// A piece of wire that a test can cut, or that falls silent: what a host does that dies, or hangs.
+// It stands between an initiator and a real daemon, for the TCP session; datagrams go past it.
 
 import Foundation
 

@@ -1,8 +1,8 @@
 // One sender, its legs and the network between them, in virtual time, from one seed.
 //
 // Datagrams are lost, doubled, delayed, turned around and damaged; connections are slow and keep
-// their order; disks take their time. What must never happen is checked while it runs and collected as
-// `violations`; what must be true in the end is asked of `disagreements`.
+// their order; disks take their time. What must never happen is checked while it runs and collected
+// as `violations`; what must be true in the end is asked of `disagreements`.
 import Bytes
 import ISCSI
 import SCSI
