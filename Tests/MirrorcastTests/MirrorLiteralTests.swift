@@ -15,10 +15,7 @@ struct `The patent's text` {
       let session = try await session(scene) { told.yield($0) }
       var arrivals = answers.makeAsyncIterator()
       let granted = try await session.text(
-        TextKeys([
-          .init("Command", "register"), .init("multicast_group_ip ", " \(host)"),
-          .init("lun_map", "(0,5)"),
-        ]))
+        register("Command", "register", group: ("multicast_group_ip ", " \(host)"), "(0,5)"))
       expectDefaults(granted, size: size)
 
       let sender = try PlainSender()
@@ -37,10 +34,7 @@ struct `The patent's text` {
 
       // The second text adds LUNs; the patent's own parentheses don't balance.
       let added = try await session.text(
-        TextKeys([
-          .init("command", "REGISTER"), .init("multicast_group_ip", host),
-          .init("lun_map", "(1,2),5)"),
-        ]))
+        register("command", "REGISTER", group: ("multicast_group_ip", host), "(1,2),5)"))
       #expect(added["X-org.mirrorcast.result"] == "registered", "\(added)")
       #expect(added["X-org.mirrorcast.lun_sizes"] == "\(size),\(size),\(size)")
       let all = [UInt8](repeating: 0x33, count: 1024)
@@ -53,10 +47,7 @@ struct `The patent's text` {
       // Nothing of it is heard any more; the mirror behind it tells when that was seen.
       sender.send(maker.command(3, block: 0, small), to: host, port: 5000)
       let other = try await session.text(
-        TextKeys([
-          .init("command", "register"), .init("multicast_group_ip", host),
-          .init("lun_map", "(2,6)"),
-        ]))
+        register("command", "register", group: ("multicast_group_ip", host), "(2,6)"))
       #expect(other["X-org.mirrorcast.result"] == "registered", "\(other)")
       sender.send(maker.command(3, block: 0, small), to: host, port: 5000)
       let next = DatagramMaker(registration: 0x504c_0006, virtualLUN: 6)
@@ -71,6 +62,12 @@ struct `The patent's text` {
       try await expect([try scene.targets[0].url(2)], hold: second.with(small, at: 9 * 512))
       await session.close()
     }
+  }
+
+  private func register(
+    _ key: String, _ word: String, group: (key: String, value: String), _ map: String
+  ) -> TextKeys {
+    TextKeys([.init(key, word), .init(group.key, group.value), .init("lun_map", map)])
   }
 
   /// What the patent's text leaves open is told back.
