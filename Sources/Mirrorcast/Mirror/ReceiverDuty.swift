@@ -7,6 +7,7 @@ import ISCSI
 import Lanes
 import Logging
 import Replication
+import SCSI
 import Storage
 
 /// Completions of the storage workers, on their way to the lane.
@@ -33,6 +34,8 @@ final class StoredNotes: StorageCompletion {
 struct ReceiverDuty: LaneDuty, ~Copyable {
   static let datagramMax = 9216 + 64
   static let storesMax = 4096
+  /// How often a registration that waits for ordinary commands looks whether they have ended.
+  static let quietCheckNanoseconds: UInt64 = 2_000_000
   /// How long a flood of datagrams may put off reports and answers to questions.
   static let undrainedMaxNanoseconds: UInt64 = 50_000_000
 
@@ -52,6 +55,9 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var drops = DatagramDrops()
   var questions: [(request: MirrorRequest, open: [SerialNumber], session: UInt64)] = []
   var drainedAt: UInt64 = 0
+  var workedAt: UInt64 = 0
+  /// Registrations to be confirmed once no ordinary command changes their LUNs any more.
+  var confirmations: [(keys: TextKeys, luns: [Int], session: SessionPort, reply: TaskHandle)] = []
   /// Who waits for the end of all registrations.
   var stopping: (@Sendable () -> Void)?
 
@@ -73,6 +79,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   }
 
   mutating func doWork(now: UInt64) -> Int {
+    workedAt = now
     var work = 0
     while let order = inbox.take() {
       handle(order, now: now)
@@ -97,6 +104,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     for registration in registrations { takeStores(registration) }
     runStores()
     for registration in registrations { registration.flushAnswers() }
+    confirmQuiet()
     finishEndings()
     if registrations.isEmpty, let done = stopping {
       stopping = nil
@@ -121,7 +129,25 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   }
 
   var nextDeadline: UInt64? {
-    registrations.compactMap(\.receiver.nextDeadline).min()
+    let deadline = registrations.compactMap(\.receiver.nextDeadline).min()
+    guard !confirmations.isEmpty else { return deadline }
+    return min(deadline ?? .max, workedAt + Self.quietCheckNanoseconds)
+  }
+
+  /// Confirms registrations whose LUNs are the mirror's alone by now.
+  private mutating func confirmQuiet() {
+    guard !confirmations.isEmpty else { return }
+    let units = configuration.units
+    confirmations.removeAll { confirmation in
+      let isQuiet = units.allSatisfy {
+        !confirmation.luns.contains(Int($0.number.value)) || $0.changes.isQuiet
+      }
+      if isQuiet {
+        let (keys, reply) = (confirmation.keys, confirmation.reply)
+        confirmation.session.perform { $0.respondText(reply, keys) }
+      }
+      return isQuiet
+    }
   }
 
   func fileDescriptors(into list: inout WaitList) {

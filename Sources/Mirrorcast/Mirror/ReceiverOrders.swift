@@ -18,7 +18,7 @@ extension ReceiverDuty {
     case .register(let request, let session, let reply):
       do throws(RegistrationFault) {
         let keys = try register(request, session)
-        session.perform { $0.respondText(reply, keys) }
+        confirmations.append((keys, request.luns, session, reply))
       } catch {
         logger.warning("registration refused: \(error.reason)")
         let keys = error.keys

@@ -8,6 +8,7 @@ package struct ServedUnit: Sendable {
   package let number: LogicalUnitNumber
   package let logicalUnit: LogicalUnit
   package let backing: any BlockBacking
+  package let changes = MediumChanges()
 
   package init(number: LogicalUnitNumber, logicalUnit: LogicalUnit, backing: any BlockBacking) {
     self.number = number

@@ -64,6 +64,8 @@ package struct TargetLimits: Sendable {
   package var transferBytesMax = 32 << 20
   /// Bytes not yet taken by the socket above which nothing more is read from a connection.
   package var outputBytesMax = 4 << 20
+  /// Bytes not yet taken by the socket above which a session that is told more is cut.
+  package var answerBytesMax = 64 << 20
 
   package init() {}
 }

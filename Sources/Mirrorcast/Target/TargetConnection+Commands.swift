@@ -39,10 +39,6 @@ extension TargetConnection {
       if case .parameters = next { preconditionFailure("parameters asked for twice") }
       proceed(next, unit, task, request)
     case .disk(let disk):
-      let isMirrored = serving.host?.isMirrored(lun: Int(unit.number.value)) ?? false
-      guard !(isMirrored && disk.operation.changesMedium) else {
-        return answer(task, CommandResult(.writeProtected))
-      }
       guard task.dataOut.count >= disk.dataOutLength else {
         return answer(task, CommandResult(.parameterListLengthError))
       }
@@ -81,18 +77,31 @@ extension TargetConnection {
   /// Runs a command that was started.
   func run(_ command: DiskCommand) {
     let handle = command.handle
+    // Counted before the mirror's mark is looked at, see MediumChanges.
+    let changes = command.request.operation.changesMedium ? command.unit.changes : nil
+    changes?.begin()
+    let lun = Int(command.unit.number.value)
+    if changes != nil, serving.host?.isMirrored(lun: lun) ?? false {
+      changes?.end()
+      return end(handle, CommandCompletion(SCSI.CommandResult(.writeProtected)))
+    }
     if command.unit.backing.isInline {
-      return end(handle, command.runInline())
+      let completion = command.runInline()
+      changes?.end()
+      return end(handle, completion)
     }
     let port = port
     let isTaken = command.submit(to: serving.workers) { completion in
+      changes?.end()
       port.visit { connection in
         connection.end(handle, completion)
         connection.settle()
       }
     }
+    guard !isTaken else { return }
+    changes?.end()
     // SAM-5 §5.3.1: the initiator is to try again when there is less to do.
-    if !isTaken { end(handle, CommandCompletion(SCSI.CommandResult(status: .taskSetFull))) }
+    end(handle, CommandCompletion(SCSI.CommandResult(status: .taskSetFull)))
   }
 
   private func end(_ handle: TaskHandle, _ completion: CommandCompletion) {

@@ -163,6 +163,8 @@ final class TargetConnection: ChannelInboundHandler {
     guard stage == .open else { return }
     body(&session)
     settle()
+    // Its own datagrams make a session's answers, and only its connection can take them away.
+    if outputBytes > serving.limits.answerBytesMax { cut("takes no answers") }
   }
 
   /// Carries out all that is due; whoever calls it from within is served by the call that runs.
