@@ -140,7 +140,8 @@ struct `Legs that fail` {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
     guard mount("tmpfs", directory, "tmpfs", 0, "size=1M") == 0 else { return }
-    defer { umount(directory) }
+    // Lazily: the target's file may be open still, for a moment.
+    defer { umount2(directory, Int32(MNT_DETACH)) }
     try await MirrorScene.run(
       [["0=memory:8M", "1=file:\(directory)/disk.img,size=8M"], ["0=memory:8M"]]
     ) { scene in
