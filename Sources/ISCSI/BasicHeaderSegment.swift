@@ -33,7 +33,7 @@ package struct BasicHeaderSegment: Sendable {
 
   package var storage: InlineArray<48, UInt8>
 
-  package init() {
+  @inlinable package init() {
     storage = InlineArray(repeating: 0)
   }
 
@@ -44,7 +44,7 @@ package struct BasicHeaderSegment: Sendable {
   }
 
   /// Reads the first 48 bytes of `bytes`; nil when there are fewer.
-  package init?(_ bytes: RawSpan) {
+  @inlinable package init?(_ bytes: RawSpan) {
     guard bytes.byteCount >= Self.byteCount else { return nil }
     self.init()
     for index in 0..<6 {
@@ -53,7 +53,7 @@ package struct BasicHeaderSegment: Sendable {
   }
 
   /// Stores the 48 bytes at `offset` of `bytes`.
-  package func store(to bytes: inout MutableRawSpan, at offset: Int = 0) {
+  @inlinable package func store(to bytes: inout MutableRawSpan, at offset: Int = 0) {
     for index in 0..<6 {
       bytes.storeBigEndian(uint64(at: index * 8), at: offset + index * 8)
     }
@@ -68,29 +68,29 @@ package struct BasicHeaderSegment: Sendable {
   // MARK: Fields by offset and width
   // Safe: a span over our own 48 bytes lives no longer than the expression; Bytes checks offsets.
 
-  package func uint16(at offset: Int) -> UInt16 {
+  @inlinable package func uint16(at offset: Int) -> UInt16 {
     unsafe storage.span.bytes.bigEndian16(at: offset)
   }
-  package func uint32(at offset: Int) -> UInt32 {
+  @inlinable package func uint32(at offset: Int) -> UInt32 {
     unsafe storage.span.bytes.bigEndian32(at: offset)
   }
-  package func uint64(at offset: Int) -> UInt64 {
+  @inlinable package func uint64(at offset: Int) -> UInt64 {
     unsafe storage.span.bytes.bigEndian64(at: offset)
   }
 
-  package mutating func setUInt16(_ value: UInt16, at offset: Int) {
+  @inlinable package mutating func setUInt16(_ value: UInt16, at offset: Int) {
     var span = storage.mutableSpan
     var bytes = unsafe span.mutableBytes
     bytes.storeBigEndian(value, at: offset)
   }
 
-  package mutating func setUInt32(_ value: UInt32, at offset: Int) {
+  @inlinable package mutating func setUInt32(_ value: UInt32, at offset: Int) {
     var span = storage.mutableSpan
     var bytes = unsafe span.mutableBytes
     bytes.storeBigEndian(value, at: offset)
   }
 
-  package mutating func setUInt64(_ value: UInt64, at offset: Int) {
+  @inlinable package mutating func setUInt64(_ value: UInt64, at offset: Int) {
     var span = storage.mutableSpan
     var bytes = unsafe span.mutableBytes
     bytes.storeBigEndian(value, at: offset)
@@ -108,12 +108,12 @@ extension BasicHeaderSegment {
   }
 
   /// Byte 1: the F bit and what each opcode adds to it.
-  package var flags: UInt8 {
+  @inlinable package var flags: UInt8 {
     get { storage[1] }
     set { storage[1] = newValue }
   }
 
-  package var isFinal: Bool { flags & 0x80 != 0 }
+  @inlinable package var isFinal: Bool { flags & 0x80 != 0 }
 
   /// Bytes 2 and 3, by opcode: versions, response and status, reason.
   package var byte2: UInt8 {
@@ -126,13 +126,13 @@ extension BasicHeaderSegment {
   }
 
   /// Length of all additional header segments, in 4-byte words.
-  package var totalAHSLength: UInt8 {
+  @inlinable package var totalAHSLength: UInt8 {
     get { storage[4] }
     set { storage[4] = newValue }
   }
 
   /// Length of the data segment in bytes, without padding; 24 bits on the wire.
-  package var dataSegmentLength: Int {
+  @inlinable package var dataSegmentLength: Int {
     get { Int(uint32(at: 4) & 0x00ff_ffff) }
     set {
       precondition(newValue >= 0 && newValue <= 0x00ff_ffff, "data segment over 24 bits")
@@ -140,55 +140,55 @@ extension BasicHeaderSegment {
     }
   }
 
-  package var lun: UInt64 {
+  @inlinable package var lun: UInt64 {
     get { uint64(at: 8) }
     set { setUInt64(newValue, at: 8) }
   }
 
-  package var initiatorTaskTag: UInt32 {
+  @inlinable package var initiatorTaskTag: UInt32 {
     get { uint32(at: 16) }
     set { setUInt32(newValue, at: 16) }
   }
 
   /// Bytes 20…23: target transfer tag; in a command the expected data transfer length, in a task
   /// management request the referenced task tag.
-  package var word20: UInt32 {
+  @inlinable package var word20: UInt32 {
     get { uint32(at: 20) }
     set { setUInt32(newValue, at: 20) }
   }
 
   /// Bytes 24…27: CmdSN from an initiator, StatSN from a target.
-  package var word24: UInt32 {
+  @inlinable package var word24: UInt32 {
     get { uint32(at: 24) }
     set { setUInt32(newValue, at: 24) }
   }
 
   /// Bytes 28…31: ExpStatSN from an initiator, ExpCmdSN from a target.
-  package var word28: UInt32 {
+  @inlinable package var word28: UInt32 {
     get { uint32(at: 28) }
     set { setUInt32(newValue, at: 28) }
   }
 
   /// Bytes 32…35: MaxCmdSN from a target.
-  package var word32: UInt32 {
+  @inlinable package var word32: UInt32 {
     get { uint32(at: 32) }
     set { setUInt32(newValue, at: 32) }
   }
 
   /// Bytes 36…39: DataSN, R2TSN, ExpDataSN.
-  package var word36: UInt32 {
+  @inlinable package var word36: UInt32 {
     get { uint32(at: 36) }
     set { setUInt32(newValue, at: 36) }
   }
 
   /// Bytes 40…43: buffer offset.
-  package var word40: UInt32 {
+  @inlinable package var word40: UInt32 {
     get { uint32(at: 40) }
     set { setUInt32(newValue, at: 40) }
   }
 
   /// Bytes 44…47: desired length of an R2T, residual count of a response.
-  package var word44: UInt32 {
+  @inlinable package var word44: UInt32 {
     get { uint32(at: 44) }
     set { setUInt32(newValue, at: 44) }
   }

@@ -3,7 +3,7 @@
 /// A leg that heard nothing can't report; so silence for about twice the smoothed answer time makes
 /// the sender ask on the connection, less and less often until the leg says anything.
 struct AnswerTimer: Sendable {
-  static let timeoutMinNanoseconds: UInt64 = 10_000_000
+  static let timeoutMinNanoseconds: UInt64 = 2_000_000
   static let timeoutMaxNanoseconds: UInt64 = 1_000_000_000
 
   private(set) var smoothed: UInt64 = 20_000_000

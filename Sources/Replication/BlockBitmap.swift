@@ -71,15 +71,58 @@ package struct BlockBitmap: Sendable, Equatable {
     return nil
   }
 
+  /// Tracks only the first `count` blocks from now on. False when one that would be cut off is
+  /// there already.
+  package mutating func narrow(to count: Int) -> Bool {
+    precondition(count <= blockCount, "a bitmap only grows by `restart`")
+    let cut = blockCount - count
+    var missingBeyond = 0
+    for index in (count >> 6)..<words.count {
+      let kept: UInt64 = index == count >> 6 ? (1 << UInt64(count & 63)) - 1 : 0
+      missingBeyond += (words[index] & ~kept).nonzeroBitCount
+      words[index] &= kept
+    }
+    blockCount = count
+    missingCount -= missingBeyond
+    return missingBeyond == cut
+  }
+
+  /// Marks blocks that another bitmap of the same write misses as missing, too.
+  package mutating func formUnion(_ other: BlockBitmap) {
+    precondition(other.blockCount == blockCount, "bitmaps of two writes")
+    missingCount = 0
+    for index in words.indices {
+      if index < other.words.count { words[index] |= other.words[index] }
+      missingCount += words[index].nonzeroBitCount
+    }
+  }
+
   /// As on the wire: block n is bit 7 − n mod 8 of byte n ÷ 8, 1 for missing.
-  package func serialize() -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: (blockCount + 7) / 8)
+  package func serialize() -> [UInt8] { serialize(first: blockCount) }
+
+  /// The same of the first `count` blocks; the bits that fill up the last byte are blocks', too,
+  /// where there are blocks.
+  package func serialize(first count: Int) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: (count + 7) / 8)
+    let end = min(bytes.count * 8, blockCount)
     var next = firstMissing()
-    while let block = next {
+    while let block = next, block < end {
       bytes[block >> 3] |= 0x80 >> UInt8(block & 7)
       next = firstMissing(from: block + 1)
     }
     return bytes
+  }
+
+  /// Reads what a leg lacks of a write whose length it doesn't know: what its bitmap doesn't reach
+  /// is missing, what it names beyond the write's end is nothing. Nil when it is too long.
+  package init?(reaching bytes: RawSpan, blockCount: Int, capacity: Int) {
+    guard bytes.byteCount <= (capacity + 7) / 8 else { return nil }
+    self.init(capacity: blockCount)
+    restart(blockCount: blockCount)
+    for block in 0..<min(bytes.byteCount * 8, blockCount)
+    where bytes.byte(at: block >> 3) & 0x80 >> UInt8(block & 7) == 0 {
+      _ = markPresent(block)
+    }
   }
 
   /// Reads a bitmap from the wire for a write of `blockCount` blocks; nil when its length is wrong

@@ -15,6 +15,23 @@ package struct Checksum: Equatable, Sendable, BitwiseCopyable {
     }
   }
 
+  /// Copies bytes to `offset` of `target`, and adds them on the way.
+  package mutating func update(
+    copying bytes: RawSpan, into target: inout MutableRawSpan, at offset: Int
+  ) {
+    precondition(
+      offset >= 0 && bytes.byteCount <= target.byteCount - offset, "copy outside the span")
+    guard bytes.byteCount > 0 else { return }
+    let before = state
+    // Safe: both lengths were compared just above; neither pointer leaves the closures.
+    state = unsafe target.withUnsafeMutableBytes { to in
+      unsafe bytes.withUnsafeBytes { from in
+        unsafe mirrorcast_crc32c_copy(
+          before, to.baseAddress.map { unsafe $0 + offset }, from.baseAddress, from.count)
+      }
+    }
+  }
+
   /// The finished value, as it stands on the wire.
   package var value: UInt32 { ~state }
 }

@@ -126,22 +126,36 @@ package struct DatagramTrailer: Sendable {
   package func assemble(
     header: BasicHeaderSegment, data: RawSpan, into bytes: inout MutableRawSpan
   ) -> (byteCount: Int, contentDigest: UInt32) {
+    header.store(to: &bytes)
+    return assemble(behind: data, into: &bytes)
+  }
+
+  /// The same where the header stands in `bytes` already.
+  package func assemble(
+    behind data: RawSpan, into bytes: inout MutableRawSpan
+  ) -> (byteCount: Int, contentDigest: UInt32) {
     let start = BasicHeaderSegment.byteCount
-    let padded = (data.byteCount + 3) & ~3
+    let count = data.byteCount
+    let padded = (count + 3) & ~3
     precondition(
       bytes.byteCount >= Datagram.overheadByteCount + padded, "buffer too small for a datagram")
-    header.store(to: &bytes)
-    bytes.copy(data, at: start)
-    for index in data.byteCount..<padded { bytes.store(UInt8(0), at: start + index) }
-    let end = start + padded
-
     var checksum = Checksum()
-    let digested = flags.contains(.dataNotDigested) ? start : end
-    checksum.update(bytes.bytes.extracting(0..<digested))
+    checksum.update(bytes.bytes.extracting(0..<start))
+    if flags.contains(.dataNotDigested) {
+      bytes.copy(data, at: start)
+    } else {
+      checksum.update(copying: data, into: &bytes, at: start)
+    }
+    let end = start + padded
+    if count < padded {
+      for index in count..<padded { bytes.store(UInt8(0), at: start + index) }
+      if !flags.contains(.dataNotDigested) {
+        checksum.update(bytes.bytes.extracting(start + count..<end))
+      }
+    }
     let content = checksum.state
     bytes.storeBigEndian(registration, at: end)
-    bytes.storeBigEndian(epoch, at: end + 4)
-    bytes.storeBigEndian(flags.rawValue, at: end + 6)
+    bytes.storeBigEndian(UInt32(epoch) << 16 | UInt32(flags.rawValue), at: end + 4)
     bytes.storeBigEndian(writeNumber.rawValue, at: end + 8)
     checksum.update(bytes.bytes.extracting(end..<end + 12))
     bytes.storeBigEndian(checksum.value, at: end + 12)

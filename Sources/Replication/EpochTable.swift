@@ -33,7 +33,7 @@ package struct EpochTable: Sendable {
   }
 
   package func covers(_ number: SerialNumber, _ epoch: UInt16) -> Bool {
-    self.epoch(of: number) == epoch
+    entries.count == 1 ? entries[0].epoch == epoch : self.epoch(of: number) == epoch
   }
 
   package func knows(_ epoch: UInt16) -> Bool { entries.contains { $0.epoch == epoch } }

@@ -21,6 +21,10 @@ package enum Limits {
   /// The same for a lost command: each round of it costs a question on the connection, and until it
   /// has come the data of all legs waits.
   package static let commandRoundsMax: UInt8 = 3
+  /// How long the first report of a write waits for those of other legs, at most.
+  package static let gatherMaxNanoseconds: UInt64 = 2_000_000
+  /// A block goes to the group again when one leg in this many lacks it, and two at least.
+  package static let groupRepairShare = 8
   /// Times a write starts anew because its caller changed the buffer, before it fails.
   package static let restartsMax = 4
 

@@ -3,10 +3,13 @@ import Bytes
 /// One mirrored write at the initiator, from its number to its end at every leg.
 ///
 ///     idle ─ begin ─▶ announcing ─ all R2Ts ─▶ sending ─ last one ─▶ awaiting ─ ended ─▶ idle
-///                         │                       │                        │
+///            │            │                    ▲  │                        │
+///            └────────────┼── unsolicited ─────┘  │                        │
 ///                         └─────── the caller's buffer changed ────────────┤
 ///                                                                          ▼
 ///                                                     restarting ─ all fenced or ended ─▶ idle
+///
+/// Unsolicited, the first block goes with the command, and is repaired with it.
 struct OutgoingWrite: Sendable {
   /// Where the write stands.
   enum Phase: Sendable { case idle, announcing, sending, awaiting, restarting }
@@ -18,6 +21,8 @@ struct OutgoingWrite: Sendable {
     var round: UInt8 = 0
     var repairedAt: UInt64 = 0
     var hasReported = false
+    /// Whether the first word of this leg was taken as a measure of what the path lost.
+    var isMeasured = false
   }
 
   var phase = Phase.idle
@@ -28,6 +33,8 @@ struct OutgoingWrite: Sendable {
   var blockCount = 0
   /// The whole write fits its command's datagram.
   var isImmediate = false
+  /// The data goes out without R2T, its first block with the command.
+  var isUnsolicited = false
   /// The command went to the group.
   var isAnnounced = false
   var members: LegSet = []
@@ -37,11 +44,15 @@ struct OutgoingWrite: Sendable {
   var nextBlock = 0
   /// When the last block went out for the first time.
   var sentAt: UInt64 = 0
+  var beganAt: UInt64 = 0
   var deadline: UInt64 = 0
   /// By when a leg has to be ready for the data: earlier, so that the others have time to finish.
   var readyDeadline: UInt64 = 0
-  /// When the group is sent the whole write again; nil while nobody asked.
-  var groupRepairDue: UInt64?
+  /// When what the legs reported is sent again; nil while nobody asked.
+  var repairDue: UInt64?
+  /// What each leg has reported for that; legs in `reported` only.
+  var gaps: [BlockBitmap] = []
+  var reported: LegSet = []
   /// The caller was told already (no status wanted).
   var isTold = false
   var progress: [LegProgress]
@@ -57,7 +68,7 @@ struct OutgoingWrite: Sendable {
   }
 
   mutating func begin(
-    _ submission: Submission, number: SerialNumber, epoch: UInt16, blockLength: Int
+    _ submission: Submission, number: SerialNumber, epoch: UInt16, blockLength: Int, legs: Int
   ) {
     phase = .announcing
     self.submission = submission
@@ -71,9 +82,11 @@ struct OutgoingWrite: Sendable {
     ended = []
     failures.removeAll(keepingCapacity: true)
     nextBlock = 0
-    groupRepairDue = nil
+    isUnsolicited = false
+    repairDue = nil
+    reported = []
     isTold = submission.isTold
-    for index in progress.indices { progress[index] = LegProgress() }
+    for index in 0..<legs { progress[index] = LegProgress() }
     unsent.restart(blockCount: blockCount)
     commandDigest = nil
   }
@@ -83,6 +96,9 @@ struct OutgoingWrite: Sendable {
 
   /// The legs that hold the data back.
   var unready: LegSet { phase == .announcing && !isImmediate ? open.subtracting(ready) : [] }
+
+  /// Whether the command's datagram carries the first block.
+  var hasImmediateData: Bool { isImmediate || isUnsolicited }
 
   /// When the legs that owe something are failed.
   var nextDeadline: UInt64 { unready.isEmpty ? deadline : min(readyDeadline, deadline) }

@@ -1,15 +1,51 @@
 import Bytes
 
-/// One mirrored write at a leg, from its command to its answer. Slots of these are taken at
+/// One mirrored write at a leg, from its first datagram to its answer. Slots of these are taken at
 /// registration and used again and again.
 ///
 ///     idle ── command ──▶ collecting ── last block ──▶ storing ── all LUNs ──▶ idle (ended)
-///                             │ fence                      │ fence: waits for running I/O
-///                             ▼                            ▼
-///                         idle (fenced)               idle (fenced)
+///      │ data               ▲     │ fence                 │ fence: waits for running I/O
+///      ▼                    │     ▼                       ▼
+///     early ── command ─────┘  idle (fenced)           idle (fenced)
+///
+/// `early`: unsolicited data came, its command was lost or overtaken. Nobody knows yet where the
+/// write goes or how long it is, so its blocks wait in the slot's buffer.
 struct ReceivedWrite: Sendable {
   /// Where the write stands.
-  enum Phase: Sendable { case idle, collecting, storing }
+  enum Phase: Sendable { case idle, early, collecting, storing }
+
+  /// When the leg reports what is missing, and what it knows of repairs.
+  struct Reporting: Sendable {
+    /// When a report is due; nil while none is.
+    var due: UInt64?
+    var quietFactor: UInt64 = 1
+    /// The block after whose repair a round is over.
+    var roundEnd = 0
+    var roundSeen: UInt8 = 0
+    var hasData = false
+  }
+
+  /// How a write ends when the I/O that runs for it is done.
+  enum Ending: Sendable {
+    case answered
+    /// It was fenced meanwhile: that is the answer.
+    case fenced
+    /// The initiator waits for it no more.
+    case forgotten
+    /// Two checksums came for one piece: it is to be had again, by the connection.
+    case distrusted
+  }
+
+  /// What is on its way to the medium.
+  struct Storing: Sendable {
+    /// Bytes from the write's beginning that were handed to the storage.
+    var handedOver = 0
+    /// The first block that is missing.
+    var firstGap = 0
+    var pending = 0
+    var statuses: [UnitStatus] = []
+    var ending = Ending.answered
+  }
 
   var phase = Phase.idle
   var number = SerialNumber(0)
@@ -17,50 +53,80 @@ struct ReceivedWrite: Sendable {
   var byteOffset: UInt64 = 0
   var length = 0
   var forceUnitAccess = false
+  /// Data comes without R2T.
+  var isUnsolicited = false
+  /// Data goes to the medium as it comes; no buffer holds it.
+  var isDirect = false
+  /// Only what the connection carried is taken.
+  var isDistrusted = false
   var missing: BlockBitmap
   var digests: [UInt32]
   var commandDigest: UInt32 = 0
-  var roundSeen: UInt8 = 0
-  var hasData = false
-  /// When a report is due; nil while none is.
-  var reportDue: UInt64?
-  var quietFactor: UInt64 = 1
-  /// The block after whose repair a round is over.
-  var roundEnd = 0
-  /// A fence came while I/O was running: answer it when that is done.
-  var isFencing = false
-  /// Two checksums came for one piece while the write was being stored: it is to be had again.
-  var isForged = false
-  /// Only what the connection carried is taken.
-  var isDistrusted = false
-  var unitsPending = 0
-  var unitStatuses: [UnitStatus] = []
+  var reporting = Reporting()
+  var storing = Storing()
+  /// In an early write: the block that said it is the last, and its length.
+  var last: (block: Int, length: Int)?
 
   init(blocksMax: Int) {
     missing = BlockBitmap(capacity: blocksMax)
     digests = [UInt32](repeating: 0, count: blocksMax)
   }
 
-  /// Begins to collect a write whose command has come.
-  mutating func begin(_ command: AcceptedCommand, blockLength: Int) {
+  /// Whether datagrams may still add to it.
+  var isOpenForData: Bool { phase == .collecting || phase == .early }
+
+  private mutating func clear(_ number: SerialNumber, epoch: UInt16) {
+    self.number = number
+    self.epoch = epoch
+    reporting = Reporting()
+    storing.handedOver = 0
+    storing.firstGap = 0
+    storing.pending = 0
+    storing.ending = .answered
+    storing.statuses.removeAll(keepingCapacity: true)
+    last = nil
+    isDistrusted = false
+  }
+
+  /// Begins to keep data whose command has not come.
+  mutating func beginEarly(_ number: SerialNumber, epoch: UInt16, blocksMax: Int) {
+    clear(number, epoch: epoch)
+    phase = .early
+    isUnsolicited = true
+    isDirect = false
+    missing.restart(blockCount: blocksMax)
+  }
+
+  /// Begins to collect a write whose command has come; what came early stays, where it fits.
+  /// False when it did not fit and has to come again.
+  @discardableResult
+  mutating func begin(_ command: AcceptedCommand, blockLength: Int, isDirect: Bool) -> Bool {
+    let isEarly = phase == .early
+    if !isEarly { clear(command.number, epoch: command.epoch) }
     phase = .collecting
-    number = command.number
-    epoch = command.epoch
     byteOffset = command.byteOffset
     length = command.length
     forceUnitAccess = command.forceUnitAccess
-    missing.restart(blockCount: Limits.blocks(of: command.length, blockLength: blockLength))
-    commandDigest = command.digest
-    roundSeen = 0
-    hasData = false
-    reportDue = nil
-    quietFactor = 1
-    roundEnd = missing.blockCount - 1
-    isFencing = false
-    isForged = false
+    isUnsolicited = command.isUnsolicited
+    self.isDirect = isDirect && !isEarly
     isDistrusted = command.isCarried
-    unitsPending = 0
-    unitStatuses.removeAll(keepingCapacity: true)
+    commandDigest = command.digest
+    let blockCount = Limits.blocks(of: command.length, blockLength: blockLength)
+    var fits = true
+    if isEarly { fits = takeEarly(blockCount: blockCount, blockLength: blockLength) }
+    if !isEarly || !fits { missing.restart(blockCount: blockCount) }
+    reporting.roundEnd = blockCount - 1
+    storing.firstGap = missing.firstMissing() ?? blockCount
+    return fits
+  }
+
+  /// Whether what came early is of a write of this many blocks.
+  private mutating func takeEarly(blockCount: Int, blockLength: Int) -> Bool {
+    let tail = length(ofBlock: blockCount - 1, blockLength: blockLength)
+    let fitsLast =
+      last.map { $0.block == blockCount - 1 && $0.length == tail }
+      ?? missing.isMissing(blockCount - 1)
+    return missing.narrow(to: blockCount) && fitsLast && isUnsolicited
   }
 
   /// The length that block `index` must have.
@@ -76,6 +142,8 @@ struct AcceptedCommand: Sendable {
   var byteOffset: UInt64
   var length: Int
   var forceUnitAccess: Bool
+  /// Its data follows without R2T (RFC 7143 §11.3.1: F is 0), or came with it.
+  var isUnsolicited: Bool
   var digest: UInt32
   /// It came by the connection because datagrams of this write are not believed.
   var isCarried: Bool

@@ -4,6 +4,10 @@
 // write ends once, with a status or by a fence, and its number is remembered as long as the
 // initiator may still send for it. Everything that fits nowhere is dropped and counted.
 //
+// Data that needs no R2T may come before its command, or without it when that was lost: it waits in
+// a buffer, so that a lost command costs one datagram again and not the write. The road not taken
+// was to repeat the command's fields in each Data-Out, which would be no PDU of RFC 7143 any more.
+//
 // Order of calls: `handle…` for what came (datagrams, carried ones alike), copy the data where the
 // placement says, then `settle(slot)`; `handleTimeout` when `nextDeadline` has passed; then take
 // `stores` and `answers` and empty them.
@@ -23,7 +27,11 @@ package struct Receiver: Sendable {
   var epochs: EpochTable
   var window: WriteWindow
   var writes: [ReceivedWrite]
-  var openCount = 0
+  /// Slots that no write uses; the last one is used first.
+  var freeSlots: [Int]
+  /// How long it lately was between arrivals, smoothed.
+  var arrivalGap: UInt64 = 0
+  var arrivedAt: UInt64 = 0
   var highestWithData: SerialNumber?
   /// Statuses of ended writes that were not GOOD, to be told again.
   var endedBadly: [UInt32: [UnitStatus]] = [:]
@@ -35,7 +43,10 @@ package struct Receiver: Sendable {
     let blocksMax = Limits.blocks(
       of: configuration.writeLengthMax, blockLength: configuration.blockLength)
     writes = (0..<configuration.openWritesMax).map { _ in ReceivedWrite(blocksMax: blocksMax) }
+    freeSlots = Array((0..<configuration.openWritesMax).reversed())
   }
+
+  var openCount: Int { writes.count - freeSlots.count }
 
   // MARK: Look
 
@@ -50,8 +61,8 @@ package struct Receiver: Sendable {
   package var nextDeadline: UInt64? {
     guard openCount > 0 else { return nil }
     var earliest: UInt64?
-    for slot in writes.indices where writes[slot].phase == .collecting {
-      if let due = writes[slot].reportDue, due < earliest ?? .max { earliest = due }
+    for slot in writes.indices where writes[slot].isOpenForData {
+      if let due = writes[slot].reporting.due, due < earliest ?? .max { earliest = due }
     }
     return earliest
   }
@@ -73,53 +84,58 @@ package struct Receiver: Sendable {
       return .nowhere
     case .command:
       guard admit(datagram) else { return .nowhere }
-      return handleCommand(datagram, isCarried: isCarried)
+      return handleCommand(datagram, isCarried: isCarried, now: now)
     case .data:
       guard admit(datagram) else { return .nowhere }
       return handleData(datagram, isCarried: isCarried, now: now)
     }
   }
 
-  /// The data of a placement is in the slot's buffer: a write that is whole goes to the medium.
+  /// The data of a placement is where it was to go: what is whole goes on to the medium.
   package mutating func settle(_ slot: Int) {
-    guard writes[slot].phase == .collecting, writes[slot].missing.missingCount == 0 else { return }
+    guard writes[slot].phase == .collecting else { return }
+    guard writes[slot].missing.missingCount == 0 else {
+      if !writes[slot].isDirect { storeAhead(slot) }
+      return
+    }
     writes[slot].phase = .storing
-    writes[slot].reportDue = nil
-    writes[slot].unitsPending = configuration.units.count
-    for unit in configuration.units.indices {
-      stores.append(
-        StoreRequest(
-          slot: slot, unit: unit, byteOffset: writes[slot].byteOffset,
-          length: writes[slot].length, forceUnitAccess: writes[slot].forceUnitAccess))
+    writes[slot].reporting.due = nil
+    if writes[slot].isDirect {
+      finishStoring(slot)
+    } else {
+      store(slot, upTo: writes[slot].length)
     }
   }
 
-  /// One LUN has stored a write, or couldn't.
+  /// One LUN has stored a piece of a write, or couldn't.
   package mutating func handleStored(slot: Int, unit: Int, status: UInt8, sense: [UInt8]) {
-    precondition(writes[slot].phase == .storing, "a store completed that was not asked for")
-    writes[slot].unitsPending -= 1
-    if status != 0 {
-      writes[slot].unitStatuses.append(
-        UnitStatus(lun: configuration.units[unit], status: status, sense: sense))
+    precondition(writes[slot].storing.pending > 0, "a store completed that was not asked for")
+    writes[slot].storing.pending -= 1
+    let lun = configuration.units[unit]
+    if status != 0, !writes[slot].storing.statuses.contains(where: { $0.lun == lun }) {
+      writes[slot].storing.statuses.append(UnitStatus(lun: lun, status: status, sense: sense))
     }
-    guard writes[slot].unitsPending == 0 else { return }
+    guard writes[slot].phase == .storing, writes[slot].storing.pending == 0 else { return }
+    finishStoring(slot)
+  }
+
+  private mutating func finishStoring(_ slot: Int) {
     let number = writes[slot].number
     let epoch = writes[slot].epoch
-    let isFencing = writes[slot].isFencing
-    let isForged = writes[slot].isForged
-    let bad = writes[slot].unitStatuses
+    let ending = writes[slot].storing.ending
+    let bad = writes[slot].storing.statuses
     free(slot)
-    if isFencing || isClosing {
+    switch ending {
+    case .fenced:
       remember(number, .fenced)
-      if isFencing { answers.append(.fenced(number, epoch: epoch)) }
-      return
+      answers.append(.fenced(number, epoch: epoch))
+    case .forgotten: remember(number, .fenced)
+    case .answered where isClosing, .distrusted where isClosing: remember(number, .fenced)
+    case .distrusted: distrust(number)
+    case .answered:
+      counters.writes += 1
+      end(number, bad: bad)
     }
-    guard !isForged else {
-      distrust(number)
-      return
-    }
-    counters.writes += 1
-    end(number, bad: bad)
   }
 
   /// The initiator wants a write to touch the medium no more.
@@ -143,13 +159,12 @@ package struct Receiver: Sendable {
         answers.append(.fenced(number, epoch: epoch))
         return
       }
-      if writes[slot].phase == .storing {
-        writes[slot].isFencing = true
-      } else {
-        free(slot)
-        window[number] = .fenced
-        answers.append(.fenced(number, epoch: epoch))
+      guard !abandon(slot) else {
+        writes[slot].storing.ending = .fenced
+        return
       }
+      window[number] = .fenced
+      answers.append(.fenced(number, epoch: epoch))
     }
   }
 
@@ -165,7 +180,7 @@ package struct Receiver: Sendable {
             number, epoch: epochs.epoch(of: number), roundSeen: 0, missing: [], command: true))
       case .open(let slot):
         // Without any data either all of it is lost or none was sent yet: the sender knows which.
-        if writes[slot].phase == .collecting { report(slot, now: now) }
+        if writes[slot].isOpenForData { report(slot, now: now) }
       case .ended: answerAgain(number)
       case .fenced: answers.append(.fenced(number, epoch: epochs.epoch(of: number)))
       case .distrusted: answers.append(.distrusted(number, epoch: epochs.epoch(of: number)))
@@ -190,17 +205,17 @@ package struct Receiver: Sendable {
   /// Time has passed.
   package mutating func handleTimeout(now: UInt64) {
     guard openCount > 0 else { return }
-    for slot in writes.indices where writes[slot].phase == .collecting {
-      if let due = writes[slot].reportDue, due <= now { report(slot, now: now) }
+    for slot in writes.indices where writes[slot].isOpenForData {
+      if let due = writes[slot].reporting.due, due <= now { report(slot, now: now) }
     }
   }
 
   /// The registration ends: nothing more is taken; what runs is waited for (`isQuiescent`).
   package mutating func close() {
     isClosing = true
-    for slot in writes.indices where writes[slot].phase == .collecting {
-      remember(writes[slot].number, .fenced)
-      free(slot)
+    for slot in writes.indices where writes[slot].isOpenForData {
+      let number = writes[slot].number
+      if !abandon(slot) { remember(number, .fenced) }
     }
   }
 }

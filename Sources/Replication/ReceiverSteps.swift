@@ -1,4 +1,4 @@
-// The single steps of the receiver: command, data, report, end.
+// The single steps of the receiver: a datagram's admission, its command or data, forgery.
 import Bytes
 import ISCSI
 import SCSI
@@ -15,15 +15,16 @@ extension Receiver {
 
   /// Whether the number is one that may still be written, after the window moved up.
   mutating func admit(_ datagram: Datagram) -> Bool {
-    guard !datagram.writeNumber.precedes(datagram.lowestOpen) else {
+    let lowestOpen = datagram.lowestOpen
+    guard !datagram.writeNumber.precedes(lowestOpen) else {
       counters.late += 1
       return false
     }
-    guard window.lowest.distance(to: datagram.lowestOpen) < Limits.writeWindowMax else {
+    guard window.lowest.distance(to: lowestOpen) < Limits.writeWindowMax else {
       counters.beyondWindow += 1
       return false
     }
-    advance(to: datagram.lowestOpen)
+    advance(to: lowestOpen)
     switch window.place(of: datagram.writeNumber) {
     case .inside: return true
     case .below: counters.late += 1
@@ -36,27 +37,33 @@ extension Receiver {
   mutating func advance(to lowest: SerialNumber) {
     guard window.lowest.precedes(lowest) else { return }
     var isHeld = false
-    for slot in writes.indices
-    where writes[slot].phase != .idle && writes[slot].number.precedes(lowest) {
-      // Its data must not move under running I/O: such a write holds the window where it is.
-      guard writes[slot].phase == .collecting else {
-        isHeld = true
-        continue
+    if openCount > 0 {
+      for slot in writes.indices
+      where writes[slot].phase != .idle && writes[slot].number.precedes(lowest) {
+        let number = writes[slot].number
+        // Its data must not move under running I/O: such a write holds the window where it is.
+        guard writes[slot].isOpenForData, !abandon(slot) else {
+          isHeld = true
+          continue
+        }
+        // The window may yet stay where it is: the number must not name a slot not its own.
+        window[number] = .fenced
       }
-      // The window may yet stay where it is: the number must not name a slot that isn't its own.
-      window[writes[slot].number] = .fenced
-      free(slot)
     }
     guard !isHeld else { return }
-    for number in endedBadly.keys where SerialNumber(number).precedes(lowest) {
-      endedBadly[number] = nil
+    if !endedBadly.isEmpty {
+      for number in endedBadly.keys where SerialNumber(number).precedes(lowest) {
+        endedBadly[number] = nil
+      }
     }
     window.advance(to: lowest)
     epochs.forget(below: lowest)
     if let highest = highestWithData, highest.precedes(lowest) { highestWithData = nil }
   }
 
-  mutating func handleCommand(_ datagram: Datagram, isCarried: Bool) -> Placement {
+  // MARK: Commands
+
+  mutating func handleCommand(_ datagram: Datagram, isCarried: Bool, now: UInt64) -> Placement {
     let number = datagram.writeNumber
     switch window[number] {
     case .fenced:
@@ -64,6 +71,8 @@ extension Receiver {
     case .ended:
       counters.duplicates += 1
       if datagram.flags.contains(.repair) { answerAgain(number) }
+    case .open(let slot) where writes[slot].phase == .early:
+      return begin(datagram, early: slot, isDistrusted: false, now: now)
     case .open(let slot):
       guard writes[slot].commandDigest == datagram.contentDigest else {
         noteForgery(slot, isCarried: isCarried)
@@ -74,7 +83,8 @@ extension Receiver {
     case .distrusted where !isCarried:
       counters.distrusted += 1
     case .distrusted, .unseen:
-      return begin(datagram, isDistrusted: window[number] == .distrusted)
+      return begin(
+        datagram, early: nil, isDistrusted: window[number] == .distrusted, now: now)
     }
     return .nowhere
   }
@@ -85,11 +95,10 @@ extension Receiver {
     counters.conflicting += 1
     // Where the connection itself was believed already, what comes beside it is dropped.
     guard !writes[slot].isDistrusted || isCarried else { return }
-    if writes[slot].phase == .storing {
-      writes[slot].isForged = true
+    let number = writes[slot].number
+    if abandon(slot) {
+      if writes[slot].storing.ending != .fenced { writes[slot].storing.ending = .distrusted }
     } else {
-      let number = writes[slot].number
-      free(slot)
       distrust(number)
     }
   }
@@ -99,11 +108,24 @@ extension Receiver {
     answers.append(.distrusted(number, epoch: epochs.epoch(of: number)))
   }
 
-  private mutating func begin(_ datagram: Datagram, isDistrusted: Bool) -> Placement {
+  /// A slot for a write, nil when all are taken: the sender knows how many there are.
+  private mutating func takeSlot(for number: SerialNumber) -> Int? {
+    guard let slot = freeSlots.popLast() else {
+      counters.withoutSlot += 1
+      return nil
+    }
+    window[number] = .open(slot: slot)
+    return slot
+  }
+
+  private mutating func begin(
+    _ datagram: Datagram, early: Int?, isDistrusted: Bool, now: UInt64
+  ) -> Placement {
     let number = datagram.writeNumber
     let header = datagram.header
-    // RFC 7143 §11.3.1: F and W, not R; a mirrored command is a WRITE and nothing else.
-    guard header.flags & 0xe0 == 0xa0, header.lun == configuration.virtualLUN,
+    // RFC 7143 §11.3.1: W, not R; F where no unsolicited data follows. A mirrored command is a
+    // WRITE and nothing else.
+    guard header.flags & 0x60 == 0x20, header.lun == configuration.virtualLUN,
       header.initiatorTaskTag == Datagram.taskTag(of: number)
     else {
       counters.malformedCommands += 1
@@ -114,40 +136,40 @@ extension Receiver {
       range = try WriteRange(
         cdb: header.commandDescriptorBlock, geometry: configuration.geometry)
     } catch {
+      if let early { free(early) }
       end(number, bad: everyUnit(error))
       return .nowhere
     }
     let length = Int(range.bytes.length)
     let immediate = datagram.dataLength
-    guard length > 0, length <= configuration.writeLengthMax, length == Int(header.word20),
-      immediate == 0 || (immediate == length && length <= configuration.blockLength)
+    // Immediate data is all of the write where nothing follows, else its first block.
+    let fits =
+      header.isFinal
+      ? immediate == 0 || immediate == length && length <= configuration.blockLength
+      : immediate == configuration.blockLength && length > immediate
+    guard length > 0, length <= configuration.writeLengthMax, length == Int(header.word20), fits
     else {
       counters.malformedCommands += 1
       return .nowhere
     }
-    guard let slot = writes.firstIndex(where: { $0.phase == .idle }) else {
-      counters.withoutSlot += 1
-      return .nowhere
-    }
-    openCount += 1
+    guard let slot = early ?? takeSlot(for: number) else { return .nowhere }
     counters.commands += 1
-    window[number] = .open(slot: slot)
-    writes[slot].begin(
+    let fitsEarly = writes[slot].begin(
       AcceptedCommand(
         number: number, epoch: datagram.epoch, byteOffset: range.bytes.offset, length: length,
-        forceUnitAccess: range.isForced, digest: datagram.contentDigest,
-        isCarried: isDistrusted),
-      blockLength: configuration.blockLength)
+        forceUnitAccess: range.isForced, isUnsolicited: !header.isFinal || immediate == length,
+        digest: datagram.contentDigest, isCarried: isDistrusted),
+      blockLength: configuration.blockLength, isDirect: configuration.placesDirectly)
+    if !fitsEarly { counters.misplaced += 1 }
     if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
     guard immediate > 0 else {
       answers.append(.readyToTransfer(number, length: UInt32(length)))
       return .nowhere
     }
-    counters.blocks += 1
-    writes[slot].digests[0] = datagram.contentDigest
-    _ = writes[slot].missing.markPresent(0)
-    return .store(slot: slot, offset: 0, length: immediate)
+    return place(datagram, block: 0, in: slot, now: now)
   }
+
+  // MARK: Data
 
   mutating func handleData(
     _ datagram: Datagram, isCarried: Bool, now: UInt64
@@ -156,8 +178,7 @@ extension Receiver {
     switch window[datagram.writeNumber] {
     case .open(let open): slot = open
     case .unseen:
-      counters.withoutCommand += 1
-      return .nowhere
+      return handleEarly(datagram, now: now)
     case .distrusted:
       counters.distrusted += 1
       return .nowhere
@@ -165,6 +186,7 @@ extension Receiver {
       counters.duplicates += 1
       return .nowhere
     }
+    guard writes[slot].phase != .early else { return handleEarly(datagram, in: slot, now: now) }
     guard isCarried || !writes[slot].isDistrusted else {
       counters.distrusted += 1
       return .nowhere
@@ -173,8 +195,14 @@ extension Receiver {
       counters.misplaced += 1
       return .nowhere
     }
+    return takeBlock(datagram, block, in: slot, isCarried: isCarried, now: now)
+  }
+
+  private mutating func takeBlock(
+    _ datagram: Datagram, _ block: Int, in slot: Int, isCarried: Bool, now: UInt64
+  ) -> Placement {
     if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
-    guard writes[slot].phase == .collecting, writes[slot].missing.isMissing(block) else {
+    guard writes[slot].isOpenForData, writes[slot].missing.isMissing(block) else {
       if writes[slot].digests[block] == datagram.contentDigest {
         counters.duplicates += 1
       } else {
@@ -182,102 +210,72 @@ extension Receiver {
       }
       return .nowhere
     }
+    return place(datagram, block: block, in: slot, now: now)
+  }
+
+  private mutating func place(
+    _ datagram: Datagram, block: Int, in slot: Int, now: UInt64
+  ) -> Placement {
     _ = writes[slot].missing.markPresent(block)
     writes[slot].digests[block] = datagram.contentDigest
+    if block == writes[slot].storing.firstGap {
+      writes[slot].storing.firstGap =
+        writes[slot].missing.firstMissing(from: block + 1) ?? writes[slot].missing.blockCount
+    }
     counters.blocks += 1
     if datagram.flags.contains(.repair) { counters.repairedBlocks += 1 }
-    noteArrival(slot, block: block, now: now)
-    return .store(
-      slot: slot, offset: block * configuration.blockLength, length: datagram.dataLength)
+    if writes[slot].missing.blockCount > 1 { noteArrival(slot, block: block, now: now) }
+    let offset = block * configuration.blockLength
+    guard writes[slot].isDirect else {
+      return .store(slot: slot, offset: offset, length: datagram.dataLength)
+    }
+    return .medium(
+      slot: slot, byteOffset: writes[slot].byteOffset + UInt64(offset),
+      length: datagram.dataLength)
   }
 
   /// The block that a Data-Out carries, when all its fields say the same.
   private func block(of datagram: Datagram, in slot: Int) -> Int? {
-    let header = datagram.header
-    let offset = Int(header.word40)
-    let block = offset / configuration.blockLength
-    let write = writes[slot]
-    guard header.lun == configuration.virtualLUN, header.word20 == header.initiatorTaskTag,
-      header.initiatorTaskTag == Datagram.taskTag(of: write.number),
-      offset % configuration.blockLength == 0, block < write.missing.blockCount,
-      header.word36 == UInt32(block),
-      header.isFinal == (block == write.missing.blockCount - 1),
-      datagram.dataLength == write.length(ofBlock: block, blockLength: configuration.blockLength)
+    let tag = Datagram.taskTag(of: datagram.writeNumber)
+    // RFC 7143 §11.7.4: unsolicited data has no transfer tag.
+    let transferTag = writes[slot].isUnsolicited ? 0xffff_ffff : tag
+    let block = Int(datagram.header.word36)
+    let blockCount = writes[slot].missing.blockCount
+    guard datagram.header.lun == configuration.virtualLUN,
+      datagram.header.word20 == transferTag, datagram.header.initiatorTaskTag == tag,
+      block < blockCount, Int(datagram.header.word40) == block * configuration.blockLength,
+      datagram.header.isFinal == (block == blockCount - 1),
+      datagram.dataLength
+        == min(configuration.blockLength, writes[slot].length - block * configuration.blockLength)
     else { return nil }
     return block
   }
 
-  /// Sets when the gaps of this write, and of earlier ones, are to be reported.
-  private mutating func noteArrival(_ slot: Int, block: Int, now: UInt64) {
-    let timing = configuration.timing
-    writes[slot].hasData = true
-    writes[slot].quietFactor = 1
-    let wait = block >= writes[slot].roundEnd ? timing.reorderNanoseconds : timing.quietNanoseconds
-    writes[slot].reportDue = now + wait
-    let number = writes[slot].number
-    guard highestWithData?.precedes(number) ?? true else { return }
-    // Data of a later write: the bursts of the earlier ones are over.
-    highestWithData = number
-    for other in writes.indices where other != slot && writes[other].phase == .collecting {
-      guard writes[other].hasData, writes[other].number.precedes(number) else { continue }
-      let due = now + timing.reorderNanoseconds
-      writes[other].reportDue = min(writes[other].reportDue ?? due, due)
+  /// Unsolicited data of a write whose command is not here: kept, as far as it makes sense.
+  private mutating func handleEarly(
+    _ datagram: Datagram, in known: Int? = nil, now: UInt64
+  ) -> Placement {
+    let header = datagram.header
+    let number = datagram.writeNumber
+    let blocksMax = Limits.blocks(
+      of: configuration.writeLengthMax, blockLength: configuration.blockLength)
+    let block = Int(header.word36)
+    let isWhole = datagram.dataLength == configuration.blockLength
+    guard header.word20 == 0xffff_ffff, header.lun == configuration.virtualLUN,
+      header.initiatorTaskTag == Datagram.taskTag(of: number), block > 0, block < blocksMax,
+      Int(header.word40) == block * configuration.blockLength,
+      isWhole || header.isFinal && datagram.dataLength < configuration.blockLength,
+      datagram.dataLength > 0
+    else {
+      counters.withoutCommand += 1
+      return .nowhere
     }
-  }
-
-  private mutating func noteRound(_ slot: Int, _ round: UInt8) {
-    if Int8(bitPattern: round &- writes[slot].roundSeen) > 0 { writes[slot].roundSeen = round }
-  }
-
-  mutating func report(_ slot: Int, now: UInt64) {
-    let timing = configuration.timing
-    counters.reports += 1
-    writes[slot].roundEnd = writes[slot].missing.lastMissing ?? 0
-    writes[slot].quietFactor = min(writes[slot].quietFactor * 2, timing.quietFactorMax)
-    writes[slot].reportDue = now + timing.quietNanoseconds * writes[slot].quietFactor
-    answers.append(
-      .report(
-        writes[slot].number, epoch: writes[slot].epoch, roundSeen: writes[slot].roundSeen,
-        missing: writes[slot].missing.serialize(), command: false))
-  }
-
-  private func everyUnit(_ sense: SenseData) -> [UnitStatus] {
-    let bytes = sense.fixedFormat
-    return configuration.units.map {
-      UnitStatus(lun: $0, status: Status.checkCondition.rawValue, sense: bytes)
+    guard let slot = known ?? takeSlot(for: number) else { return .nowhere }
+    if known == nil {
+      writes[slot].beginEarly(number, epoch: datagram.epoch, blocksMax: blocksMax)
     }
-  }
-
-  /// A write ends with an answer.
-  mutating func end(_ number: SerialNumber, bad: [UnitStatus]) {
-    let status = bad.first?.status ?? Status.good.rawValue
-    remember(number, .ended(status: status))
-    if !bad.isEmpty { endedBadly[number.rawValue] = bad }
-    answerAgain(number)
-  }
-
-  mutating func answerAgain(_ number: SerialNumber) {
-    guard case .ended(let status) = window[number] else { return }
-    let bad = endedBadly[number.rawValue] ?? []
-    answers.append(
-      .response(number, status: status, sense: bad.first?.sense ?? [], units: allStatuses(bad)))
-  }
-
-  /// The status of each LUN, where any is not GOOD.
-  private func allStatuses(_ bad: [UnitStatus]) -> [UnitStatus] {
-    guard !bad.isEmpty else { return [] }
-    return configuration.units.map { unit in
-      bad.first { $0.lun == unit } ?? UnitStatus(lun: unit, status: Status.good.rawValue)
-    }
-  }
-
-  mutating func remember(_ number: SerialNumber, _ state: WriteWindow.State) {
-    if window.place(of: number) == .inside { window[number] = state }
-  }
-
-  mutating func free(_ slot: Int) {
-    writes[slot].phase = .idle
-    writes[slot].reportDue = nil
-    openCount -= 1
+    if header.isFinal { writes[slot].last = (block, datagram.dataLength) }
+    counters.early += 1
+    return takeBlock(datagram, block, in: slot, isCarried: false, now: now)
   }
 }

@@ -16,6 +16,10 @@ package struct ReceiverConfiguration: Sendable {
   package var openWritesMax: Int
   package var credit: UInt32
   package var timing = ReceiverTiming()
+  /// The one LUN is memory: data is put into it as it comes, and a write needs no store.
+  package var placesDirectly = false
+  /// Bytes in one piece from which a store may run ahead of the rest of its write.
+  package var storeAheadByteCount = 256 << 10
 
   package init(
     registration: UInt32, epoch: UInt16, firstWrite: SerialNumber, virtualLUN: UInt64,
@@ -38,8 +42,10 @@ package struct ReceiverConfiguration: Sendable {
 package struct ReceiverTiming: Sendable {
   /// What reordering may explain, after the last block or a later write's data.
   package var reorderNanoseconds: UInt64 = 500_000
-  /// Silence after which a write that lacks blocks is reported; doubles while nothing comes.
-  package var quietNanoseconds: UInt64 = 8_000_000
+  /// Silence after which a write that lacks blocks is reported; doubles while nothing comes. The
+  /// least and the most: in between, a few times the time that lately lay between arrivals.
+  package var quietNanoseconds: UInt64 = 1_000_000
+  package var quietMaxNanoseconds: UInt64 = 8_000_000
   package var quietFactorMax: UInt64 = 32
 
   package init() {}
@@ -51,11 +57,15 @@ package enum Placement: Sendable, Equatable {
   case nowhere
   /// To `offset` of the slot's buffer.
   case store(slot: Int, offset: Int, length: Int)
+  /// Into the medium itself, a slot's write that needs no buffer.
+  case medium(slot: Int, byteOffset: UInt64, length: Int)
 }
 
-/// A whole write, to be stored on one LUN.
+/// A write, or a piece of it that is whole, to be stored on one LUN.
 package struct StoreRequest: Sendable {
   package var slot: Int
+  /// Where the piece begins in the slot's buffer.
+  package var slotOffset: Int
   /// Index of the LUN in the map.
   package var unit: Int
   package var byteOffset: UInt64
@@ -86,6 +96,8 @@ package struct ReceiverCounters: Sendable, Equatable {
   package var late: UInt64 = 0
   package var beyondWindow: UInt64 = 0
   package var withoutCommand: UInt64 = 0
+  /// Blocks that came before their command and were kept.
+  package var early: UInt64 = 0
   package var misplaced: UInt64 = 0
   package var malformedCommands: UInt64 = 0
   package var withoutSlot: UInt64 = 0

@@ -1,13 +1,15 @@
 // The mirror at the initiator: one registration's writes, as a machine of events and times.
 //
-// Law: a write begins only where it overlaps no open one; its data goes out when every leg is ready
-// for it; it ends when every leg has answered it, was fenced from it, or left the mirror. What a
+// Law: a write begins only where it overlaps no open one, and as far as every leg's grant reaches;
+// its data goes out with its command where the legs grant that, else when every leg is ready for it
+// (R2T); it ends when every leg has answered it, was fenced from it, or left the mirror. What a
 // leg lacks is sent again the way that the recovery mode says, and over its connection when
 // datagrams keep failing, so a write always ends.
 //
 // Order of calls: `submit` and `handle…`; `handleTimeout` when `nextDeadline` has passed; then
 // `pollTransmission` as long as there is room, `assemble` for each; then take `events`, empty them.
 package import Bytes
+import ISCSI
 
 /// The machine of one mirror at its initiator.
 package struct Sender: Sendable {
@@ -18,14 +20,23 @@ package struct Sender: Sendable {
 
   var legs: [SenderLeg] = []
   var writes: [OutgoingWrite]
-  var queue: [Submission] = []
+  /// By write number modulo the window: the slot of an open write, and one; 0 for none.
+  var slotOfNumber: [UInt8]
+  /// Slots that no write uses; the last one is used first.
+  var freeSlots: [Int]
+  var queue = Fifo<Submission>()
+  /// Writes that start anew go before those that wait.
+  var restarted: [Submission] = []
   var repairs: [RepairJob] = []
   var announcements: [Int] = []
   var sendings: [Int] = []
   var epoch: UInt16
   var nextNumber: SerialNumber
-  var openCount = 0
+  /// The lowest write number still open; the next number where none is.
+  package internal(set) var lowestOpen: SerialNumber
   var openBytes = 0
+  /// Not later than the moment at which `handleTimeout` has something to do.
+  var timerDue = UInt64.max
   var isPaused = false
   var isRepairsTurn = false
 
@@ -34,6 +45,9 @@ package struct Sender: Sendable {
     self.configuration = configuration
     epoch = configuration.epoch
     nextNumber = configuration.firstWrite
+    lowestOpen = configuration.firstWrite
+    slotOfNumber = [UInt8](repeating: 0, count: Limits.writeWindowMax)
+    freeSlots = Array((0..<Limits.openWritesMax).reversed())
     let blocksMax = Limits.blocks(
       of: configuration.writeLengthMax, blockLength: configuration.blockLength)
     writes = (0..<Limits.openWritesMax).map { _ in OutgoingWrite(blocksMax: blocksMax) }
@@ -43,18 +57,9 @@ package struct Sender: Sendable {
   // MARK: Look
 
   /// Whether nothing is open and nothing waits.
-  package var isIdle: Bool { openCount == 0 && queue.isEmpty }
+  package var isIdle: Bool { openCount == 0 && queue.isEmpty && restarted.isEmpty }
 
-  /// The lowest write number still open.
-  package var lowestOpen: SerialNumber {
-    var lowest = nextNumber
-    for slot in writes.indices
-    where writes[slot].phase != .idle && writes[slot].number.precedes(lowest) {
-      lowest = writes[slot].number
-    }
-    return lowest
-  }
-
+  var openCount: Int { writes.count - freeSlots.count }
   package var firstUnusedNumber: SerialNumber { nextNumber }
   package var currentEpoch: UInt16 { epoch }
   package var openWrites: Int { openCount }
@@ -71,11 +76,12 @@ package struct Sender: Sendable {
   }
 
   /// When `handleTimeout` wants to be called.
-  package var nextDeadline: UInt64? {
-    guard openCount > 0 else { return nil }
+  package var nextDeadline: UInt64? { openCount > 0 ? timerDue : nil }
+
+  private var earliestTimer: UInt64 {
     var earliest = UInt64.max
     for slot in writes.indices where writes[slot].phase != .idle {
-      earliest = min(earliest, writes[slot].nextDeadline, writes[slot].groupRepairDue ?? .max)
+      earliest = min(earliest, writes[slot].nextDeadline, writes[slot].repairDue ?? .max)
       writes[slot].open.forEach { leg in
         guard let asked = writes[slot].progress[leg].askedAt else { return }
         earliest = min(earliest, max(asked + legs[leg].timer.timeout, legs[leg].askAgainAt))
@@ -111,10 +117,9 @@ package struct Sender: Sendable {
     leg: Int, tag: UInt32, status: UInt8, sense: [UInt8] = [], units: [UnitStatus] = [], now: UInt64
   ) {
     guard let slot = openSlot(leg: leg, tag: tag, now: now) else { return }
-    let write = writes[slot]
     guard
-      status != 0 || write.phase == .restarting
-        || write.isSent(by: legs[leg].description.path)
+      status != 0 || writes[slot].phase == .restarting
+        || writes[slot].isSent(by: legs[leg].description.path)
     else {
       fail(leg, .violation("GOOD for a write whose data was not sent yet"), now: now)
       return
@@ -152,18 +157,20 @@ package struct Sender: Sendable {
 
   /// Time has passed.
   package mutating func handleTimeout(now: UInt64) {
-    guard openCount > 0 else { return }
+    guard openCount > 0, now >= timerDue else { return }
+    timerDue = .max
     for slot in writes.indices where writes[slot].phase != .idle {
       if writes[slot].deadline <= now {
         writes[slot].open.forEach { fail($0, .deadline, now: now) }
       } else if writes[slot].nextDeadline <= now {
         // Legs that wait for data, too, owe nothing: only who holds it back is failed.
         writes[slot].unready.forEach { fail($0, .deadline, now: now) }
-      } else if let due = writes[slot].groupRepairDue, due <= now {
-        repairGroup(slot, now: now)
+      } else if let due = writes[slot].repairDue, due <= now {
+        repairTogether(slot, now: now)
       }
     }
     for leg in legs.indices where legs[leg].isActive { ask(leg, now: now) }
+    timerDue = min(timerDue, earliestTimer)
   }
 
   // MARK: Membership

@@ -1,4 +1,7 @@
 // Repairs and questions: what happens on a leg's report, and on its silence.
+//
+// A report lists all that a leg lacks. `blocks` and `target` answer it at once, by unicast; `group`
+// and `adaptive` wait a moment for the other legs' reports, so that what many lack is sent once.
 import Bytes
 import ISCSI
 
@@ -29,6 +32,15 @@ extension Sender {
       missing = parsed
       answered(slot, leg, now: now)
       markReady(slot, leg, now: now)
+    } else if writes[slot].isUnsolicited {
+      let blocksMax = Limits.blocks(
+        of: configuration.writeLengthMax, blockLength: configuration.blockLength)
+      missing = BlockBitmap(
+        reaching: bytes, blockCount: writes[slot].blockCount, capacity: blocksMax)
+      guard missing != nil else {
+        fail(leg, .violation("a report longer than the longest write"), now: now)
+        return
+      }
     }
     guard writes[slot].phase != .idle else { return }
     repair(slot, leg, report: report, missing: missing, now: now)
@@ -73,16 +85,19 @@ extension Sender {
       legs[leg].counters.lostBlocks += UInt64(
         missing?.missingCount ?? (writes[slot].isImmediate ? 1 : 0))
     }
-    writes[slot].progress[leg].askedAt = nil
+    if !report.isCommandMissing { writes[slot].progress[leg].askedAt = nil }
     writes[slot].progress[leg].repairedAt = now
     let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
-    if configuration.recovery == .group, progress.round < roundsMax,
-      legs[leg].description.path == .datagrams
-    {
+    let isTogether = progress.round < roundsMax && legs[leg].description.path == .datagrams
+    switch configuration.recovery {
+    case .group where isTogether:
       // Other legs' reports are on their way: one repair serves them all.
-      let due = now + legs[leg].timer.smoothed / 2
-      writes[slot].groupRepairDue = min(writes[slot].groupRepairDue ?? due, due)
+      setRepairDue(slot, at: now + legs[leg].timer.smoothed / 2)
       return
+    case .adaptive where isTogether && missing != nil:
+      keepGap(slot, leg, missing, now: now)
+      return
+    default: break
     }
     let round = progress.round &+ 1
     writes[slot].progress[leg].round = round
@@ -97,7 +112,8 @@ extension Sender {
 
   /// Where the whole write is to be sent again, it is sent whole once first.
   private func isEarly(_ slot: Int, _ missing: BlockBitmap?) -> Bool {
-    missing != nil && configuration.recovery != .blocks && !writes[slot].isSent
+    let sendsWhole = configuration.recovery == .group || configuration.recovery == .target
+    return missing != nil && sendsWhole && !writes[slot].isSent
   }
 
   private mutating func enqueueRepair(
@@ -108,21 +124,37 @@ extension Sender {
     let isCarried =
       round > (missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax)
       || legs[leg].description.path == .connection
-    var job = RepairJob(
-      slot: slot, number: writes[slot].number,
-      destination: isCarried ? .connection(leg) : .leg(leg),
-      flags: flags, sendsCommand: missing == nil, blocks: missing)
+    var blocks = missing
+    var sendsCommand = missing == nil
     if configuration.recovery == .target, !isCarried {
+      sendsCommand = true
+      blocks = writes[slot].isSent ? wholeWrite(slot) : nil
+    }
+    enqueue(
+      slot, isCarried ? .connection(leg) : .leg(leg), flags, sendsCommand: sendsCommand, blocks)
+  }
+
+  /// A job for these blocks; where the first one goes with the command, it does here.
+  private mutating func enqueue(
+    _ slot: Int, _ destination: Transmission.Destination, _ flags: Datagram.Flags,
+    sendsCommand: Bool, _ blocks: BlockBitmap?
+  ) {
+    var job = RepairJob(
+      slot: slot, number: writes[slot].number, destination: destination, flags: flags,
+      sendsCommand: sendsCommand, blocks: blocks)
+    if writes[slot].hasImmediateData, job.blocks?.isMissing(0) == true {
+      _ = job.blocks?.markPresent(0)
       job.sendsCommand = true
-      job.blocks = writes[slot].isSent ? wholeWrite(slot) : nil
     }
     repairs.append(job)
   }
 
-  private func wholeWrite(_ slot: Int) -> BlockBitmap? {
+  /// All blocks of a write beside the command, nil when it carries them all.
+  func wholeWrite(_ slot: Int) -> BlockBitmap? {
     guard !writes[slot].isImmediate else { return nil }
     var all = BlockBitmap(capacity: writes[slot].blockCount)
     all.restart(blockCount: writes[slot].blockCount)
+    if writes[slot].isUnsolicited { _ = all.markPresent(0) }
     return all
   }
 
@@ -144,22 +176,113 @@ extension Sender {
 
   private func isAnnounced(_ slot: Int) -> Bool { writes[slot].commandDigest != nil }
 
-  /// Figure 5: the whole write again, to all, once the reports had time to come in.
-  mutating func repairGroup(_ slot: Int, now: UInt64) {
-    writes[slot].groupRepairDue = nil
-    var round: UInt8 = 0
-    writes[slot].open.forEach { round = max(round, writes[slot].progress[$0].round) }
-    round &+= 1
+  // MARK: Together
+
+  private mutating func setRepairDue(_ slot: Int, at due: UInt64) {
+    writes[slot].repairDue = min(writes[slot].repairDue ?? due, due)
+    timerDue = min(timerDue, due)
+  }
+
+  /// Keeps a report until the other legs have said what they lack, or were quiet for long enough.
+  private mutating func keepGap(
+    _ slot: Int, _ leg: Int, _ missing: BlockBitmap?, now: UInt64
+  ) {
+    guard let missing else { return }
+    while writes[slot].gaps.count <= leg { writes[slot].gaps.append(BlockBitmap(capacity: 0)) }
+    writes[slot].gaps[leg] = missing
+    writes[slot].reported.insert(LegSet(leg))
+    var isAwaited = false
     writes[slot].open.forEach {
-      writes[slot].progress[$0].round = round
-      writes[slot].progress[$0].repairedAt = now
+      let isSilent = !writes[slot].reported.contains(LegSet($0))
+      if isSilent, legs[$0].description.path == .datagrams { isAwaited = true }
     }
+    let wait = min(legs[leg].timer.smoothed / 2, Limits.gatherMaxNanoseconds)
+    setRepairDue(slot, at: isAwaited ? now + wait : now)
+    if !isAwaited { repairTogether(slot, now: now) }
+  }
+
+  /// Repairs what was reported until now.
+  mutating func repairTogether(_ slot: Int, now: UInt64) {
+    writes[slot].repairDue = nil
+    if configuration.recovery == .group {
+      repairGroup(slot, now: now)
+    } else {
+      repairAdaptively(slot, now: now)
+    }
+  }
+
+  /// Figure 5: the whole write again, to all, once the reports had time to come in.
+  private mutating func repairGroup(_ slot: Int, now: UInt64) {
     var flags = Datagram.Flags.repair
-    flags.round = round
+    flags.round = advanceRound(slot, of: writes[slot].open, now: now)
     repairs.append(
       RepairJob(
         slot: slot, number: writes[slot].number, destination: .group, flags: flags,
         sendsCommand: true, blocks: writes[slot].isSent ? wholeWrite(slot) : nil))
+  }
+
+  /// One round for all these legs, so that a report tells which repairs it has seen.
+  private mutating func advanceRound(_ slot: Int, of set: LegSet, now: UInt64) -> UInt8 {
+    var round: UInt8 = 0
+    set.forEach { round = max(round, writes[slot].progress[$0].round) }
+    round &+= 1
+    set.forEach {
+      writes[slot].progress[$0].round = round
+      writes[slot].progress[$0].repairedAt = now
+    }
+    return round
+  }
+
+  /// Each block the way that costs least. A block sent to the group costs the uplink once and every
+  /// leg's link once; sent to each leg that lacks it, once for each of these.
+  private mutating func repairAdaptively(_ slot: Int, now: UInt64) {
+    let wanting = writes[slot].reported.intersection(writes[slot].open)
+    writes[slot].reported = []
+    guard !wanting.isEmpty, writes[slot].phase != .idle, writes[slot].phase != .restarting else {
+      return
+    }
+    var flags = Datagram.Flags.repair
+    flags.round = advanceRound(slot, of: wanting, now: now)
+    var heard = 0
+    for leg in legs.indices where legs[leg].isActive && legs[leg].description.path == .datagrams {
+      heard += 1
+    }
+    let many = max(2, heard / Limits.groupRepairShare)
+    if wanting.count >= many {
+      let group = takeShared(slot, of: wanting, many: many)
+      if group.missingCount > 0 { enqueue(slot, .group, flags, sendsCommand: false, group) }
+    }
+    wanting.forEach { leg in
+      let lacks = writes[slot].gaps[leg].missingCount
+      guard lacks > 0 else { return }
+      // Nearly all is gone: the whole write, in order, makes longer trains than its pieces.
+      let isNearlyAll = lacks * 16 >= writes[slot].blockCount * 15 && lacks > 16
+      if isNearlyAll, writes[slot].isSent, let whole = wholeWrite(slot) {
+        enqueue(slot, .leg(leg), flags, sendsCommand: true, whole)
+      } else {
+        enqueue(slot, .leg(leg), flags, sendsCommand: false, writes[slot].gaps[leg])
+      }
+    }
+  }
+
+  /// Takes the blocks that at least `many` legs lack out of their lists, into one for the group.
+  private mutating func takeShared(_ slot: Int, of wanting: LegSet, many: Int) -> BlockBitmap {
+    let blockCount = writes[slot].blockCount
+    var shared = BlockBitmap(capacity: blockCount)
+    shared.restart(blockCount: blockCount, allMissing: false)
+    var union = shared
+    wanting.forEach { union.formUnion(writes[slot].gaps[$0]) }
+    var next = union.firstMissing()
+    while let block = next {
+      var count = 0
+      wanting.forEach { if writes[slot].gaps[$0].isMissing(block) { count += 1 } }
+      if count >= many {
+        shared.markMissing(block)
+        wanting.forEach { _ = writes[slot].gaps[$0].markPresent(block) }
+      }
+      next = union.firstMissing(from: block + 1)
+    }
+    return shared
   }
 
   /// Asks a leg that owes an answer for too long what it lacks.

@@ -4,7 +4,16 @@ import ISCSI
 
 extension Sender {
   func slot(of number: SerialNumber) -> Int? {
-    writes.firstIndex { $0.phase != .idle && $0.number == number }
+    let slot = Int(slotOfNumber[Int(number.rawValue) % Limits.writeWindowMax]) - 1
+    guard slot >= 0, writes[slot].number == number else { return nil }
+    return slot
+  }
+
+  /// A leg owes an answer from now on.
+  mutating func setAsked(_ slot: Int, _ leg: Int, now: UInt64) {
+    writes[slot].progress[leg].askedAt = now
+    let due = max(now + legs[leg].timer.timeout, legs[leg].askAgainAt)
+    if due < timerDue { timerDue = due }
   }
 
   /// The open write that a leg's R2T or Response is about; counts a late one, fails a forger.
@@ -16,10 +25,14 @@ extension Sender {
       fail(leg, .violation("answer for a write that was never sent"), now: now)
       return nil
     }
-    let slot = writes.firstIndex {
-      $0.phase != .idle && Datagram.taskTag(of: $0.number) == tag && $0.open.contains(LegSet(leg))
+    // The window divides the tags: a tag has the place of its number.
+    let slot = Int(slotOfNumber[Int(tag) % Limits.writeWindowMax]) - 1
+    guard slot >= 0, Datagram.taskTag(of: writes[slot].number) == tag,
+      writes[slot].open.contains(LegSet(leg))
+    else {
+      legs[leg].counters.lateAnswers += 1
+      return nil
     }
-    if slot == nil { legs[leg].counters.lateAnswers += 1 }
     return slot
   }
 
@@ -35,14 +48,14 @@ extension Sender {
   // MARK: Beginning
 
   mutating func admit(now: UInt64) {
-    while !isPaused, let next = queue.first, let slot = roomFor(next) {
-      queue.removeFirst()
-      begin(next, in: slot, now: now)
+    while !isPaused, let next = restarted.first ?? queue.first, hasRoom(for: next) {
+      if restarted.isEmpty { _ = queue.popFirst() } else { restarted.removeFirst() }
+      begin(next, now: now)
     }
   }
 
-  /// A free slot, when the grants of all legs and the writes already open allow this one.
-  private func roomFor(_ next: Submission) -> Int? {
+  /// Whether the grants of all legs and the writes already open allow this one.
+  private func hasRoom(for next: Submission) -> Bool {
     var openMax = Limits.openWritesMax
     var creditMin = Int.max
     for leg in legs where leg.isActive {
@@ -51,31 +64,31 @@ extension Sender {
     }
     guard openCount < openMax, openCount == 0 || openBytes + next.length <= creditMin,
       lowestOpen.distance(to: nextNumber) < Limits.writeWindowMax - 1
-    else { return nil }
-    var free: Int?
-    for index in writes.indices {
-      if writes[index].phase == .idle {
-        free = free ?? index
-      } else if writes[index].submission.overlaps(next) {
-        return nil
-      }
+    else { return false }
+    guard openCount > 0 else { return true }
+    for index in writes.indices
+    where writes[index].phase != .idle && writes[index].submission.overlaps(next) {
+      return false
     }
-    return free
+    return true
   }
 
-  private mutating func begin(_ submission: Submission, in slot: Int, now: UInt64) {
+  private mutating func begin(_ submission: Submission, now: UInt64) {
+    guard let slot = freeSlots.popLast() else { preconditionFailure("room was looked for") }
     let number = nextNumber
-    let lowest = lowestOpen
     nextNumber = number.next
     writes[slot].begin(
-      submission, number: number, epoch: epoch, blockLength: configuration.blockLength)
-    writes[slot].lowestOpen = lowest
+      submission, number: number, epoch: epoch, blockLength: configuration.blockLength,
+      legs: legs.count)
+    slotOfNumber[Int(number.rawValue) % Limits.writeWindowMax] = UInt8(slot + 1)
+    writes[slot].lowestOpen = lowestOpen
     writes[slot].deadline = now + configuration.deadlineNanoseconds
     writes[slot].readyDeadline = now + configuration.deadlineNanoseconds / 2
-    openCount += 1
+    timerDue = min(timerDue, writes[slot].nextDeadline)
     openBytes += submission.length
     counters.writes += 1
     counters.bytes += UInt64(submission.length)
+    writes[slot].isUnsolicited = isUnsolicited
     var isMulticast = false
     for leg in legs.indices where !legs[leg].isDropped || legs[leg].isActive {
       guard legs[leg].isActive else {
@@ -86,23 +99,42 @@ extension Sender {
       switch legs[leg].description.path {
       case .datagrams: isMulticast = true
       case .connection:
+        let isWhole = writes[slot].isUnsolicited
         repairs.append(
           RepairJob(
             slot: slot, number: number, destination: .connection(leg), flags: [],
-            sendsCommand: true, blocks: nil))
+            sendsCommand: true, blocks: isWhole ? wholeWrite(slot) : nil))
       case .foreign:
         writes[slot].ready.insert(LegSet(leg))
         events.append(.unicast(leg: leg, number: number, submission))
       }
     }
-    if isMulticast { announcements.append(slot) }
     guard writes[slot].members.isEmpty else {
-      beginDataIfReady(slot, now: now)
+      if writes[slot].isUnsolicited {
+        beginUnsolicited(slot, isMulticast: isMulticast, now: now)
+      } else {
+        if isMulticast { announcements.append(slot) }
+        beginDataIfReady(slot, now: now)
+      }
       return
     }
     // Nobody stores it, so it can't be GOOD, even where all legs were dropped on purpose.
     writes[slot].failures = legs.indices.map { LegOutcome(leg: $0, failure: .lost) }
     tell(slot)
+  }
+
+  /// Whether every leg takes data without being asked whether it is ready.
+  private var isUnsolicited: Bool {
+    guard !configuration.isSolicited else { return false }
+    return legs.allSatisfy {
+      !$0.isActive || $0.description.takesUnsolicited || $0.description.path == .foreign
+    }
+  }
+
+  private mutating func beginUnsolicited(_ slot: Int, isMulticast: Bool, now: UInt64) {
+    guard isMulticast else { return markSent(slot, now: now) }
+    writes[slot].phase = .sending
+    sendings.append(slot)
   }
 
   mutating func markReady(_ slot: Int, _ leg: Int, now: UInt64) {
@@ -154,7 +186,7 @@ extension Sender {
     writes[slot].phase = .awaiting
     writes[slot].sentAt = now
     writes[slot].open.forEach { leg in
-      if legs[leg].description.path != .foreign { writes[slot].progress[leg].askedAt = now }
+      if legs[leg].description.path != .foreign { setAsked(slot, leg, now: now) }
     }
     guard !configuration.waitsForStatus, !writes[slot].isTold else { return }
     writes[slot].isTold = true
@@ -201,8 +233,14 @@ extension Sender {
 
   private mutating func free(_ slot: Int) {
     writes[slot].phase = .idle
-    openCount -= 1
     openBytes -= writes[slot].submission.length
+    freeSlots.append(slot)
+    slotOfNumber[Int(writes[slot].number.rawValue) % Limits.writeWindowMax] = 0
+    while lowestOpen != nextNumber,
+      slotOfNumber[Int(lowestOpen.rawValue) % Limits.writeWindowMax] == 0
+    {
+      lowestOpen = lowestOpen.next
+    }
   }
 
   // MARK: Starting anew
@@ -210,16 +248,16 @@ extension Sender {
   /// A block's first checksum doesn't match: the write is fenced everywhere, then sent anew.
   mutating func restart(_ slot: Int, now: UInt64) {
     writes[slot].phase = .restarting
-    writes[slot].groupRepairDue = nil
+    writes[slot].repairDue = nil
     events.append(.bufferChanged(token: writes[slot].submission.token))
     counters.restarts += 1
-    let write = writes[slot]
-    write.open.forEach { leg in
+    let (number, epoch) = (writes[slot].number, writes[slot].epoch)
+    writes[slot].open.forEach { leg in
       guard legs[leg].description.path != .foreign else { return }
       writes[slot].progress[leg].askedAt = nil
-      events.append(.fence(leg: leg, number: write.number, epoch: write.epoch))
+      events.append(.fence(leg: leg, number: number, epoch: epoch))
     }
-    if write.open.isEmpty { beginAnew(slot, now: now) }
+    if writes[slot].open.isEmpty { beginAnew(slot, now: now) }
   }
 
   private mutating func beginAnew(_ slot: Int, now: UInt64) {
@@ -235,7 +273,7 @@ extension Sender {
       return
     }
     free(slot)
-    queue.insert(submission, at: 0)
+    restarted.append(submission)
     admit(now: now)
   }
 

@@ -7,6 +7,7 @@ extension Sender {
   /// The next datagram to send, nil when there is none. Repairs and new data take turns, so that
   /// neither starves the other.
   package mutating func pollTransmission(now: UInt64) -> Transmission? {
+    guard !repairs.isEmpty else { return nextFresh(now: now) }
     isRepairsTurn.toggle()
     if isRepairsTurn, let repair = nextRepair(now: now) { return repair }
     return nextFresh(now: now) ?? nextRepair(now: now)
@@ -16,10 +17,7 @@ extension Sender {
     while let slot = announcements.first {
       announcements.removeFirst()
       guard writes[slot].phase == .announcing, !writes[slot].isAnnounced else { continue }
-      writes[slot].isAnnounced = true
-      writes[slot].open.forEach { leg in
-        if legs[leg].description.path != .foreign { writes[slot].progress[leg].askedAt = now }
-      }
+      announce(slot, now: now)
       if writes[slot].isImmediate { markSent(slot, now: now) }
       return Transmission(destination: .group, slot: slot, content: .command, flags: [])
     }
@@ -29,22 +27,39 @@ extension Sender {
         continue
       }
       let block = writes[slot].nextBlock
-      writes[slot].nextBlock += 1
-      if writes[slot].nextBlock == writes[slot].blockCount {
+      writes[slot].nextBlock = block + 1
+      if block + 1 == writes[slot].blockCount {
         sendings.removeFirst()
         markSent(slot, now: now)
       }
-      return Transmission(destination: .group, slot: slot, content: .block(block), flags: [])
+      guard block == 0, writes[slot].isUnsolicited else {
+        return Transmission(
+          destination: .group, slot: slot, content: .block(block), flags: dataFlags)
+      }
+      announce(slot, now: now)
+      return Transmission(destination: .group, slot: slot, content: .command, flags: [])
     }
     return nil
   }
 
+  private mutating func announce(_ slot: Int, now: UInt64) {
+    writes[slot].isAnnounced = true
+    writes[slot].beganAt = now
+    writes[slot].open.forEach { leg in
+      if legs[leg].description.path != .foreign { setAsked(slot, leg, now: now) }
+    }
+  }
+
+  /// Flags of data: what says that its bytes are not digested.
+  var dataFlags: Datagram.Flags { configuration.omitsDataDigest ? .dataNotDigested : [] }
+
   private mutating func nextRepair(now: UInt64) -> Transmission? {
-    while !repairs.isEmpty {
-      let job = repairs[0]
-      let write = writes[job.slot]
-      let isWanted = job.leg.map { write.open.contains(LegSet($0)) } ?? !write.open.isEmpty
-      guard write.phase != .idle, write.phase != .restarting, write.number == job.number, isWanted
+    while let job = repairs.first {
+      let slot = job.slot
+      let open = writes[slot].open
+      let isWanted = job.leg.map { open.contains(LegSet($0)) } ?? !open.isEmpty
+      guard writes[slot].phase != .idle, writes[slot].phase != .restarting,
+        writes[slot].number == job.number, isWanted
       else {
         repairs.removeFirst()
         continue
@@ -52,12 +67,13 @@ extension Sender {
       if job.sendsCommand {
         repairs[0].sendsCommand = false
         return Transmission(
-          destination: job.destination, slot: job.slot, content: .command, flags: job.flags)
+          destination: job.destination, slot: slot, content: .command, flags: job.flags)
       }
       if let block = job.blocks?.firstMissing(from: job.nextBlock) {
         repairs[0].nextBlock = block + 1
         return Transmission(
-          destination: job.destination, slot: job.slot, content: .block(block), flags: job.flags)
+          destination: job.destination, slot: slot, content: .block(block),
+          flags: job.flags.union(dataFlags))
       }
       repairs.removeFirst()
       noteRepaired(job, now: now)
@@ -70,7 +86,7 @@ extension Sender {
     writes[job.slot].open.forEach { leg in
       guard job.leg == nil || job.leg == leg else { return }
       guard legs[leg].description.path != .foreign else { return }
-      writes[job.slot].progress[leg].askedAt = now
+      setAsked(job.slot, leg, now: now)
       writes[job.slot].progress[leg].repairedAt = now
     }
   }
@@ -87,18 +103,19 @@ extension Sender {
     let trailer = DatagramTrailer(
       registration: configuration.registration, epoch: writes[slot].epoch,
       flags: transmission.flags, writeNumber: writes[slot].number)
-    let header: BasicHeaderSegment
-    let piece: RawSpan
+    let blockLength = configuration.blockLength
+    let made: (byteCount: Int, contentDigest: UInt32)
     switch transmission.content {
     case .command:
-      piece = data.extracting(0..<(writes[slot].isImmediate ? data.byteCount : 0))
-      header = commandHeader(slot, immediate: piece.byteCount)
+      let immediate = writes[slot].hasImmediateData ? min(data.byteCount, blockLength) : 0
+      let header = commandHeader(slot, immediate: immediate)
+      made = trailer.assemble(header: header, data: data.extracting(0..<immediate), into: &bytes)
     case .block(let block):
-      let start = block * configuration.blockLength
-      piece = data.extracting(start..<min(start + configuration.blockLength, data.byteCount))
-      header = dataHeader(slot, block: block, count: piece.byteCount)
+      let start = block * blockLength
+      let piece = data.extracting(start..<min(start + blockLength, data.byteCount))
+      storeDataHeader(slot, block: block, count: piece.byteCount, into: &bytes)
+      made = trailer.assemble(behind: piece, into: &bytes)
     }
-    let made = trailer.assemble(header: header, data: piece, into: &bytes)
     guard note(transmission, digest: made.contentDigest) else {
       restart(slot, now: now)
       return nil
@@ -109,11 +126,11 @@ extension Sender {
   /// Keeps a first sending's digest, compares a later one with it; counts both.
   private mutating func note(_ transmission: Transmission, digest: UInt32) -> Bool {
     let slot = transmission.slot
-    let isRepair = transmission.flags.contains(.repair)
     switch transmission.content {
     case .command:
       guard writes[slot].commandDigest ?? digest == digest else { return false }
       writes[slot].commandDigest = digest
+      if writes[slot].hasImmediateData { _ = writes[slot].unsent.markPresent(0) }
     case .block(let block):
       if writes[slot].unsent.markPresent(block) {
         writes[slot].digests[block] = digest
@@ -121,72 +138,81 @@ extension Sender {
         return false
       }
     }
-    count(transmission, isRepair: isRepair)
-    return true
-  }
-
-  private mutating func count(_ transmission: Transmission, isRepair: Bool) {
-    switch transmission.destination {
-    case .connection(let leg):
-      counters.carried += 1
-      if isRepair { legs[leg].counters.repairsCarried += 1 }
-    case .group, .leg:
-      if isRepair {
-        counters.repairDatagrams += 1
-      } else if transmission.content == .command, !writes[transmission.slot].isImmediate {
+    if transmission.destination == .group, !transmission.flags.contains(.repair) {
+      if transmission.content == .command, !writes[slot].hasImmediateData {
         counters.commandDatagrams += 1
       } else {
         counters.dataDatagrams += 1
       }
+    } else {
+      count(transmission)
     }
-    guard isRepair, transmission.content != .command || writes[transmission.slot].isImmediate else {
-      return
-    }
+    return true
+  }
+
+  /// Counts what was carried or sent again.
+  private mutating func count(_ transmission: Transmission) {
+    let slot = transmission.slot
+    let isRepair = transmission.flags.contains(.repair)
+    let isBlock = transmission.content != .command || writes[slot].hasImmediateData
     switch transmission.destination {
-    case .leg(let leg), .connection(let leg): legs[leg].counters.repairedBlocks += 1
+    case .connection(let leg):
+      counters.carried += 1
+      guard isRepair else { return }
+      legs[leg].counters.repairsCarried += 1
+      if isBlock { legs[leg].counters.repairedBlocks += 1 }
+    case .leg(let leg):
+      counters.repairDatagrams += 1
+      if isBlock { legs[leg].counters.repairedBlocks += 1 }
     case .group:
-      writes[transmission.slot].open.forEach { leg in
-        if writes[transmission.slot].progress[leg].hasReported {
-          legs[leg].counters.repairedBlocks += 1
-        }
+      counters.repairDatagrams += 1
+      counters.groupRepairDatagrams += 1
+      guard isBlock else { return }
+      writes[slot].open.forEach { leg in
+        if writes[slot].progress[leg].hasReported { legs[leg].counters.repairedBlocks += 1 }
       }
     }
   }
 
   private func commandHeader(_ slot: Int, immediate: Int) -> BasicHeaderSegment {
-    let write = writes[slot]
-    // RFC 7143 §11.3: F, W and a simple task; I, since CmdSN differs between the legs' sessions.
-    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xa1, isImmediate: true)
+    let submission = writes[slot].submission
+    // RFC 7143 §11.3: W and a simple task; F unless unsolicited data follows; I, since CmdSN
+    // differs between the legs' sessions.
+    let isFinal = !writes[slot].isUnsolicited || immediate == submission.length
+    var header = BasicHeaderSegment(
+      opcode: .scsiCommand, flags: isFinal ? 0xa1 : 0x21, isImmediate: true)
     header.dataSegmentLength = immediate
     header.lun = configuration.virtualLUN
-    header.initiatorTaskTag = Datagram.taskTag(of: write.number)
-    header.word20 = UInt32(write.submission.length)
-    header.word24 = write.number.rawValue
-    header.word28 = write.lowestOpen.rawValue
+    header.initiatorTaskTag = Datagram.taskTag(of: writes[slot].number)
+    header.word20 = UInt32(submission.length)
+    header.word24 = writes[slot].number.rawValue
+    header.word28 = writes[slot].lowestOpen.rawValue
     let size = UInt64(configuration.unitBlockSize)
     header.commandDescriptorBlock =
       CommandDescriptorBlock.write16(
         BlockRange(
-          address: write.submission.byteOffset / size,
-          count: UInt32(UInt64(write.submission.length) / size)),
-        forced: write.submission.forceUnitAccess
+          address: submission.byteOffset / size,
+          count: UInt32(UInt64(submission.length) / size)),
+        forced: submission.forceUnitAccess
       ).bytes
     return header
   }
 
-  private func dataHeader(_ slot: Int, block: Int, count: Int) -> BasicHeaderSegment {
-    let write = writes[slot]
-    // RFC 7143 §11.7: F on the last PDU; the tag of an R2T is copied, here it is the task's own.
-    let isLast = block == write.blockCount - 1
-    var header = BasicHeaderSegment(opcode: .dataOut, flags: isLast ? 0x80 : 0)
-    header.dataSegmentLength = count
-    header.lun = configuration.virtualLUN
-    header.initiatorTaskTag = Datagram.taskTag(of: write.number)
-    header.word20 = header.initiatorTaskTag
-    header.word28 = write.lowestOpen.rawValue
-    header.word36 = UInt32(block)
-    header.word40 = UInt32(block * configuration.blockLength)
-    return header
+  /// A Data-Out's header, RFC 7143 §11.7, field by field into the datagram: one for each block.
+  private func storeDataHeader(
+    _ slot: Int, block: Int, count: Int, into bytes: inout MutableRawSpan
+  ) {
+    let tag = UInt64(Datagram.taskTag(of: writes[slot].number))
+    // F on the last PDU; the tag of an R2T is copied, here it is the task's own.
+    let isLast: UInt64 = block == writes[slot].blockCount - 1 ? 0x80 << 48 : 0
+    let transferTag = writes[slot].isUnsolicited ? 0xffff_ffff : tag
+    let opcode = UInt64(Opcode.dataOut.rawValue) << 56
+    bytes.storeBigEndian(opcode | isLast | UInt64(count), at: 0)
+    bytes.storeBigEndian(configuration.virtualLUN, at: 8)
+    bytes.storeBigEndian(tag << 32 | transferTag, at: 16)
+    bytes.storeBigEndian(UInt64(writes[slot].lowestOpen.rawValue), at: 24)
+    bytes.storeBigEndian(UInt64(UInt32(block)), at: 32)
+    bytes.storeBigEndian(UInt64(UInt32(block * configuration.blockLength)) << 32, at: 40)
   }
 
   /// A full-size probe of the path to the group.

@@ -18,8 +18,12 @@ package struct LegSet: OptionSet, Sendable, BitwiseCopyable {
   }
 }
 
-/// How the losses of a write are mended: the patent's three ways (figures 5, 6 and 7).
+/// How the losses of a write are mended: the patent's three ways (figures 5, 6 and 7), and the
+/// choice between them.
 package enum RecoveryMode: String, Sendable, CaseIterable {
+  /// Each block the way that costs the least: to a leg where few lack it, to the group where many
+  /// do; all of the write to a leg that lacks nearly all.
+  case adaptive
   /// The whole write again, to the group.
   case group
   /// The whole write again, to the leg that lacks something.
@@ -38,7 +42,11 @@ package struct SenderConfiguration: Sendable {
   /// Bytes of a logical block.
   package var unitBlockSize: Int
   package var writeLengthMax: Int
-  package var recovery = RecoveryMode.blocks
+  package var recovery = RecoveryMode.adaptive
+  /// Data waits for every leg's R2T, the patent's second phase, though all legs grant more.
+  package var isSolicited = false
+  /// Data of Data-Outs is not digested; commands and headers always are.
+  package var omitsDataDigest = false
   /// Whether a call waits for statuses; without, it ends when its data is sent.
   package var waitsForStatus = true
   package var deadlineNanoseconds: UInt64 = 10_000_000_000
@@ -74,11 +82,14 @@ package struct LegDescription: Sendable {
   package var path: Path
   package var openWritesMax: Int
   package var credit: Int
+  /// The leg takes data without R2T, as much as its credit.
+  package var takesUnsolicited: Bool
 
-  package init(path: Path, openWritesMax: Int, credit: Int) {
+  package init(path: Path, openWritesMax: Int, credit: Int, takesUnsolicited: Bool = true) {
     self.path = path
     self.openWritesMax = openWritesMax
     self.credit = credit
+    self.takesUnsolicited = takesUnsolicited
   }
 }
 
@@ -175,6 +186,8 @@ package struct SenderCounters: Sendable, Equatable {
   package var dataDatagrams: UInt64 = 0
   package var commandDatagrams: UInt64 = 0
   package var repairDatagrams: UInt64 = 0
+  /// Of these, to the group.
+  package var groupRepairDatagrams: UInt64 = 0
   package var carried: UInt64 = 0
   package var restarts: UInt64 = 0
   package var syncs: UInt64 = 0

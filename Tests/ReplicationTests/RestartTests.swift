@@ -13,23 +13,23 @@ import Testing
   ) -> VirtualMirror {
     var shape = MirrorShape(seed: seed)
     shape.paths = paths
-    shape.recovery = RecoveryMode.allCases[Int(seed) % 3]
+    shape.recovery = RecoveryMode.allCases[Int(seed) % RecoveryMode.allCases.count]
     shape.waitsForStatus = waitsForStatus
     shape.faults = .losing(0.1)
     let mirror = VirtualMirror(shape)
     mirror.unitPayloadsChange = true
-    // Block 0 of the first write never comes the first time.
+    // Block 1 of the first write never comes the first time.
     mirror.isLostByPlan = { leg, transmission in
       mirror.sender.submission(inSlot: transmission.slot).token == 1 && leg == 0
-        && transmission.content == .block(0) && !transmission.flags.contains(.repair)
+        && transmission.content == .block(1) && !transmission.flags.contains(.repair)
     }
     var left = changes
     mirror.willSend = { transmission in
-      guard left > 0, transmission.flags.contains(.repair), transmission.content == .block(0),
+      guard left > 0, transmission.flags.contains(.repair), transmission.content == .block(1),
         mirror.sender.submission(inSlot: transmission.slot).token == 1
       else { return }
       left -= 1
-      mirror.payloads[1]?[7] &+= 1
+      mirror.payloads[1]?[519] &+= 1
     }
     mirror.write(block: 0, blocks: 8)
     mirror.writeRandomly(10, blocksMax: 8)
@@ -83,7 +83,7 @@ import Testing
     let mirror = VirtualMirror(shape)
     mirror.unitPayloadsChange = true
     mirror.isLostByPlan = { leg, transmission in
-      leg == 0 && transmission.content == .block(0) && !transmission.flags.contains(.repair)
+      leg == 0 && transmission.content == .block(1) && !transmission.flags.contains(.repair)
         && mirror.bufferChanges == 0
     }
     mirror.willSend = { transmission in

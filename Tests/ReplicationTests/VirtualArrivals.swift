@@ -18,7 +18,7 @@ extension VirtualMirror {
     case .toSender(let leg, let message):
       guard !legs[leg].isClosed else { return }
       handle(message, from: leg)
-    case .stored(let leg, let slot, let unit): finishStore(legs[leg], slot: slot, unit: unit)
+    case .stored(let leg, let store): finishStore(legs[leg], store)
     }
   }
 

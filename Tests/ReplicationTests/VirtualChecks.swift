@@ -12,20 +12,25 @@ extension VirtualMirror {
     }
     leg.storesRunning.append((store.unit, range))
     agenda.enter(
-      .stored(leg: leg.index, slot: store.slot, unit: store.unit),
+      .stored(leg: leg.index, store),
       at: now + leg.faults.storeNanoseconds + random.below(leg.faults.storeNanoseconds))
   }
 
   /// The bytes reach the disk when the I/O ends: what moves them meanwhile is seen.
-  func finishStore(_ leg: VirtualLeg, slot: Int, unit: Int) {
+  func finishStore(_ leg: VirtualLeg, _ store: StoreRequest) {
+    let (slot, unit) = (store.slot, store.unit)
     let write = leg.receiver.writes[slot]
-    let range = write.byteOffset..<write.byteOffset + UInt64(write.length)
+    let range = store.byteOffset..<store.byteOffset + UInt64(store.length)
     leg.storesRunning.removeAll { $0.unit == unit && $0.range == range }
-    let data = leg.buffers[slot][..<write.length]
+    let piece = store.slotOffset..<store.slotOffset + store.length
+    let data = leg.buffers[slot][piece]
     if let token = tokens[write.number], let payload = payloads[token] {
-      if offsets[token] != write.byteOffset || payload.count != write.length {
+      if offsets[token] != write.byteOffset || payload.count != write.length
+        || piece.upperBound > write.length
+        || store.byteOffset != write.byteOffset + UInt64(store.slotOffset)
+      {
         violations.append("leg \(leg.index) stores \(range), not the write's own range")
-      } else if !unitPayloadsChange, Array(data) != payload {
+      } else if !unitPayloadsChange, data != payload[piece] {
         violations.append("leg \(leg.index) stores wrong bytes at \(range)")
       }
     } else {

@@ -63,14 +63,18 @@ final class VirtualLeg {
       return
     }
     guard datagram.registration == registration else { return }
-    guard
-      case .store(let slot, let offset, let length) = receiver.handleDatagram(
-        datagram, isCarried: isCarried, now: now)
-    else { return }
     let start = BasicHeaderSegment.byteCount
-    buffers[slot].replaceSubrange(
-      offset..<offset + length, with: bytes[start..<start + length])
-    receiver.settle(slot)
+    switch receiver.handleDatagram(datagram, isCarried: isCarried, now: now) {
+    case .nowhere: break
+    case .store(let slot, let offset, let length):
+      buffers[slot].replaceSubrange(
+        offset..<offset + length, with: bytes[start..<start + length])
+      receiver.settle(slot)
+    case .medium(let slot, let byteOffset, let length):
+      disks[0].replaceSubrange(
+        Int(byteOffset)..<Int(byteOffset) + length, with: bytes[start..<start + length])
+      receiver.settle(slot)
+    }
   }
 }
 

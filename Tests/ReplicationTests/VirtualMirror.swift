@@ -13,7 +13,7 @@ import SCSI
 struct MirrorShape {
   var seed: UInt64
   var paths: [LegDescription.Path] = [.datagrams, .datagrams, .datagrams]
-  var recovery = RecoveryMode.blocks
+  var recovery = RecoveryMode.adaptive
   var faults = LinkFaults()
   var units = 1
   var blockLength = 512
@@ -23,6 +23,11 @@ struct MirrorShape {
   var credit = 1 << 20
   var firstWrite = SerialNumber(0)
   var waitsForStatus = true
+  /// Data waits for R2T.
+  var isSolicited = false
+  /// Disks that take data as it comes; nil: in every second seed.
+  var placesDirectly: Bool?
+  var storeAheadByteCount = 4096
   var deadlineNanoseconds: UInt64 = 10_000_000_000
   /// Time that one datagram takes to leave.
   var paceNanoseconds: UInt64 = 1_000
@@ -40,7 +45,7 @@ final class VirtualMirror {
     case datagram(leg: Int, [UInt8])
     case toLeg(Int, LegMessage)
     case toSender(Int, SenderMessage)
-    case stored(leg: Int, slot: Int, unit: Int)
+    case stored(leg: Int, StoreRequest)
   }
   enum LegMessage {
     case request([UInt8], data: [UInt8])
@@ -95,6 +100,7 @@ final class VirtualMirror {
     configuration.recovery = shape.recovery
     configuration.firstWrite = shape.firstWrite
     configuration.waitsForStatus = shape.waitsForStatus
+    configuration.isSolicited = shape.isSolicited
     configuration.deadlineNanoseconds = shape.deadlineNanoseconds
     sender = Sender(
       configuration,
@@ -115,6 +121,9 @@ final class VirtualMirror {
     configuration.blockLength = shape.blockLength
     configuration.writeLengthMax = shape.writeLengthMax
     configuration.openWritesMax = shape.openWritesMax
+    configuration.placesDirectly = 
+      (shape.placesDirectly ?? (shape.seed % 2 == 0)) && shape.units == 1
+    configuration.storeAheadByteCount = shape.storeAheadByteCount
     let leg = VirtualLeg(index: legs.count, path: path, configuration: configuration)
     leg.faults = shape.faults
     return leg

@@ -83,7 +83,10 @@ extension Receiver {
   ) throws -> Placement {
     let placement = handleDatagram(
       try Datagram(bytes.span.bytes), isCarried: isCarried, now: now)
-    if case .store(let slot, _, _) = placement { settle(slot) }
+    switch placement {
+    case .nowhere: break
+    case .store(let slot, _, _), .medium(let slot, _, _): settle(slot)
+    }
     return placement
   }
 
