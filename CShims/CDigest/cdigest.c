@@ -1,133 +1,145 @@
-// The crc32 instruction has a latency of three cycles and a throughput of one, so long inputs are
-// read as three streams at once. Their remainders are joined by one carry-less multiplication each:
-// moving a remainder over n zero bytes is multiplying it by x^(8n), and the constants below are
-// x^(8n - 33) mod P, the 33 being made up by the reflected product and the crc32 that reduces it.
-#include "cdigest.h"
+// The table, the choice of an implementation, and what every other one falls back on.
+//
+// The choice is one pointer, set at the first call and only read afterwards. Two threads that come
+// first together set it to the same value, and it points to constants: relaxed order is enough. An
+// ifunc would save the read, but only glibc has ifuncs.
+#include "kinds.h"
 #include "table.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 // Small enough that both copies of a piece stay in the first-level cache.
 enum { copied_piece = 8640 };
 
-uint32_t mirrorcast_crc32c_by_table(uint32_t state, const void *bytes, size_t count) {
-    const uint8_t *next = bytes;
+typedef uint32_t digest(uint32_t state, const uint8_t *next, size_t count);
+typedef uint32_t digest_copy(uint32_t state, uint8_t *to, const uint8_t *from, size_t count);
+
+struct kind {
+    const char *name;
+    int (*is_here)(void);
+    digest *digest;
+    digest_copy *copy;
+};
+
+static uint32_t by_table(uint32_t state, const uint8_t *next, size_t count) {
     for (size_t i = 0; i < count; i++) {
         state = state >> 8 ^ remainders[(state ^ next[i]) & 0xff];
     }
     return state;
 }
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-
-static uint64_t word_at(const uint8_t *bytes) {
-    uint64_t word;
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
-// A length that is read as three streams, with the constants that join them.
-struct stride {
-    size_t stream;
-    uint32_t over_one;
-    uint32_t over_two;
-};
-
-// A jumbo datagram, a datagram at MTU 1500, and what is left of one.
-static const struct stride strides[] = {
-    {2880, 0x465a4eee, 0x6bce9345},
-    {480, 0xb3e32c28, 0x3771e98f},
-    {64, 0x9e4addf8, 0x0d3b6092},
-};
-
-__attribute__((target("sse4.2,pclmul"))) static uint64_t shifted(uint64_t state, uint32_t power) {
-    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(
-        _mm_cvtsi64_si128((long long)state), _mm_cvtsi64_si128((long long)power), 0));
-}
-
-__attribute__((target("sse4.2,pclmul"))) static uint32_t by_instruction(
-    uint32_t state, const uint8_t *next, size_t count) {
-    uint64_t first = state;
-    for (size_t i = 0; i < sizeof strides / sizeof strides[0]; i++) {
-        const size_t stream = strides[i].stream;
-        for (; count >= 3 * stream; next += 3 * stream, count -= 3 * stream) {
-            uint64_t second = 0, third = 0;
-            for (size_t at = 0; at < stream; at += 8) {
-                first = _mm_crc32_u64(first, word_at(next + at));
-                second = _mm_crc32_u64(second, word_at(next + stream + at));
-                third = _mm_crc32_u64(third, word_at(next + 2 * stream + at));
-            }
-            first = third ^ _mm_crc32_u64(
-                0, shifted(first, strides[i].over_two) ^ shifted(second, strides[i].over_one));
-        }
-    }
-    for (; count >= 8; next += 8, count -= 8) {
-        first = _mm_crc32_u64(first, word_at(next));
-    }
-    uint32_t last = (uint32_t)first;
-    for (; count > 0; next++, count--) {
-        last = _mm_crc32_u8(last, *next);
-    }
-    return last;
-}
-
-int mirrorcast_crc32c_is_accelerated(void) {
-    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
-}
-
-#elif defined(__aarch64__) && defined(__linux__)
-#include <arm_acle.h>
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-
-__attribute__((target("crc"))) static uint32_t by_instruction(
-    uint32_t state, const uint8_t *next, size_t count) {
-    for (; count >= 8; next += 8, count -= 8) {
-        uint64_t word;
-        memcpy(&word, next, sizeof word);
-        state = __crc32cd(state, word);
-    }
-    for (; count > 0; next++, count--) {
-        state = __crc32cb(state, *next);
-    }
-    return state;
-}
-
-int mirrorcast_crc32c_is_accelerated(void) {
-    return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
-}
-
-#else
-
-static uint32_t by_instruction(uint32_t state, const uint8_t *next, size_t count) {
-    return mirrorcast_crc32c_by_table(state, next, count);
-}
-
-int mirrorcast_crc32c_is_accelerated(void) {
-    return 0;
-}
-
-#endif
-
-uint32_t mirrorcast_crc32c(uint32_t state, const void *bytes, size_t count) {
-    if (mirrorcast_crc32c_is_accelerated()) {
-        return by_instruction(state, bytes, count);
-    }
-    return mirrorcast_crc32c_by_table(state, bytes, count);
-}
-
-uint32_t mirrorcast_crc32c_copy(
-    uint32_t state, void *destination, const void *source, size_t count) {
-    uint8_t *to = destination;
-    const uint8_t *from = source;
+// A copy by pieces, each of which is read again while it is in the cache.
+static inline uint32_t copied(
+    digest *digest, uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
     while (count > 0) {
         const size_t piece = count < copied_piece ? count : copied_piece;
         memcpy(to, from, piece);
-        state = mirrorcast_crc32c(state, to, piece);
+        state = digest(state, to, piece);
         to += piece;
         from += piece;
         count -= piece;
     }
     return state;
+}
+
+static uint32_t copy_by_table(uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
+    return copied(by_table, state, to, from, count);
+}
+
+static int is_anywhere(void) {
+    return 1;
+}
+
+#if defined(__x86_64__) || (defined(__aarch64__) && defined(__linux__))
+
+static uint32_t copy_by_instruction(
+    uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
+    return copied(mirrorcast_crc32c_by_instruction, state, to, from, count);
+}
+
+#endif
+
+static const struct kind kinds[mirrorcast_digest_kinds] = {
+    [mirrorcast_digest_table] = {"table", is_anywhere, by_table, copy_by_table},
+#if defined(__x86_64__)
+    [mirrorcast_digest_instruction] = {
+        "crc32 instruction, three streams", mirrorcast_has_instruction,
+        mirrorcast_crc32c_by_instruction, copy_by_instruction},
+    [mirrorcast_digest_folding] = {
+        "AVX-512 carry-less multiplication", mirrorcast_has_folding,
+        mirrorcast_crc32c_by_folding, mirrorcast_crc32c_copy_by_folding},
+#elif defined(__aarch64__) && defined(__linux__)
+    [mirrorcast_digest_instruction] = {
+        "crc32 instruction", mirrorcast_has_instruction,
+        mirrorcast_crc32c_by_instruction, copy_by_instruction},
+#endif
+};
+
+// The kind itself, or the table where that is not to be had.
+static const struct kind *usable(enum mirrorcast_digest_kind kind) {
+    const size_t index = (size_t)kind;
+    if (index < mirrorcast_digest_kinds && kinds[index].is_here != NULL
+        && kinds[index].is_here()) {
+        return &kinds[index];
+    }
+    return &kinds[mirrorcast_digest_table];
+}
+
+static _Atomic(const struct kind *) chosen;
+
+__attribute__((noinline, cold)) static const struct kind *choose(void) {
+    const struct kind *best = &kinds[mirrorcast_digest_table];
+    for (size_t index = 0; index < mirrorcast_digest_kinds; index++) {
+        if (mirrorcast_crc32c_has((enum mirrorcast_digest_kind)index)) {
+            best = &kinds[index];
+        }
+    }
+    atomic_store_explicit(&chosen, best, memory_order_relaxed);
+    return best;
+}
+
+static inline const struct kind *best(void) {
+    const struct kind *known = atomic_load_explicit(&chosen, memory_order_relaxed);
+    return known != NULL ? known : choose();
+}
+
+uint32_t mirrorcast_crc32c(uint32_t state, const void *bytes, size_t count) {
+    return best()->digest(state, bytes, count);
+}
+
+uint32_t mirrorcast_crc32c_copy(
+    uint32_t state, void *destination, const void *source, size_t count) {
+    return best()->copy(state, destination, source, count);
+}
+
+uint32_t mirrorcast_crc32c_by_table(uint32_t state, const void *bytes, size_t count) {
+    return by_table(state, bytes, count);
+}
+
+enum mirrorcast_digest_kind mirrorcast_crc32c_kind(void) {
+    return (enum mirrorcast_digest_kind)(best() - kinds);
+}
+
+const char *mirrorcast_crc32c_kind_name(enum mirrorcast_digest_kind kind) {
+    const size_t index = (size_t)kind;
+    if (index < mirrorcast_digest_kinds && kinds[index].name != NULL) {
+        return kinds[index].name;
+    }
+    return "not on this processor";
+}
+
+int mirrorcast_crc32c_has(enum mirrorcast_digest_kind kind) {
+    return usable(kind) - kinds == (ptrdiff_t)kind;
+}
+
+uint32_t mirrorcast_crc32c_by(
+    enum mirrorcast_digest_kind kind, uint32_t state, const void *bytes, size_t count) {
+    return usable(kind)->digest(state, bytes, count);
+}
+
+uint32_t mirrorcast_crc32c_copy_by(
+    enum mirrorcast_digest_kind kind, uint32_t state, void *destination, const void *source,
+    size_t count) {
+    return usable(kind)->copy(state, destination, source, count);
 }
