@@ -51,4 +51,14 @@ uint32_t mirrorcast_crc32c_copy_by(
     enum mirrorcast_digest_kind kind, uint32_t state, void *destination, const void *source,
     size_t count);
 
+/// Copies `count` bytes from `source` to `destination` (which must not overlap) past the cache:
+/// quicker than memcpy where the destination is larger than this core's share of the last cache
+/// and is not read again soon, slower where it would fit. Other threads and devices may see the
+/// bytes late, in any order, until this thread has called mirrorcast_copy_fence().
+void mirrorcast_copy_past_cache(void *destination, const void *source, size_t count);
+
+/// Completes this thread's copies past the cache: once a batch, before anyone is told of them. It
+/// waits for the memory, so once a copy would cost more than the copies win.
+void mirrorcast_copy_fence(void);
+
 #endif
