@@ -17,7 +17,8 @@
 //
 // The copy is fused because the source mostly comes from memory: the multiplications then run while
 // lines are under way, and both cost what the copy alone does. The copy first and a digest of what
-// is then hot was measured to take up to nine tenths longer (1408 bytes at a time, Zen 4).
+// is then hot was measured to take half as long again (1408 bytes at a time, Zen 4). Each byte is
+// read once, so that the remainder is of what was written, whatever changes the source meanwhile.
 //
 // Roads not taken: prefetching the source, 256 bytes to 8 KiB ahead, won nothing. Folding 128 bits
 // at a time, for processors without VPCLMULQDQ, takes two multiplications for 16 bytes, which is no
@@ -27,7 +28,7 @@
 #if defined(__x86_64__)
 
 #define FOLDING                                                                         \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,vpclmulqdq,pclmul,sse4.2,bmi2")))
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,vpclmulqdq,pclmul,sse4.2")))
 #define INLINE static inline __attribute__((always_inline)) FOLDING
 
 enum { block = 64, four = 4 * block };
@@ -85,13 +86,15 @@ INLINE uint32_t reduced(__m512i value) {
 }
 
 // Moves on by the 1 to 63 bytes from `at` on: what leaves `value` at the front is folded, what
-// stays moves up, and the new bytes fill the room. The 64 bytes before `count` are read at once, those
-// before `at` for the second time.
+// stays moves up, and the new bytes fill the room.
 INLINE __m512i with_rest(
     __m512i value, uint8_t *to, const uint8_t *from, size_t at, size_t count) {
     const size_t rest = count - at;
-    const __m512i last = taken(to, from, count - block);
     const __mmask64 fresh = ~0ULL << (block - rest);
+    const __m512i last = _mm512_maskz_loadu_epi8(fresh, from + count - block);
+    if (to != NULL) {
+        _mm512_mask_storeu_epi8(to + count - block, fresh, last);
+    }
     const __m512i turned = _mm512_permutexvar_epi8(
         _mm512_add_epi8(_mm512_loadu_si512(places), _mm512_set1_epi8((char)rest)), value);
     return folded(
@@ -128,25 +131,21 @@ INLINE uint32_t by_folding(uint32_t state, uint8_t *to, const uint8_t *from, siz
 
 FOLDING uint32_t mirrorcast_crc32c_by_folding(
     uint32_t state, const uint8_t *next, size_t count) {
-    return count <= short_max ? mirrorcast_crc32c_by_chain(state, next, count)
-                              : by_folding(state, NULL, next, count);
+    return count > short_max ? by_folding(state, NULL, next, count)
+                             : mirrorcast_crc32c_by_chain(state, NULL, next, count);
 }
 
 FOLDING uint32_t mirrorcast_crc32c_copy_by_folding(
     uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
-    if (count > short_max) {
-        return by_folding(state, to, from, count);
-    }
-    const __mmask64 all = _bzhi_u64(~0ULL, (unsigned)count);
-    _mm512_mask_storeu_epi8(to, all, _mm512_maskz_loadu_epi8(all, from));
-    return mirrorcast_crc32c_by_chain(state, from, count);
+    return count > short_max ? by_folding(state, to, from, count)
+                             : mirrorcast_crc32c_by_chain(state, to, from, count);
 }
 
 int mirrorcast_has_folding(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi")
         && __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("pclmul")
-        && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("bmi2");
+        && __builtin_cpu_supports("sse4.2");
 }
 
 #endif

@@ -50,7 +50,7 @@ __attribute__((target("sse4.2,pclmul"))) uint32_t mirrorcast_crc32c_by_instructi
                 0, shifted(first, strides[i].over_two) ^ shifted(second, strides[i].over_one));
         }
     }
-    return mirrorcast_crc32c_by_chain((uint32_t)first, next, count);
+    return mirrorcast_crc32c_by_chain((uint32_t)first, NULL, next, count);
 }
 
 int mirrorcast_has_instruction(void) {

@@ -27,7 +27,8 @@ enum { mirrorcast_digest_kinds = 3 };
 uint32_t mirrorcast_crc32c(uint32_t state, const void *bytes, size_t count);
 
 /// Copies `count` bytes from `source` to `destination` (which must not overlap) and advances
-/// `state` over them, reading them once. For a destination that is or should be in the cache.
+/// `state` over what it writes, even if `source` changes meanwhile. For a destination that is or
+/// should be in the cache.
 uint32_t mirrorcast_crc32c_copy(
     uint32_t state, void *destination, const void *source, size_t count);
 
