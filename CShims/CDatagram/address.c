@@ -26,6 +26,13 @@ socklen_t mirrorcast_to_socket_address(
     return 0;
 }
 
+void mirrorcast_prepare_destination(
+    const mirrorcast_endpoint *endpoint, mirrorcast_destination *destination) {
+    union any_address address;
+    destination->length = mirrorcast_to_socket_address(endpoint, &address);
+    memcpy(destination->address, &address, destination->length);
+}
+
 void mirrorcast_from_socket_address(
     const union any_address *address, mirrorcast_endpoint *endpoint) {
     memset(endpoint, 0, sizeof *endpoint);

@@ -5,10 +5,6 @@
 #include <linux/udp.h>
 #include <string.h>
 
-#ifndef SOL_UDP
-#define SOL_UDP 17
-#endif
-
 union received_control {
     char bytes[CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(int))];
     struct cmsghdr aligned;
@@ -26,9 +22,7 @@ static void read_control(struct msghdr *message, mirrorcast_arrival *arrival) {
             memcpy(&arrival->dropped, CMSG_DATA(control), sizeof arrival->dropped);
             arrival->has_dropped = 1;
         } else if (control->cmsg_level == SOL_UDP && control->cmsg_type == UDP_GRO) {
-            int size;
-            memcpy(&size, CMSG_DATA(control), sizeof size);
-            arrival->segment_size = (uint16_t)size;
+            memcpy(&arrival->segment_size, CMSG_DATA(control), sizeof arrival->segment_size);
         }
     }
 }
@@ -52,7 +46,9 @@ int mirrorcast_receive(int descriptor, mirrorcast_arrival *arrivals, unsigned co
             .msg_controllen = sizeof controls[i],
         };
     }
-    const int received = RETRIED(recvmmsg(descriptor, messages, count, MSG_DONTWAIT, NULL));
+    // MSG_TRUNC: the length is told as it was sent, so that what is cut off can be counted.
+    const int flags = MSG_DONTWAIT | MSG_TRUNC;
+    const int received = RETRIED(recvmmsg(descriptor, messages, count, flags, NULL));
     if (received == -EAGAIN) {
         return 0;
     }
@@ -70,33 +66,74 @@ int mirrorcast_receive(int descriptor, mirrorcast_arrival *arrivals, unsigned co
     return received;
 }
 
-int mirrorcast_send(int descriptor, const mirrorcast_departure *departures, unsigned count) {
+static void name_destination(struct msghdr *message, const mirrorcast_destination *destination) {
+    message->msg_namelen = destination->length;
+    message->msg_name = destination->length ? (void *)destination->address : NULL;
+}
+
+static void cut(struct msghdr *message, union sent_control *room, uint32_t segment_size) {
+    const uint16_t size = (uint16_t)segment_size;
+    memset(room, 0, sizeof *room);
+    message->msg_control = room;
+    message->msg_controllen = sizeof *room;
+    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    control->cmsg_level = SOL_UDP;
+    control->cmsg_type = UDP_SEGMENT;
+    control->cmsg_len = CMSG_LEN(sizeof size);
+    memcpy(CMSG_DATA(control), &size, sizeof size);
+}
+
+static int send_all(int descriptor, struct mmsghdr *messages, unsigned count) {
+    const int sent = RETRIED(sendmmsg(descriptor, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return sent == -EAGAIN ? 0 : sent;
+}
+
+int mirrorcast_send_trains(
+    int descriptor, const mirrorcast_train *trains, unsigned count,
+    const mirrorcast_destination *destinations) {
     struct mmsghdr messages[mirrorcast_batch_max];
     struct iovec vectors[mirrorcast_batch_max];
     union sent_control controls[mirrorcast_batch_max];
-    union any_address destinations[mirrorcast_batch_max];
     if (count > mirrorcast_batch_max) {
         count = mirrorcast_batch_max;
     }
     for (unsigned i = 0; i < count; i++) {
-        const mirrorcast_departure *departure = &departures[i];
-        vectors[i] = (struct iovec){(void *)departure->bytes, departure->length};
         struct msghdr *message = &messages[i].msg_hdr;
+        vectors[i] = (struct iovec){(void *)trains[i].bytes, trains[i].length};
         *message = (struct msghdr){.msg_iov = &vectors[i], .msg_iovlen = 1};
-        message->msg_namelen =
-            mirrorcast_to_socket_address(&departure->destination, &destinations[i]);
-        message->msg_name = message->msg_namelen ? &destinations[i] : NULL;
-        if (departure->segment_size) {
-            memset(&controls[i], 0, sizeof controls[i]);
-            message->msg_control = &controls[i];
-            message->msg_controllen = sizeof controls[i];
-            struct cmsghdr *control = CMSG_FIRSTHDR(message);
-            control->cmsg_level = SOL_UDP;
-            control->cmsg_type = UDP_SEGMENT;
-            control->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-            memcpy(CMSG_DATA(control), &departure->segment_size, sizeof(uint16_t));
+        name_destination(message, &destinations[trains[i].destination]);
+        if (trains[i].length > trains[i].segment_size) {
+            cut(message, &controls[i], trains[i].segment_size);
         }
     }
-    const int sent = RETRIED(sendmmsg(descriptor, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL));
-    return sent == -EAGAIN ? 0 : sent;
+    return send_all(descriptor, messages, count);
+}
+
+int mirrorcast_send_singly(
+    int descriptor, const mirrorcast_train *trains, unsigned count,
+    const mirrorcast_destination *destinations, unsigned datagrams_max) {
+    struct mmsghdr messages[mirrorcast_batch_max];
+    struct iovec vectors[mirrorcast_batch_max];
+    unsigned used = 0;
+    if (datagrams_max > mirrorcast_batch_max) {
+        datagrams_max = mirrorcast_batch_max;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t start = 0;
+        // A train without bytes is one datagram without bytes.
+        do {
+            if (used == datagrams_max) {
+                return send_all(descriptor, messages, used);
+            }
+            const uint32_t left = trains[i].length - start;
+            const uint32_t size = left < trains[i].segment_size ? left : trains[i].segment_size;
+            struct msghdr *message = &messages[used].msg_hdr;
+            vectors[used] = (struct iovec){(char *)trains[i].bytes + start, size};
+            *message = (struct msghdr){.msg_iov = &vectors[used], .msg_iovlen = 1};
+            name_destination(message, &destinations[trains[i].destination]);
+            used++;
+            start += trains[i].segment_size;
+        } while (start < trains[i].length);
+    }
+    return send_all(descriptor, messages, used);
 }

@@ -8,6 +8,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+
 // Makes a call again as long as it is interrupted; its result, or a negative errno.
 #define RETRIED(call)                                  \
     ({                                                 \

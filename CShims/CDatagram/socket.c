@@ -1,6 +1,8 @@
 // Sockets, their options and their groups.
 #include "shared.h"
 
+#include <linux/errqueue.h>
+#include <linux/udp.h>
 #include <net/if.h>
 #include <string.h>
 #include <unistd.h>
@@ -154,4 +156,50 @@ int mirrorcast_set_send_buffer(int descriptor, int bytes) {
 
 int mirrorcast_count_drops(int descriptor) {
     return set(descriptor, SOL_SOCKET, SO_RXQ_OVFL, 1);
+}
+
+int mirrorcast_can_segment(int descriptor) {
+    int size = 0;
+    socklen_t length = sizeof size;
+    return RETRIED(getsockopt(descriptor, SOL_UDP, UDP_SEGMENT, &size, &length));
+}
+
+int mirrorcast_coalesce(int descriptor) {
+    return set(descriptor, SOL_UDP, UDP_GRO, 1);
+}
+
+int mirrorcast_report_errors(int descriptor, int family) {
+    return family == 4 ? set(descriptor, IPPROTO_IP, IP_RECVERR, 1)
+                       : set(descriptor, IPPROTO_IPV6, IPV6_RECVERR, 1);
+}
+
+static int is_from_network(struct msghdr *message) {
+    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    for (; control; control = CMSG_NXTHDR(message, control)) {
+        if ((control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_RECVERR)
+            || (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_RECVERR)) {
+            struct sock_extended_err error;
+            memcpy(&error, CMSG_DATA(control), sizeof error);
+            return error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6;
+        }
+    }
+    return 0;
+}
+
+int mirrorcast_drain_errors(int descriptor) {
+    int found = 0;
+    // The queue is as long as the receive buffer allows; new ones may come meanwhile.
+    for (int i = 0; i < 4096; i++) {
+        union {
+            char bytes[256];
+            struct cmsghdr aligned;
+        } control;
+        struct msghdr message = {.msg_control = &control, .msg_controllen = sizeof control};
+        const int result = RETRIED(recvmsg(descriptor, &message, MSG_ERRQUEUE | MSG_DONTWAIT));
+        if (result < 0) {
+            return result == -EAGAIN ? found : result;
+        }
+        found += is_from_network(&message);
+    }
+    return found;
 }

@@ -1,24 +1,32 @@
+// Datagrams on their way in. The kernel couples what came together (UDP_GRO): one message is then
+// a train of datagrams of one length, the last as long or shorter. What it says about the length
+// of each is checked here once a message, so that taking a datagram is one comparison.
+
 internal import CDatagram
 
-/// Room for the datagrams of one receive: equal slots, taken once and filled again and again.
+/// Room for the messages of one receive: equal slots, taken once and filled again and again.
 @safe
 package struct ArrivalBatch: ~Copyable {
   package static let capacityMax = Int(mirrorcast_batch_max)
+  /// What a coupled message may have.
+  package static let slotByteCountMax = 65_536
 
   package let capacity: Int
-  /// The longest datagram that arrives whole.
-  package let datagramMax: Int
-  /// How many datagrams the last receive brought.
+  /// The longest message that arrives whole.
+  package let slotByteCount: Int
+  /// How many messages the last receive brought.
   package private(set) var count = 0
   private let arena: UnsafeMutableRawBufferPointer
   private let arrivals: UnsafeMutablePointer<mirrorcast_arrival>
 
-  package init(capacity: Int, datagramMax: Int) {
-    precondition(capacity > 0 && capacity <= Self.capacityMax, "1 to 64 datagrams a batch")
-    precondition(datagramMax > 0 && datagramMax <= 65536, "a datagram has 1 to 65536 bytes")
-    let stride = (datagramMax + 63) / 64 * 64
+  /// Slots shorter than the longest message suit sockets that don't couple datagrams.
+  package init(capacity: Int = 16, slotByteCount: Int = Self.slotByteCountMax) {
+    precondition(capacity > 0 && capacity <= Self.capacityMax, "1 to 64 messages a batch")
+    precondition(
+      slotByteCount > 0 && slotByteCount <= Self.slotByteCountMax, "a slot has 1 to 65536 bytes")
+    let stride = (slotByteCount + 63) / 64 * 64
     self.capacity = capacity
-    self.datagramMax = datagramMax
+    self.slotByteCount = slotByteCount
     // Safe: taken here, given back by deinit; each slot is a part of the arena.
     unsafe arena = .allocate(byteCount: capacity * stride, alignment: 64)
     unsafe arrivals = .allocate(capacity: capacity)
@@ -26,7 +34,7 @@ package struct ArrivalBatch: ~Copyable {
       var arrival = unsafe mirrorcast_arrival()
       // Safe: each arrival is one of `capacity`.
       unsafe arrival.bytes = arena.baseAddress.map { unsafe $0 + index * stride }
-      unsafe arrival.capacity = UInt32(datagramMax)
+      unsafe arrival.capacity = UInt32(slotByteCount)
       unsafe (arrivals + index).initialize(to: arrival)
     }
   }
@@ -54,20 +62,27 @@ package struct ArrivalBatch: ~Copyable {
     return unsafe arrivals + index
   }
 
-  /// The bytes of a datagram; meaningful until the next receive into this batch.
-  @unsafe package func bytes(_ index: Int) -> UnsafeRawBufferPointer {
-    // Safe: the kernel wrote that many bytes into the arrival's own slot.
+  /// The datagrams of a message; meaningful until the next receive into this batch.
+  @unsafe package func datagrams(_ index: Int) -> ArrivedDatagrams {
+    // Safe: `arrival` checks the index; the kernel wrote that many bytes into the slot.
     let arrival = unsafe arrival(index)
-    return unsafe UnsafeRawBufferPointer(
-      start: arrival.pointee.bytes, count: Int(arrival.pointee.length))
+    return unsafe ArrivedDatagrams(
+      bytes(index), sentByteCount: Int(arrival.pointee.length),
+      segmentByteCount: Int(arrival.pointee.segment_size))
   }
 
-  /// Lends the bytes of a datagram.
-  @inlinable package func withBytes<Result, Failure: Error>(
-    _ index: Int, _ body: (RawSpan) throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    // Safe: the span can't escape, and the batch outlives the call.
-    try body(unsafe bytes(index).bytes)
+  /// How many datagrams came whole in a message.
+  package func datagramCount(_ index: Int) -> Int {
+    // Safe: only the count is taken.
+    unsafe datagrams(index).count
+  }
+
+  /// All that came of a message; meaningful until the next receive into this batch.
+  @unsafe package func bytes(_ index: Int) -> UnsafeRawBufferPointer {
+    // Safe: the kernel wrote at most a slot's bytes into the arrival's own slot.
+    let arrival = unsafe arrival(index)
+    return unsafe UnsafeRawBufferPointer(
+      start: arrival.pointee.bytes, count: min(Int(arrival.pointee.length), slotByteCount))
   }
 
   /// Who sent it; nil when the kernel didn't say, which it always does for UDP.
@@ -82,9 +97,44 @@ package struct ArrivalBatch: ~Copyable {
     unsafe arrival(index).pointee.is_truncated != 0
   }
 
-  /// The length of each datagram in a coalesced arrival; 0 when it is a single one.
+  /// The length of each datagram in a coupled message; 0 when it is a single one.
   package func segmentByteCount(_ index: Int) -> Int {
     // Safe: `arrival` checks the index.
-    unsafe Int(arrival(index).pointee.segment_size)
+    unsafe max(0, Int(arrival(index).pointee.segment_size))
+  }
+}
+
+/// The datagrams of one message, in order; whatever lengths the kernel told, none reaches beyond
+/// the bytes that came.
+@unsafe
+package struct ArrivedDatagrams {
+  /// How many came whole.
+  package let count: Int
+  /// How many were cut off, or lost altogether, by the end of the slot.
+  package let cutCount: Int
+  @usableFromInline let bytes: UnsafeRawBufferPointer
+  // Each one's length but the last's; not negative.
+  @usableFromInline let each: Int
+
+  init(_ bytes: UnsafeRawBufferPointer, sentByteCount: Int, segmentByteCount: Int) {
+    let came = bytes.count
+    let isCoupled = segmentByteCount > 0 && segmentByteCount < sentByteCount
+    let segment = isCoupled ? segmentByteCount : max(0, sentByteCount)
+    let sent = isCoupled ? (sentByteCount + segment - 1) / segment : 1
+    let whole = isCoupled ? came / segment : 0
+    // Safe: the caller's bytes, of which `count` whole pieces came.
+    unsafe self.bytes = bytes
+    unsafe each = min(segment, came)
+    unsafe count = sentByteCount <= came ? sent : whole
+    unsafe cutCount = sent - count
+  }
+
+  /// The bytes of a datagram that came whole.
+  @inlinable @unsafe package subscript(_ piece: Int) -> UnsafeRawBufferPointer {
+    // Safe: `count` pieces of `each` bytes, but for a shorter last one, lie within the bytes.
+    unsafe precondition(piece >= 0 && piece < count, "no such datagram")
+    let start = unsafe piece &* each
+    return unsafe UnsafeRawBufferPointer(
+      rebasing: bytes[start..<min(start &+ each, bytes.count)])
   }
 }

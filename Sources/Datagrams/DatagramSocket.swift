@@ -1,8 +1,9 @@
-// A UDP socket with what mirrors need of it. Addresses are given per datagram: one socket sends to
-// the group and to private repair addresses from the same port, so that a leg can take datagrams
-// from the sender's exact address and port only.
+// A UDP socket with what mirrors need of it. One socket sends to the group and to private repair
+// addresses from the same port, so that a leg can take datagrams from the sender's exact address
+// and port only; connected to the group, it sends there without naming an address.
 
 internal import CDatagram
+internal import Glibc
 package import Lanes
 
 /// A non-blocking UDP socket, never fragmented by IP, owned by one thread.
@@ -12,18 +13,36 @@ package final class DatagramSocket {
   /// The receive buffer that the kernel granted, counted as the kernel counts.
   package private(set) var receiveBufferByteCount = 0
   /// Datagrams that the kernel dropped at this socket for want of room, as last told.
+  /// A message that the kernel coupled counts once.
   package private(set) var dropCount: UInt32 = 0
+  /// Whether trains go as one message each.
+  package internal(set) var segmentation: Offload
+  /// Whether datagrams that came together are received as one message.
+  package private(set) var coalescing = Offload.off
+  /// Datagrams lost because a queue of this machine was full (ENOBUFS).
+  package internal(set) var sendBufferFullCount = 0
+  /// Errors that the network reported about datagrams sent long before (ICMP).
+  package internal(set) var networkErrorCount = 0
+  let segmentationPolicy: OffloadPolicy
+  var untoldFailure: SystemError?
   private let group: Endpoint?
   private let interfaceIndex: Int32
   private var joins: [Endpoint?: Int] = [:]
 
   private init(
-    family: Endpoint.Family, group: Endpoint? = nil, interface: NetworkInterface? = nil
+    family: Endpoint.Family, group: Endpoint? = nil, interface: NetworkInterface? = nil,
+    segmentation policy: OffloadPolicy = .automatic
   ) throws(SystemError) {
     descriptor = try SystemError.check(mirrorcast_socket(family.number), "open a UDP socket")
     self.family = family
     self.group = group
     interfaceIndex = interface?.index ?? 0
+    segmentationPolicy = policy
+    let result = policy == .off ? 0 : mirrorcast_can_segment(descriptor)
+    segmentation = policy == .off ? .off : .on
+    if result < 0 {
+      segmentation = .unavailable(SystemError(doing: "send trains", number: -result))
+    }
   }
 
   deinit {
@@ -32,7 +51,8 @@ package final class DatagramSocket {
 
   /// A socket that hears the group's port on an interface, after `join(source:)`, and nothing else.
   package static func groupReceiver(
-    group: Endpoint, interface: NetworkInterface, receiveBufferByteCount: Int
+    group: Endpoint, interface: NetworkInterface, receiveBufferByteCount: Int,
+    coalescing: OffloadPolicy = .automatic
   ) throws(SystemError) -> DatagramSocket {
     precondition(group.isMulticast, "a group has a multicast address")
     let group = group.scoped(to: interface)
@@ -41,27 +61,32 @@ package final class DatagramSocket {
       mirrorcast_set_multicast_all(socket.descriptor, group.family.number, 0),
       "hear joined groups only")
     try socket.setBuffers(receive: receiveBufferByteCount)
+    socket.setCoalescing(coalescing)
     try socket.bind(group, sharesPort: true)
     return socket
   }
 
   /// A socket at an address of this machine; port 0 takes any free one.
   package static func unicast(
-    address: Endpoint, receiveBufferByteCount: Int
+    address: Endpoint, receiveBufferByteCount: Int, coalescing: OffloadPolicy = .automatic
   ) throws(SystemError) -> DatagramSocket {
     let socket = try DatagramSocket(family: address.family)
     try socket.setBuffers(receive: receiveBufferByteCount)
+    socket.setCoalescing(coalescing)
     try socket.bind(address, sharesPort: false)
     return socket
   }
 
-  /// A socket at the address of an interface that sends to groups there, and by unicast.
+  /// A socket at the address of an interface that sends to groups there, and by unicast. One that
+  /// is connected sends to its peer where no address is named, and hears nobody else.
   package static func groupSender(
     address: Endpoint, interface: NetworkInterface, hops: Int = 1, loopsBack: Bool,
-    sendBufferByteCount: Int
+    sendBufferByteCount: Int, connects peer: Endpoint? = nil,
+    segmentation: OffloadPolicy = .automatic
   ) throws(SystemError) -> DatagramSocket {
     let family = address.family
-    let socket = try DatagramSocket(family: family, interface: interface)
+    let socket = try DatagramSocket(
+      family: family, interface: interface, segmentation: segmentation)
     let number = family.number
     try SystemError.check(
       mirrorcast_set_multicast_interface(socket.descriptor, number, interface.index),
@@ -74,7 +99,10 @@ package final class DatagramSocket {
     try SystemError.check(
       mirrorcast_set_send_buffer(socket.descriptor, Int32(clamping: sendBufferByteCount)),
       "size the send buffer")
+    try SystemError.check(
+      mirrorcast_report_errors(socket.descriptor, number), "have errors reported")
     try socket.bind(address.scoped(to: interface), sharesPort: false)
+    if let peer { try socket.connect(peer.scoped(to: interface)) }
     return socket
   }
 
@@ -84,6 +112,24 @@ package final class DatagramSocket {
         mirrorcast_set_receive_buffer(descriptor, Int32(clamping: byteCount)),
         "size the receive buffer"))
     try SystemError.check(mirrorcast_count_drops(descriptor), "count drops")
+  }
+
+  private func setCoalescing(_ policy: OffloadPolicy) {
+    let result: Int32
+    switch policy {
+    case .off: return
+    case .automatic: result = mirrorcast_coalesce(descriptor)
+    case .failsAtFirstUse: result = -ENOPROTOOPT
+    }
+    coalescing =
+      result == 0
+      ? .on : .unavailable(SystemError(doing: "receive trains whole", number: -result))
+  }
+
+  private func connect(_ peer: Endpoint) throws(SystemError) {
+    var raw = peer.raw
+    // Safe: one endpoint to read.
+    try SystemError.check(unsafe mirrorcast_connect(descriptor, &raw), "connect to \(peer)")
   }
 
   private func bind(_ endpoint: Endpoint, sharesPort: Bool) throws(SystemError) {
@@ -157,12 +203,5 @@ extension DatagramSocket {
     Int(
       try SystemError.check(
         batch.receive(descriptor, dropped: &dropCount), "receive datagrams"))
-  }
-
-  /// Sends what waits in the batch; how many went, fewer (or 0) when it would block.
-  ///
-  /// An error is of the first datagram that waits: `discardFirst()` goes past it.
-  package func send(_ batch: inout DepartureBatch) throws(SystemError) -> Int {
-    Int(try SystemError.check(batch.send(descriptor), "send datagrams"))
   }
 }

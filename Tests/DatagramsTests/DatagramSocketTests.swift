@@ -28,8 +28,9 @@ import Testing
   }
 
   func send(_ bytes: [UInt8], from socket: DatagramSocket, to peer: Endpoint) throws {
-    var batch = DepartureBatch(capacity: 1, datagramMax: 65536)
-    batch.append(copying: bytes.span.bytes, to: peer)
+    var batch = DepartureBatch(datagramMax: 65536)
+    batch.setDestination(0, peer)
+    batch.append(copying: bytes.span.bytes, to: 0)
     #expect(try socket.send(&batch) == 1)
   }
 
@@ -46,7 +47,7 @@ import Testing
   func receiveWhatIsThere(
     _ socket: DatagramSocket, datagramMax: Int = 2048
   ) throws -> [(bytes: [UInt8], source: Endpoint?, isTruncated: Bool)] {
-    var batch = ArrivalBatch(capacity: 16, datagramMax: datagramMax)
+    var batch = ArrivalBatch(capacity: 16, slotByteCount: datagramMax)
     var all: [(bytes: [UInt8], source: Endpoint?, isTruncated: Bool)] = []
     while try socket.receive(into: &batch) > 0 {
       for index in 0..<batch.count {
@@ -122,10 +123,12 @@ import Testing
       let repairs = try DatagramSocket.unicast(address: own, receiveBufferByteCount: 1 << 20)
       let receiver = try receiver(group)
       try receiver.join(source: own)
-      var batch = DepartureBatch(capacity: 4, datagramMax: 64)
+      var batch = DepartureBatch(datagramMax: 64)
+      batch.setDestination(0, group)
+      batch.setDestination(1, try repairs.localEndpoint())
       batch.nextSlot.copyBytes(from: [7, 7])
-      batch.append(byteCount: 2, to: group)
-      try batch.append(copying: [UInt8]([8, 8, 8]).span.bytes, to: repairs.localEndpoint())
+      batch.append(byteCount: 2, to: 0)
+      batch.append(copying: [UInt8]([8, 8, 8]).span.bytes, to: 1)
       #expect(try sender.send(&batch) == 2)
       let left = batch.count
       #expect(left == 0)
@@ -169,9 +172,10 @@ import Testing
       address: lo.address(.v4), receiveBufferByteCount: 1 << 20)
     let sender = try sender(lo.address(.v4))
     let to = try socket.localEndpoint()
-    var batch = DepartureBatch(capacity: 3, datagramMax: 65536)
+    var batch = DepartureBatch(datagramMax: 65536)
+    batch.setDestination(0, to)
     for count in [1, 65536, 2] {
-      batch.append(copying: [UInt8](repeating: 1, count: count).span.bytes, to: to)
+      batch.append(copying: [UInt8](repeating: 1, count: count).span.bytes, to: 0)
     }
     let waiting = batch.count
     #expect(waiting == 3)
@@ -189,8 +193,8 @@ import Testing
   @Test func `nothing to receive and nothing to send are values`() throws {
     let socket = try DatagramSocket.unicast(
       address: lo.address(.v4), receiveBufferByteCount: 1 << 20)
-    var arrivals = ArrivalBatch(capacity: 4, datagramMax: 64)
-    var departures = DepartureBatch(capacity: 4, datagramMax: 64)
+    var arrivals = ArrivalBatch(capacity: 4, slotByteCount: 64)
+    var departures = DepartureBatch(datagramMax: 64)
     #expect(try socket.receive(into: &arrivals) == 0)
     let arrived = arrivals.count
     #expect(arrived == 0)

@@ -8,7 +8,8 @@ import Testing
 
 enum Namespace {
   /// The families that can be tested: IPv6 groups need root, for the namespace.
-  static let families: [Endpoint.Family] = geteuid() == 0 ? [.v4, .v6] : [.v4]
+  static let families: [Endpoint.Family] = isPossible ? [.v4, .v6] : [.v4]
+  static let isPossible = geteuid() == 0
 
   private typealias Unshare = @convention(c) (Int32) -> Int32
   private typealias SetNamespace = @convention(c) (Int32, Int32) -> Int32
@@ -17,6 +18,15 @@ enum Namespace {
   /// Runs a body on this thread, in a network where the family's groups are routed over loopback.
   static func run(for family: Endpoint.Family, _ body: () throws -> Void) throws {
     guard family == .v6 else { return try body() }
+    try runAlone {
+      try tool("ip", "-6", "route", "add", "local", "ff00::/8", "dev", "lo", "table", "local")
+      try tool("ip", "-6", "address", "add", "fd77::2/128", "dev", "lo", "nodad")
+      try body()
+    }
+  }
+
+  /// Runs a body on this thread, in a network of its own that has nothing but loopback.
+  static func runAlone(_ body: () throws -> Void) throws {
     let unshare = try #require(
       dlsym(nil, "unshare").map { unsafeBitCast($0, to: Unshare.self) })
     let setNamespace = try #require(
@@ -26,20 +36,18 @@ enum Namespace {
     defer { close(before) }
     try #require(unshare(newNetwork) == 0)
     defer { if setNamespace(before, newNetwork) != 0 { fatalError("lost in a namespace") } }
-    try ip("link", "set", "lo", "up")
-    try ip("-6", "route", "add", "local", "ff00::/8", "dev", "lo", "table", "local")
-    try ip("-6", "address", "add", "fd77::2/128", "dev", "lo", "nodad")
+    try tool("ip", "link", "set", "lo", "up")
     try body()
   }
 
   // Not by Foundation's Process, which needs a run loop, and other threads to be free.
-  private static func ip(_ arguments: String...) throws {
-    var words = (["ip"] + arguments).map { strdup($0) } + [nil]
+  static func tool(_ name: String, _ arguments: String...) throws {
+    var words = ([name] + arguments).map { strdup($0) } + [nil]
     defer { words.forEach { free($0) } }
     var process: pid_t = 0
-    try #require(posix_spawnp(&process, "ip", nil, nil, &words, environ) == 0)
+    try #require(posix_spawnp(&process, name, nil, nil, &words, environ) == 0)
     var status: Int32 = -1
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-    try #require(status == 0, "ip \(arguments)")
+    try #require(status == 0, "\(name) \(arguments)")
   }
 }

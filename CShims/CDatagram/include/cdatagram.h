@@ -21,21 +21,28 @@ typedef struct {
 typedef struct {
     void *bytes;
     uint32_t capacity;
-    uint32_t length;
+    uint32_t length;        // as it was sent: more than the capacity when its end is lost
     uint32_t dropped;       // the socket's drop counter, valid when has_dropped
-    uint16_t segment_size;  // of a coalesced receive (UDP_GRO), 0 when there is none
+    int32_t segment_size;   // of a coalesced receive (UDP_GRO), 0 when there is none
     uint8_t is_truncated;
     uint8_t has_dropped;
     mirrorcast_endpoint source;
 } mirrorcast_arrival;
 
-/// One datagram to be sent; segment_size cuts it up on the way (UDP_SEGMENT), 0 sends it whole.
+/// Datagrams of one length that lie behind one another, the last as long or shorter, and where
+/// they go: an index into the caller's destinations.
 typedef struct {
     const void *bytes;
     uint32_t length;
-    uint16_t segment_size;
-    mirrorcast_endpoint destination;
-} mirrorcast_departure;
+    uint32_t segment_size;
+    uint32_t destination;
+} mirrorcast_train;
+
+/// A socket address, ready for the kernel; length 0 is the peer of a connected socket.
+typedef struct {
+    uint64_t address[4];
+    uint32_t length;
+} mirrorcast_destination;
 
 /// An interface as one of its addresses shows it.
 typedef struct {
@@ -60,6 +67,8 @@ enum { mirrorcast_batch_max = 64, mirrorcast_waited_max = 32 };
 // Addresses. parse takes the numeric text without brackets or port; format wants 64 bytes.
 int mirrorcast_parse_address(const char *text, mirrorcast_endpoint *endpoint);
 int mirrorcast_format_address(const mirrorcast_endpoint *endpoint, char *text, size_t capacity);
+void mirrorcast_prepare_destination(
+    const mirrorcast_endpoint *endpoint, mirrorcast_destination *destination);
 
 // Sockets: non-blocking, closed on exec, never fragmented by IP.
 int mirrorcast_socket(int family);
@@ -87,10 +96,26 @@ int mirrorcast_set_receive_buffer(int descriptor, int bytes);
 int mirrorcast_set_send_buffer(int descriptor, int bytes);
 int mirrorcast_count_drops(int descriptor);
 
-// Batches of at most mirrorcast_batch_max: how many came or went, 0 when it would block, or an
-// error (of the first: what comes before a failing datagram is counted, the error shows next time).
+// Offloads. can_segment says whether the kernel knows UDP_SEGMENT; coalesce asks for UDP_GRO.
+int mirrorcast_can_segment(int descriptor);
+int mirrorcast_coalesce(int descriptor);
+
+// Errors of a sending socket: after report_errors a full local queue is ENOBUFS, and what the
+// network reports waits in a queue that drain_errors empties; how many of them it took out.
+int mirrorcast_report_errors(int descriptor, int family);
+int mirrorcast_drain_errors(int descriptor);
+
+// Batches of at most mirrorcast_batch_max messages: how many came or went, 0 when it would block,
+// or an error (of the first: what comes before a failing one is counted, the error shows next
+// time). send_trains sends each train as one message, cut up on the way (UDP_SEGMENT); send_singly
+// sends one datagram a message and counts datagrams.
 int mirrorcast_receive(int descriptor, mirrorcast_arrival *arrivals, unsigned count);
-int mirrorcast_send(int descriptor, const mirrorcast_departure *departures, unsigned count);
+int mirrorcast_send_trains(
+    int descriptor, const mirrorcast_train *trains, unsigned count,
+    const mirrorcast_destination *destinations);
+int mirrorcast_send_singly(
+    int descriptor, const mirrorcast_train *trains, unsigned count,
+    const mirrorcast_destination *destinations, unsigned datagrams_max);
 
 // Interfaces. by_name gives an address of `family` where there is one (family 0 otherwise).
 int mirrorcast_interface_by_name(const char *name, int family, mirrorcast_interface *found);
