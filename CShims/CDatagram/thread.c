@@ -1,4 +1,4 @@
-// Events, waiting, time, threads and pages.
+// Events, waiting, time and threads.
 #include "shared.h"
 
 #include <poll.h>
@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,16 +126,6 @@ int mirrorcast_start_thread(void *(*body)(void *), void *context, void **thread)
 
 int mirrorcast_join_thread(void *thread) {
     return -pthread_join((pthread_t)thread, NULL);
-}
-
-void *mirrorcast_map_pages(size_t bytes) {
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
-    return pages == MAP_FAILED ? NULL : pages;
-}
-
-void mirrorcast_unmap_pages(void *pages, size_t bytes) {
-    munmap(pages, bytes);
 }
 
 void mirrorcast_error_text(int number, char *text, size_t capacity) {

@@ -3,6 +3,7 @@
 // of each is checked here once a message, so that taking a datagram is one comparison.
 
 internal import CDatagram
+package import Lanes
 
 /// Room for the messages of one receive: equal slots, taken once and filled again and again.
 @safe
@@ -16,34 +17,38 @@ package struct ArrivalBatch: ~Copyable {
   package let slotByteCount: Int
   /// How many messages the last receive brought.
   package private(set) var count = 0
-  private let arena: UnsafeMutableRawBufferPointer
+  private let pages: Pages
   private let arrivals: UnsafeMutablePointer<mirrorcast_arrival>
 
   /// Slots shorter than the longest message suit sockets that don't couple datagrams.
-  package init(capacity: Int = 16, slotByteCount: Int = Self.slotByteCountMax) {
+  package init(
+    capacity: Int = 16, slotByteCount: Int = Self.slotByteCountMax, node: Int? = nil
+  ) {
     precondition(capacity > 0 && capacity <= Self.capacityMax, "1 to 64 messages a batch")
     precondition(
       slotByteCount > 0 && slotByteCount <= Self.slotByteCountMax, "a slot has 1 to 65536 bytes")
     let stride = (slotByteCount + 63) / 64 * 64
     self.capacity = capacity
     self.slotByteCount = slotByteCount
-    // Safe: taken here, given back by deinit; each slot is a part of the arena.
-    unsafe arena = .allocate(byteCount: capacity * stride, alignment: 64)
+    pages = Pages.taken(byteCount: capacity * stride, node: node)
+    // Safe: taken here, given back by deinit; each slot is a part of the pages.
     unsafe arrivals = .allocate(capacity: capacity)
     for index in 0..<capacity {
       var arrival = unsafe mirrorcast_arrival()
       // Safe: each arrival is one of `capacity`.
-      unsafe arrival.bytes = arena.baseAddress.map { unsafe $0 + index * stride }
+      unsafe arrival.bytes = pages.start + index * stride
       unsafe arrival.capacity = UInt32(slotByteCount)
       unsafe (arrivals + index).initialize(to: arrival)
     }
   }
 
   deinit {
-    // Safe: allocated by init, and nobody else has them.
+    // Safe: allocated by init, and nobody else has it.
     unsafe arrivals.deallocate()
-    unsafe arena.deallocate()
   }
+
+  /// What the slots' memory is made of.
+  package var pageKind: PageKind { pages.kind }
 
   /// Fills the batch; the socket's drop counter too, where the kernel told it.
   mutating func receive(_ descriptor: Int32, dropped: inout UInt32) -> Int32 {

@@ -10,6 +10,7 @@
 // Lending the caller's memory instead was tried: gathering pieces is slower than copying them.
 
 internal import CDatagram
+package import Lanes
 
 /// Datagrams to be sent, each with its destination, in the order in which they were put in.
 @safe
@@ -43,7 +44,7 @@ package struct DepartureBatch: ~Copyable {
   @usableFromInline let tailMax: Int
   @usableFromInline let endMax: Int
   private let trainDatagramsMax: Int
-  @usableFromInline let arena: UnsafeMutableRawBufferPointer
+  @usableFromInline let pages: Pages
   private let trains: UnsafeMutablePointer<mirrorcast_train>
   private let destinations: UnsafeMutablePointer<mirrorcast_destination>
 
@@ -51,7 +52,7 @@ package struct DepartureBatch: ~Copyable {
   /// which leaves a core's second-level cache room for other things.
   package init(
     datagramMax: Int, arenaByteCount: Int = 4 << 16, trainsMax: Int = Self.trainsMax,
-    trainDatagramsMax: Int = Self.trainDatagramsMax, destinationsMax: Int = 65
+    trainDatagramsMax: Int = Self.trainDatagramsMax, destinationsMax: Int = 65, node: Int? = nil
   ) {
     precondition(datagramMax > 0 && datagramMax <= 65536, "a datagram has 1 to 65536 bytes")
     precondition(
@@ -66,8 +67,8 @@ package struct DepartureBatch: ~Copyable {
     self.trainDatagramsMax = trainDatagramsMax
     tailMax = arenaByteCount - datagramMax
     endMax = trainsMax - 1
+    pages = Pages.taken(byteCount: arenaByteCount, node: node)
     // Safe: taken here, given back by deinit; all entries are set before they are read.
-    unsafe arena = .allocate(byteCount: arenaByteCount, alignment: 64)
     unsafe trains = .allocate(capacity: trainsMax)
     unsafe trains.initialize(repeating: mirrorcast_train(), count: trainsMax)
     unsafe destinations = .allocate(capacity: destinationsMax)
@@ -78,7 +79,6 @@ package struct DepartureBatch: ~Copyable {
     // Safe: allocated by init, and nobody else has them.
     unsafe destinations.deallocate()
     unsafe trains.deallocate()
-    unsafe arena.deallocate()
   }
 
   /// Says where datagrams to `index` go, those that wait too; nil (as at the start): to the peer
@@ -90,6 +90,9 @@ package struct DepartureBatch: ~Copyable {
     unsafe mirrorcast_prepare_destination(&raw, destinations + index)
   }
 
+  /// What the memory is made of.
+  package var pageKind: PageKind { pages.kind }
+
   /// How many datagrams wait to be sent.
   @inlinable package var count: Int { waiting }
   @inlinable package var isEmpty: Bool { waiting == 0 }
@@ -100,7 +103,7 @@ package struct DepartureBatch: ~Copyable {
   @inlinable @unsafe package var nextSlot: UnsafeMutableRawBufferPointer {
     precondition(!isFull, "a full batch takes no datagram")
     // Safe: `datagramMax` bytes from the tail on are the arena's, or the batch would be full.
-    return unsafe UnsafeMutableRawBufferPointer(rebasing: arena[tail..<tail + datagramMax])
+    return unsafe UnsafeMutableRawBufferPointer(start: pages.start + tail, count: datagramMax)
   }
 
   /// Puts in what stands in the next slot, for the destination of that index.
@@ -147,7 +150,7 @@ package struct DepartureBatch: ~Copyable {
     guard open.destination >= 0 else { return }
     // Safe: `end` is below the number of trains, or the batch would be full; the bytes are ours.
     unsafe trains[end] = mirrorcast_train(
-      bytes: arena.baseAddress.map { unsafe $0 + open.start },
+      bytes: pages.start + open.start,
       length: UInt32(tail - open.start), segment_size: UInt32(open.segment),
       destination: UInt32(open.destination))
     end += 1

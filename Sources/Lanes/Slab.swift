@@ -1,41 +1,32 @@
 // The data path's memory: taken once, on one NUMA node, and touched only when it is used.
 
-internal import CDatagram
-
-#if NUMA
-  internal import CNUMA
-#endif
-
 /// A fixed number of equal slots of raw memory with a free list, owned by one thread.
 @safe
 package final class Slab {
   package let slotCount: Int
   package let slotByteCount: Int
-  /// The node that the pages were asked from; nil when the kernel chooses.
-  package let node: Int?
-  private let pages: UnsafeMutableRawPointer
+  private let pages: Pages
   private let free: UnsafeMutablePointer<UInt32>
   private let isHeld: UnsafeMutablePointer<Bool>
   package private(set) var freeCount: Int
 
-  private var byteCount: Int { slotCount * slotByteCount }
+  /// What the memory is made of.
+  package var pageKind: PageKind { pages.kind }
+  /// The node that the pages were asked from; nil when the kernel chooses.
+  package var node: Int? { pages.node }
 
-  /// Takes the address space; the pages come when they are first touched.
-  package init(slotCount: Int, slotByteCount: Int, node: Int? = nil) throws(SystemError) {
+  /// Takes the address space; the pages come when they are first touched, the pool's at once.
+  package init(
+    slotCount: Int, slotByteCount: Int, node: Int? = nil, policy: PagePolicy = .automatic
+  ) throws(SystemError) {
     precondition(slotCount > 0 && slotCount < Int(UInt32.max), "a slab has slots")
     precondition(slotByteCount > 0 && slotByteCount % 16 == 0, "slots are aligned to 16 bytes")
     let (bytes, overflow) = slotCount.multipliedReportingOverflow(by: slotByteCount)
     precondition(!overflow, "a slab larger than the address space")
-    let doing = "take \(bytes) bytes of memory"
-    let onNode = NUMANodes.exists(node) ? node : nil
-    // Safe: all three are given back by deinit; the lists have slotCount cells.
-    guard let taken = unsafe Self.take(bytes, onNode) else {
-      throw SystemError(doing: doing, number: 12)
-    }
+    pages = try Pages(byteCount: bytes, node: node, policy: policy)
     self.slotCount = slotCount
     self.slotByteCount = slotByteCount
-    self.node = onNode
-    unsafe pages = taken
+    // Safe: both are given back by deinit; the lists have slotCount cells.
     unsafe free = .allocate(capacity: slotCount)
     unsafe isHeld = .allocate(capacity: slotCount)
     freeCount = slotCount
@@ -47,27 +38,9 @@ package final class Slab {
   }
 
   deinit {
-    // Safe: all is given back the way it was taken, the pages with the same length.
+    // Safe: both were taken by init, and nobody else has them.
     unsafe free.deallocate()
     unsafe isHeld.deallocate()
-    #if NUMA
-      if node != nil {
-        unsafe numa_free(pages, byteCount)
-        return
-      }
-    #endif
-    unsafe mirrorcast_unmap_pages(pages, byteCount)
-  }
-
-  private static func take(_ bytes: Int, _ node: Int?) -> UnsafeMutableRawPointer? {
-    #if NUMA
-      if let node {
-        // Safe: the node exists; nil on failure.
-        return unsafe numa_alloc_onnode(bytes, Int32(node))
-      }
-    #endif
-    // Safe: private pages, nil on failure.
-    return unsafe mirrorcast_map_pages(bytes)
   }
 
   /// The index of a slot that is now the caller's; nil when all are held.
@@ -96,6 +69,12 @@ package final class Slab {
     precondition(index >= 0 && index < slotCount, "no such slot")
     // Safe: the index was checked just above.
     return unsafe UnsafeMutableRawBufferPointer(
-      start: pages + index * slotByteCount, count: slotByteCount)
+      start: pages.start + index * slotByteCount, count: slotByteCount)
+  }
+
+  /// The node that a slot's first byte lies on; nil when it was never touched.
+  package func node(of index: Int) -> Int? {
+    precondition(index >= 0 && index < slotCount, "no such slot")
+    return pages.node(of: index * slotByteCount)
   }
 }

@@ -39,6 +39,48 @@ import Testing
     #expect(grown * 4096 < 256 << 20, "a GiB was touched at the start")
   }
 
+  @Test(arguments: [PagePolicy.automatic, .off, .failsAtFirstUse])
+  func `whatever the pages are, they are zero and ours`(policy: PagePolicy) throws {
+    let slab = try Slab(slotCount: 40, slotByteCount: 1 << 20, node: 0, policy: policy)
+    if policy != .automatic { #expect(slab.pageKind == .ordinary) }
+    for index in 0..<40 {
+      #expect(slab.slot(index).allSatisfy { $0 == 0 })
+      slab.slot(index).initializeMemory(as: UInt8.self, repeating: UInt8(index))
+    }
+    for index in 0..<40 { #expect(slab.slot(index).allSatisfy { $0 == UInt8(index) }) }
+  }
+
+  @Test(.enabled(if: PageKind.hasTransparent || PageKind.freeInPool >= 4))
+  func `pages are huge where there are any`() throws {
+    let slab = try Slab(slotCount: 8, slotByteCount: 1 << 20, policy: .required)
+    #expect(slab.pageKind != .ordinary)
+    let before = try kilobytes("AnonHugePages:") + kilobytes("Private_Hugetlb:")
+    for index in 0..<8 { slab.slot(index)[0] = 1 }
+    let grown = try kilobytes("AnonHugePages:") + kilobytes("Private_Hugetlb:") - before
+    // The pool's are there from the start; a kernel short of memory makes fewer of the others.
+    #expect(slab.pageKind == .hugetlb || grown >= 2048)
+    let small = try Slab(slotCount: 2, slotByteCount: 4096)
+    #expect(small.pageKind == .ordinary)
+  }
+
+  @Test(.enabled(if: !PageKind.hasTransparent && PageKind.freeInPool == 0))
+  func `huge pages that must be and aren't are an error`() {
+    #expect(throws: SystemError.self) {
+      _ = try Slab(slotCount: 8, slotByteCount: 1 << 20, policy: .required)
+    }
+  }
+
+  @Test(.enabled(if: NUMANodes.count > 0))
+  func `a page lies on the node that it was asked from, once it is touched`() throws {
+    for node in 0..<NUMANodes.count where NUMANodes.exists(node) {
+      let slab = try Slab(slotCount: 4, slotByteCount: 4 << 20, node: node)
+      #expect(slab.pageKind == .hugetlb || slab.node(of: 3) == nil)
+      slab.slot(3)[0] = 1
+      // A kernel that may not be asked says nothing.
+      if slab.node == node { #expect(slab.node(of: 3) == node) }
+    }
+  }
+
   @Test func `a slot released twice is our own bug`() async {
     await #expect(processExitsWith: .failure) {
       let slab = try Slab(slotCount: 2, slotByteCount: 16)
@@ -62,6 +104,12 @@ import Testing
     #expect(throws: SystemError.self) {
       _ = try Slab(slotCount: 1 << 20, slotByteCount: 1 << 42)
     }
+  }
+
+  private func kilobytes(_ line: String) throws -> Int {
+    let text = try String(contentsOfFile: "/proc/self/smaps_rollup", encoding: .utf8)
+    let words = text.split { $0 == "\n" }.first { $0.hasPrefix(line) }?.split(separator: " ")
+    return try #require(words.flatMap { Int($0[1]) })
   }
 
   private func residentPages() throws -> Int {

@@ -129,15 +129,28 @@ int mirrorcast_event_drain(int descriptor);
 int mirrorcast_wait(mirrorcast_waited *waited, unsigned count, int64_t timeout_nanoseconds);
 uint64_t mirrorcast_now(void);
 
-// The calling thread, a new thread, and pages that are zero and untouched.
+// The calling thread, and a new thread.
 int mirrorcast_pin_to_core(int core);
 int mirrorcast_pin_to_cores(const uint64_t *mask, unsigned words);
 int mirrorcast_current_cores(uint64_t *mask, unsigned words);
 int mirrorcast_name_thread(const char *name);
 int mirrorcast_start_thread(void *(*body)(void *), void *context, void **thread);
 int mirrorcast_join_thread(void *thread);
-void *mirrorcast_map_pages(size_t bytes);
-void mirrorcast_unmap_pages(void *pages, size_t bytes);
+
+// Pages that are zero and untouched; huge ones want a multiple of mirrorcast_huge_page bytes.
+// prefer_node comes before the first touch, fill_pages is one; node_of is a node, or -ENOENT for a
+// page that was never touched.
+enum { mirrorcast_huge_page = 2 << 20 };
+typedef enum {
+    mirrorcast_pages_ordinary,
+    mirrorcast_pages_transparent,
+    mirrorcast_pages_hugetlb,
+} mirrorcast_page_kind;
+int mirrorcast_map_pages(size_t bytes, mirrorcast_page_kind kind, void **pages);
+int mirrorcast_unmap_pages(void *pages, size_t bytes);
+int mirrorcast_prefer_node(void *pages, size_t bytes, int node);
+int mirrorcast_fill_pages(void *pages, size_t bytes);
+int mirrorcast_node_of(const void *address);
 
 // Reads at most capacity - 1 bytes of a small file (sysfs) as a C string.
 int mirrorcast_read_small_file(const char *path, char *text, size_t capacity);
