@@ -1,6 +1,5 @@
 // One thread owns the data, the rest send messages. The cycle reads like the whole data path: look
-// at the clock, work, and sleep when there was nothing to do. It never spins: with fewer cores than
-// lanes a spinning lane takes the time of the one it waits for.
+// at the clock, work, and sleep when there was nothing to do, at once or after a while (LaneIdle).
 
 internal import CDatagram
 internal import Synchronization
@@ -28,6 +27,7 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
 
   package let name: String
   package let placement: LanePlacement
+  package let idle: LaneIdle
   package let signal: Signal
   private let started: Signal
   private let mustStop = Atomic<Bool>(false)
@@ -38,10 +38,12 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
 
   /// Takes the duty; there is no thread before `start()`. `name` shows in `ps -L`, 15 bytes of it.
   package init(
-    name: String, placement: LanePlacement, signal: Signal, duty: consuming sending Duty
+    name: String, placement: LanePlacement, idle: LaneIdle = .blocks, signal: Signal,
+    duty: consuming sending Duty
   ) throws(SystemError) {
     self.name = name
     self.placement = placement
+    self.idle = idle
     self.signal = signal
     started = try Signal()
     self.duty = consume duty
@@ -113,6 +115,8 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
   private func run() {
     // Safe: the text lives as long as the call; a name that is refused is no harm.
     _ = unsafe name.withCString { unsafe mirrorcast_name_thread($0) }
+    // Counted before this thread is pinned to some of them.
+    let coreCount = (try? CoreSet.allowed().count) ?? 1
     let placed: Result<PlacementReport, PlacementError>
     do throws(PlacementError) {
       placed = .success(try placement.pinCurrentThread())
@@ -123,18 +127,29 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
     let taken = duty.take()
     started.wake()
     guard case .success = placed, var duty = taken else { return }
-    cycle(&duty)
+    LaneSpin.runningLanes.add(1, ordering: .relaxed)
+    cycle(&duty, LaneSpin(idle, coreCount: coreCount))
+    LaneSpin.runningLanes.subtract(1, ordering: .relaxed)
   }
 
-  private func cycle(_ duty: inout Duty) {
+  private func cycle(_ duty: inout Duty, _ spin: consuming LaneSpin) {
     var list = WaitList()
     while !mustStop.load(ordering: .acquiring) {
-      if duty.doWork(now: MonotonicClock.now()) > 0 { continue }
+      let lookedAt = MonotonicClock.now()
+      if duty.doWork(now: lookedAt) > 0 {
+        spin.noteWork()
+        continue
+      }
+      if spin.continues(now: lookedAt) {
+        spin.pause()
+        continue
+      }
       signal.arm()
       let now = MonotonicClock.now()
       if duty.doWork(now: now) == 0 && !mustStop.load(ordering: .acquiring) {
         sleep(duty, &list, now: now)
       }
+      spin.noteWork()
       signal.disarm()
     }
   }
