@@ -141,12 +141,7 @@ package final class DatagramSocket {
 
   /// Where the socket is bound.
   package func localEndpoint() throws(SystemError) -> Endpoint {
-    var raw = mirrorcast_endpoint()
-    // Safe: one endpoint to fill.
-    try SystemError.check(
-      unsafe mirrorcast_local_endpoint(descriptor, &raw), "read the socket's address")
-    guard let endpoint = Endpoint(raw) else { preconditionFailure("a socket of another family") }
-    return endpoint
+    try Endpoint(localOf: descriptor)
   }
 }
 

@@ -1,4 +1,5 @@
 internal import CDatagram
+internal import Lanes
 
 /// A numeric IPv4 or IPv6 address with a UDP or TCP port; a plain value, compared per datagram.
 package struct Endpoint: Hashable, Sendable, BitwiseCopyable {
@@ -75,6 +76,16 @@ package struct Endpoint: Hashable, Sendable, BitwiseCopyable {
     (first, second) = unsafe unsafeBitCast(raw.bytes, to: (UInt64, UInt64).self)
     scope = raw.scope
     port = raw.port
+  }
+
+  /// Where a socket is bound.
+  init(localOf descriptor: Int32) throws(SystemError) {
+    var raw = mirrorcast_endpoint()
+    // Safe: one endpoint to fill.
+    try SystemError.check(
+      unsafe mirrorcast_local_endpoint(descriptor, &raw), "read a socket's address")
+    guard let endpoint = Endpoint(raw) else { preconditionFailure("a socket of another family") }
+    self = endpoint
   }
 
   var raw: mirrorcast_endpoint {

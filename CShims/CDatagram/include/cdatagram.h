@@ -117,6 +117,17 @@ int mirrorcast_send_singly(
     int descriptor, const mirrorcast_train *trains, unsigned count,
     const mirrorcast_destination *destinations, unsigned datagrams_max);
 
+// Streams (TCP), non-blocking. accept, send and receive give -EAGAIN when it would block; receive
+// gives 0 at the end of the stream; connect (above) gives -EINPROGRESS, and connected then 1, 0 as
+// long as that isn't known, or an error. set_silence: no delay, and how long a peer may be silent.
+int mirrorcast_stream_listen(const mirrorcast_endpoint *endpoint, int backlog);
+int mirrorcast_stream_accept(int descriptor, mirrorcast_endpoint *peer);
+int mirrorcast_stream_open(const mirrorcast_endpoint *local);
+int mirrorcast_stream_set_silence(int descriptor, int seconds);
+int mirrorcast_stream_connected(int descriptor);
+long mirrorcast_stream_send(int descriptor, const void *bytes, size_t count);
+long mirrorcast_stream_receive(int descriptor, void *bytes, size_t count);
+
 // Interfaces. by_name gives an address of `family` where there is one (family 0 otherwise).
 int mirrorcast_interface_by_name(const char *name, int family, mirrorcast_interface *found);
 int mirrorcast_interface_by_address(
