@@ -68,9 +68,10 @@ package final class DatagramSocket {
 
   /// A socket at an address of this machine; port 0 takes any free one.
   package static func unicast(
-    address: Endpoint, receiveBufferByteCount: Int, coalescing: OffloadPolicy = .automatic
+    address: Endpoint, receiveBufferByteCount: Int, coalescing: OffloadPolicy = .automatic,
+    segmentation: OffloadPolicy = .automatic
   ) throws(SystemError) -> DatagramSocket {
-    let socket = try DatagramSocket(family: address.family)
+    let socket = try DatagramSocket(family: address.family, segmentation: segmentation)
     try socket.setBuffers(receive: receiveBufferByteCount)
     socket.setCoalescing(coalescing)
     try socket.bind(address, sharesPort: false)
