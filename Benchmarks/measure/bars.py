@@ -95,6 +95,11 @@ def repairs_per_loss(run):
     return run["repairDatagrams"] / lost if lost else None
 
 
+def repairs_per_drop(run):
+    """The same against the rule's own count, which also knows the repairs that were lost."""
+    return run["repairDatagrams"] / run["droppedByRule"] if run["droppedByRule"] else None
+
+
 def stall(run):
     longest = run.get("longestStallMicroseconds")
     return None if longest is None else longest / 1000

@@ -71,9 +71,14 @@ def loss(lab):
         for host in (1, 2, 3):
             lab.network.lose(host, percent)
         lab.ours(f"loss.ours.{percent}", 3)
+    lab.mirror.warm(3, LARGE, LARGE_DEPTH)
     for host in (1, 2, 3):
         lab.network.lose(host, ONE_LEGS_LOSS if host == 1 else 0)
-    lab.ours("loss.one", 3)
+
+    def one():
+        result = lab.mirror.write(3, LARGE, LARGE_DEPTH, lab.seconds)
+        return {**result, "droppedByRule": lab.network.dropped(1)[1]}
+    lab.figures.measure("loss.one", one)
 
 
 def small(lab):

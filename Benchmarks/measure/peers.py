@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 from scene.stage import check
@@ -103,11 +104,17 @@ class Peers:
             "--mcast-rdv-address", RENDEZVOUS, "--full-duplex", "--min-receivers", legs,
             "--file", path, stderr=subprocess.PIPE)
         began = ended = None
-        for line in sender.stderr:
-            if line.startswith("Starting transfer"):
-                began = time.monotonic()
-            elif line.startswith("Transfer complete"):
-                ended = time.monotonic()
+        # It waits for ever for a receiver that missed its start.
+        patience = threading.Timer(60, sender.kill)
+        patience.start()
+        try:
+            for line in sender.stderr:
+                if line.startswith("Starting transfer"):
+                    began = time.monotonic()
+                elif line.startswith("Transfer complete"):
+                    ended = time.monotonic()
+        finally:
+            patience.cancel()
         check(sender.wait(30) == 0 and began and ended, "udpcast did not end its transfer")
         for receiver in receivers:
             check(receiver.wait(30) == 0, "a receiver of udpcast failed")

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
-from .bars import repairs_per_loss, stall
-from .cases import LOSSES
+from .bars import repairs_per_drop, repairs_per_loss, stall
+from .cases import LOSSES, ONE_LEGS_LOSS
 from .figures import sendings_least
 from .machine import sentence
 
@@ -49,8 +49,10 @@ def loss_table(figures):
             lines.append(f"| {percent} % | {spread(figures, key)} | "
                          f"{sendings_least(percent):.4f} | {spread(figures, key, stall, 1, 0)} |")
     if "loss.one" in figures.runs:
-        lines += ["", "One leg of three loses: repairs per lost block "
-                  + spread(figures, "loss.one", repairs_per_loss, 1, 3)]
+        lines += ["", f"One leg of three loses {ONE_LEGS_LOSS} %: repairs per block that it lost "
+                  + spread(figures, "loss.one", repairs_per_loss, 1, 3)
+                  + ", per datagram that the rule dropped "
+                  + spread(figures, "loss.one", repairs_per_drop, 1, 3) + "."]
     return lines if len(lines) > 2 else []
 
 
