@@ -54,7 +54,9 @@ extension Receiver {
     }
     writes[slot].reporting.hasData = true
     writes[slot].reporting.quietFactor = 1
-    let isRoundOver = block >= writes[slot].reporting.roundEnd
+    // What comes behind the round's last block was overtaken by it.
+    let roundEnd = writes[slot].reporting.roundEnd
+    let isRoundOver = block >= roundEnd || !writes[slot].missing.isMissing(roundEnd)
     writes[slot].reporting.due = now + (isRoundOver ? timing.reorderNanoseconds : quiet)
     let number = writes[slot].number
     guard highestWithData?.precedes(number) ?? true else { return }

@@ -39,7 +39,8 @@ import Testing
 
   @Test func `a block that two of three lack goes to the group, once`() {
     let sent = repairs { $0 != 1 && $1 == 7 }
-    #expect(sent.map(\.destination) == [.group] && sent.map(\.content) == [.block(7)])
+    #expect(sent.map(\.destination) == [.group])
+    #expect(sent.map(\.content) == [.block(7)])
   }
 
   @Test func `each block of one write goes its own way`() {

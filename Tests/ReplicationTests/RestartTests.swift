@@ -87,7 +87,7 @@ import Testing
         && mirror.bufferChanges == 0
     }
     mirror.willSend = { transmission in
-      if transmission.flags.contains(.repair) { mirror.payloads[1]?[0] &+= 1 }
+      if transmission.flags.contains(.repair) { mirror.payloads[1]?[519] &+= 1 }
     }
     mirror.write(block: 0, blocks: 4)
     mirror.run(until: { mirror.bufferChanges == 1 })
