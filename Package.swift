@@ -87,7 +87,7 @@ let package = Package(
         .target(name: "CVerbs", condition: .when(traits: ["RDMA"])),
       ],
       swiftSettings: strict),
-    .target(name: "Storage", dependencies: ["SCSI"], swiftSettings: strict),
+    .target(name: "Storage", dependencies: ["SCSI", "CDigest"], swiftSettings: strict),
 
     // Row 6.
     .target(

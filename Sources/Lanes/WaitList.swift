@@ -4,7 +4,7 @@ internal import CDatagram
 package struct WaitList {
   package static let countMax = Int(mirrorcast_waited_max)
 
-  private var entries: InlineArray<32, mirrorcast_waited>
+  private var entries: InlineArray<128, mirrorcast_waited>
   package private(set) var count = 0
 
   package init() {
@@ -29,7 +29,7 @@ package struct WaitList {
     let timeout = nanoseconds.map { Int64(clamping: $0) } ?? -1
     var span = entries.mutableSpan
     let used = UInt32(count)
-    // Safe: the call reads and writes `count` entries, of the 32 that there are.
+    // Safe: the call reads and writes `count` entries, of those that there are.
     let result = unsafe span.withUnsafeMutableBufferPointer { buffer in
       unsafe mirrorcast_wait(buffer.baseAddress, used, timeout)
     }

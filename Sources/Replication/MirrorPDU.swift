@@ -10,8 +10,8 @@ package struct MirrorPDUFault: Error, Sendable, Equatable {
 
 /// What an initiator asks on a leg's connection, opcode 0x1c.
 package struct MirrorRequest: Sendable {
-  /// The kinds of request.
-  package enum Kind: UInt8, Sendable { case carried = 0, sync = 1, fence = 2 }
+  /// The kinds of request; `attach` is the first and only word on a stream for answers.
+  package enum Kind: UInt8, Sendable { case carried = 0, sync = 1, fence = 2, attach = 3 }
 
   package var kind: Kind
   package var registration: UInt32
@@ -50,6 +50,27 @@ package struct MirrorRequest: Sendable {
     return header
   }
 
+  /// What opens a stream for the answers of a registration: its number, and the word that the
+  /// grant told over the session, in the place of the LUN.
+  package static func attach(registration: UInt32, token: UInt64) -> BasicHeaderSegment {
+    let zero = SerialNumber(0)
+    var header = MirrorRequest(
+      .attach, registration: registration, epoch: 0, writeNumber: zero, lowestOpen: zero
+    ).header
+    header.lun = token
+    return header
+  }
+
+  /// Reads what opens a stream; nil when it is anything else.
+  package static func attached(
+    _ header: BasicHeaderSegment
+  ) -> (registration: UInt32, token: UInt64)? {
+    guard header.opcode == .mirrorRequest, header.totalAHSLength == 0,
+      header.dataSegmentLength == 0, header.flags == 0x80 | Kind.attach.rawValue
+    else { return nil }
+    return (header.word20, header.lun)
+  }
+
   /// The open write numbers in the data of a sync.
   package static func openWrites(_ data: RawSpan) throws(MirrorPDUFault) -> [SerialNumber] {
     guard data.byteCount % 4 == 0, data.byteCount / 4 <= Limits.openWritesMax else {
@@ -76,6 +97,8 @@ package struct MirrorAnswer: Sendable {
   package var isCommandMissing = false
   /// Two checksums came for one piece of the write: only the connection is believed.
   package var isDistrusted = false
+  /// Datagrams that the leg's sockets lost for want of room, in all, modulo 2^32.
+  package var socketDrops: UInt32 = 0
   /// Report: credit in bytes. Probe seen: length of the probe.
   package var amount: UInt32 = 0
 
@@ -99,6 +122,7 @@ package struct MirrorAnswer: Sendable {
     isCommandMissing = header.storage[43] & 1 != 0
     isDistrusted = header.storage[43] & 2 != 0
     amount = header.word44
+    socketDrops = UInt32(truncatingIfNeeded: header.lun)
   }
 
   package var header: BasicHeaderSegment {
@@ -110,6 +134,7 @@ package struct MirrorAnswer: Sendable {
     header.storage[42] = roundSeen
     header.storage[43] = (isCommandMissing ? 1 : 0) | (isDistrusted ? 2 : 0)
     header.word44 = amount
+    header.lun = UInt64(socketDrops)
     return header
   }
 }

@@ -199,6 +199,7 @@ package struct Receiver: Sendable {
       return false
     }
     configuration.units += units
+    configuration.placesDirectly = false
     return true
   }
 

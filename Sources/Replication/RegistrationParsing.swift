@@ -121,6 +121,12 @@ extension RegistrationGrant {
       }
       lunSizes.append(bytes)
     }
+    takesUnsolicited = keys.value(ignoringCase: RegistrationKey.initialR2T) == "No"
+    if let endpoint = keys.value(ignoringCase: RegistrationKey.answers) {
+      answers = (
+        endpoint, try number(keys, RegistrationKey.answersToken, 1...UInt64.max)
+      )
+    }
   }
 }
 

@@ -57,6 +57,9 @@ package enum RegistrationKey {
   package static let openWritesMax = prefix + "open_writes_max"
   package static let repair = prefix + "repair"
   package static let lunSizes = prefix + "lun_sizes"
+  package static let initialR2T = prefix + "initial_r2t"
+  package static let answers = prefix + "answers"
+  package static let answersToken = prefix + "answers_token"
 }
 
 /// What an initiator asks of a target: to register a mirror.
@@ -142,7 +145,7 @@ package enum MirrorText: Sendable, Equatable {
 }
 
 /// What a target grants.
-package struct RegistrationGrant: Sendable, Equatable {
+package struct RegistrationGrant: Sendable {
   package var registration: UInt32
   package var epoch: UInt16
   package var datagramMax: Int
@@ -153,6 +156,10 @@ package struct RegistrationGrant: Sendable, Equatable {
   /// Address and port of the socket that takes repairs.
   package var repair: String
   package var lunSizes: [UInt64]
+  /// Data may come without R2T, as much as the credit (RFC 7143 §13.10: InitialR2T=No).
+  package var takesUnsolicited = false
+  /// Where a stream for answers may be opened, and the word that opens it.
+  package var answers: (endpoint: String, token: UInt64)?
 
   package init(_ request: RegistrationRequest) {
     registration = request.registration
@@ -167,7 +174,7 @@ package struct RegistrationGrant: Sendable, Equatable {
   }
 
   package func keys(firstWrite: SerialNumber, port: UInt16) -> TextKeys {
-    TextKeys([
+    var keys = TextKeys([
       .init(RegistrationKey.result, "registered"),
       .init(RegistrationKey.registration, hexadecimal(registration)),
       .init(RegistrationKey.epoch, "\(epoch)"),
@@ -180,7 +187,13 @@ package struct RegistrationGrant: Sendable, Equatable {
       .init(RegistrationKey.openWritesMax, "\(openWritesMax)"),
       .init(RegistrationKey.repair, repair),
       .init(RegistrationKey.lunSizes, lunSizes.map { "\($0)" }.joined(separator: ",")),
+      .init(RegistrationKey.initialR2T, takesUnsolicited ? "No" : "Yes"),
     ])
+    if let answers {
+      keys.append(RegistrationKey.answers, answers.endpoint)
+      keys.append(RegistrationKey.answersToken, "0x" + String(answers.token, radix: 16))
+    }
+    return keys
   }
 }
 

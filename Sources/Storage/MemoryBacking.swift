@@ -1,8 +1,13 @@
+import CDigest
 import Glibc
 package import SCSI
 
 /// A LUN in anonymous memory: gone with the process, and as fast as a copy.
 @safe package final class MemoryBacking: BlockBacking {
+  /// A larger disk's bytes are not in the cache when they are written, and need not be afterwards.
+  private static let cachedByteCountMax: UInt64 = 16 << 20
+  /// Shorter pieces are quicker by the cache.
+  private static let pieceByteCountMin = 512
   private static let pageLength = UInt64(sysconf(Int32(_SC_PAGESIZE)))
 
   package let byteCount: UInt64
@@ -46,6 +51,22 @@ package import SCSI
     // Safe: both ranges were compared with their owners' lengths.
     unsafe (memory + Int(offset)).copyMemory(from: source, byteCount: buffer.count)
   }
+
+  /// Puts bytes in that come one piece after the other, past the cache where the disk is larger
+  /// than that: `finishPlacing` before anybody is told of them.
+  package func place(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
+    requireInside(offset, bytes.count)
+    guard let source = bytes.baseAddress else { return }
+    // Safe: both ranges were compared with their owners' lengths.
+    if byteCount >= Self.cachedByteCountMax, bytes.count >= Self.pieceByteCountMin {
+      unsafe mirrorcast_copy_past_cache(memory + Int(offset), source, bytes.count)
+    } else {
+      unsafe (memory + Int(offset)).copyMemory(from: source, byteCount: bytes.count)
+    }
+  }
+
+  /// Makes what was placed visible to other threads.
+  package static func finishPlacing() { mirrorcast_copy_fence() }
 
   package func flush() {}
 

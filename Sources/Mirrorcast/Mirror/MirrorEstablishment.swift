@@ -57,7 +57,8 @@ extension Mirror {
     let legs = try zip(sessions, grants).map { session, grant in
       MirrorLeg(
         urls: session.urls, connection: session.connection,
-        repair: try grant.map { try SendingPath.repairs($0, on: path.interface) })
+        repair: try grant.map { try SendingPath.repairs($0, on: path.interface) },
+        answers: grant.flatMap { SendingPath.answers($0, on: path.interface) })
     }
     let parts = Parts(
       options: options, byteCount: size.byteCount, blockSize: size.blockSize, request: request,
@@ -91,13 +92,15 @@ extension Mirror {
         ?? LegDescription(
           path: .foreign, openWritesMax: max(parts.options.depth, 1), credit: .max)
     }
+    let placement = LanePlacement.near(interface: path.interface.name)
+    let outlet = SenderOutlet(
+      path, faults: try parts.options.faults.injector(), node: placement.memoryNode,
+      logger: parts.logger)
     let duty = SenderDuty(
-      sender: Sender(configuration, legs: descriptions), legs: parts.legs, path: path,
-      shared: (parts.inbox, parts.calls, parts.board, parts.logger),
-      faults: try parts.options.faults.injector())
+      sender: Sender(configuration, legs: descriptions), legs: parts.legs, outlet: outlet,
+      shared: (parts.inbox, parts.calls, parts.board, parts.logger))
     let lane = try Lane(
-      name: "mirror-lane", placement: LanePlacement.near(interface: path.interface.name),
-      signal: parts.inbox.signal, duty: duty)
+      name: "mirror-lane", placement: placement, signal: parts.inbox.signal, duty: duty)
     let report = try lane.start()
     parts.logger.info("lane started", metadata: ["placement": "\(report)"])
     return Mirror(parts, lane: lane)
@@ -136,7 +139,9 @@ extension LegSet {
 
 extension RegistrationGrant {
   var description: LegDescription {
-    LegDescription(path: .datagrams, openWritesMax: openWritesMax, credit: credit)
+    LegDescription(
+      path: .datagrams, openWritesMax: openWritesMax, credit: credit,
+      takesUnsolicited: takesUnsolicited)
   }
 }
 

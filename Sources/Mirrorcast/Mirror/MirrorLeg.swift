@@ -9,14 +9,20 @@ final class MirrorLeg: Sendable {
   let connection: InitiatorConnection
   /// Where repairs go; nil for a target of another make.
   let repair: Endpoint?
+  /// Where the leg's answers may be had without the session's event loops; nil where they can't.
+  let answers: AnswerOffer?
   /// The sticky status of each URL: the first failure stays.
   private let texts: Mutex<[String?]>
   private let gone = Mutex(false)
 
-  init(urls: [LogicalUnitURL], connection: InitiatorConnection, repair: Endpoint?) {
+  init(
+    urls: [LogicalUnitURL], connection: InitiatorConnection, repair: Endpoint?,
+    answers: AnswerOffer?
+  ) {
     self.urls = urls
     self.connection = connection
     self.repair = repair
+    self.answers = answers
     texts = Mutex([String?](repeating: nil, count: urls.count))
   }
 

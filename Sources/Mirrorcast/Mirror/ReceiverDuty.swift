@@ -50,6 +50,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var nextSerial: UInt32 = 0
   var arrivals: ArrivalBatch
   var passage: FaultyPassage?
+  var answerPort = AnswerPort()
   var waitingStores: [(registration: UInt32, store: StoreRequest)] = []
   var storesUnderWay = 0
   var drops = DatagramDrops()
@@ -71,7 +72,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     self.workers = workers
     self.logger = logger
     notes = StoredNotes(signal: inbox.signal)
-    arrivals = ArrivalBatch(capacity: ArrivalBatch.capacityMax, datagramMax: Self.datagramMax)
+    arrivals = ArrivalBatch(node: configuration.placement.memoryNode)
     passage = nil
     if let faults = configuration.faults {
       passage = FaultyPassage(faults, datagramMax: Self.datagramMax)
@@ -92,9 +93,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     }
     var isDrained = true
     for port in ports.ports {
-      let count = receive(port.socket, now: now)
-      work += count
-      if count == arrivals.capacity { isDrained = false }
+      work += receive(port.socket, now: now)
+      if arrivals.count == arrivals.capacity { isDrained = false }
     }
     if work == 0 { work += releaseHeld(now: now) }
     if isDrained || now > drainedAt + Self.undrainedMaxNanoseconds {
@@ -103,6 +103,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     }
     for registration in registrations { takeStores(registration) }
     runStores()
+    MemoryBacking.finishPlacing()
+    work += attachStreams(now: now)
     for registration in registrations { registration.flushAnswers() }
     confirmQuiet()
     finishEndings()
@@ -129,7 +131,11 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   }
 
   var nextDeadline: UInt64? {
-    let deadline = registrations.compactMap(\.receiver.nextDeadline).min()
+    var deadline = answerPort.nextDeadline
+    for registration in registrations {
+      guard let due = registration.receiver.nextDeadline else { continue }
+      deadline = min(deadline ?? .max, due)
+    }
     guard !confirmations.isEmpty else { return deadline }
     return min(deadline ?? .max, workedAt + Self.quietCheckNanoseconds)
   }
@@ -152,6 +158,11 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
 
   func fileDescriptors(into list: inout WaitList) {
     for port in ports.ports { list.append(port.socket.descriptor) }
+    answerPort.fileDescriptors(into: &list)
+    for registration in registrations {
+      guard let stream = registration.stream, list.count < WaitList.countMax else { continue }
+      list.append(stream.descriptor, wantsWrite: stream.wantsWrite)
+    }
   }
 
   // MARK: Datagrams
@@ -164,16 +175,18 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       drops.socketErrors += 1
       return 0
     }
+    var datagramCount = 0
     for index in 0..<count {
-      guard let source = arrivals.source(index), !arrivals.isTruncated(index) else {
-        drops.truncated += 1
-        continue
-      }
       // Safe: the batch's memory stays as it is until the next receive.
-      let bytes = unsafe arrivals.bytes(index)
-      unsafe pass(bytes, source, now: now)
+      let datagrams = unsafe arrivals.datagrams(index)
+      unsafe drops.truncated += UInt64(datagrams.cutCount)
+      guard let source = arrivals.source(index) else { continue }
+      for piece in unsafe 0..<datagrams.count {
+        unsafe pass(datagrams[piece], source, now: now)
+      }
+      unsafe datagramCount += datagrams.count + datagrams.cutCount
     }
-    return count
+    return datagramCount
   }
 
   /// Through the faults that were asked for, if any.
@@ -230,15 +243,25 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   ) {
     let placement = registration.receiver.handleDatagram(
       datagram, isCarried: isCarried, now: now)
-    guard case .store(let slot, let offset, let length) = placement else { return }
     let start = BasicHeaderSegment.byteCount
-    // Safe: both ranges are compared with their buffers below; they don't overlap.
-    let buffer = unsafe registration.slab.slot(slot)
-    precondition(
-      offset + length <= buffer.count && start + length <= bytes.count,
-      "a placement outside the slot or the datagram")
-    unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
-      .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
-    registration.receiver.settle(slot)
+    // Safe: both ranges are compared with their buffers; they don't overlap.
+    switch placement {
+    case .nowhere: break
+    case .medium(let slot, let byteOffset, let length):
+      guard let memory = registration.memory else {
+        preconditionFailure("only memory takes data as it comes")
+      }
+      unsafe memory.place(
+        UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]), at: byteOffset)
+      registration.receiver.settle(slot)
+    case .store(let slot, let offset, let length):
+      let buffer = unsafe registration.slab.slot(slot)
+      precondition(
+        offset + length <= buffer.count && start + length <= bytes.count,
+        "a placement outside the slot or the datagram")
+      unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
+      registration.receiver.settle(slot)
+    }
   }
 }

@@ -137,7 +137,7 @@ extension ReceiverDuty {
     }
   }
 
-  private func grant(
+  private mutating func grant(
     _ registration: Registration, place: ReceptionPlace
   ) throws(RegistrationFault) -> TextKeys {
     let configuration = registration.receiver.configuration
@@ -149,6 +149,14 @@ extension ReceiverDuty {
     grant.credit = Int(configuration.credit)
     grant.openWritesMax = configuration.openWritesMax
     grant.lunSizes = registration.units.map(\.logicalUnit.geometry.byteCount)
+    grant.takesUnsolicited = true
+    let address = try? Endpoint(
+      registration.session.localAddress.contains(":")
+        ? "[\(registration.session.localAddress)]" : registration.session.localAddress,
+      defaultPort: 0)
+    if let address, let endpoint = answerPort.endpoint(beside: address) {
+      grant.answers = (endpoint.wireText, registration.token)
+    }
     do throws(SystemError) {
       grant.repair = try registration.repairs.socket.localEndpoint().wireText
     } catch {
@@ -207,6 +215,7 @@ extension ReceiverDuty {
       return
     }
     switch request.kind {
+    case .attach: session.close(reason: "an attach belongs on a stream")
     case .fence:
       registration.receiver.handleFence(request.writeNumber, epoch: request.epoch)
     case .sync:

@@ -37,7 +37,9 @@ extension ReceiverDuty {
       UInt64(registration.serial) << 32 | UInt64(store.slot) << 16 | UInt64(store.unit)
     // Safe: the slot stays the write's own until the machine was told that it is stored.
     let job = unsafe StorageJob(
-      operation, on: backing, buffer: registration.slab.slot(store.slot), token: token,
+      operation, on: backing,
+      buffer: UnsafeMutableRawBufferPointer(
+        rebasing: registration.slab.slot(store.slot)[store.slotOffset...]), token: token,
       completion: notes)
     guard storesUnderWay < Self.storesMax else { return false }
     if backing.isInline {

@@ -1,6 +1,7 @@
 import Datagrams
 import Replication
 import SCSI
+import Storage
 
 /// Where a registration's datagrams come in: group, interface, sender, and our address there.
 struct ReceptionPlace: Sendable {
@@ -98,6 +99,7 @@ struct Grants: Sendable {
     configuration.writeLengthMax = writeLengthMax
     configuration.openWritesMax = openWritesMax
     configuration.credit = UInt32(credit)
+    configuration.placesDirectly = units.count == 1 && units[0].backing is MemoryBacking
     return configuration
   }
 }

@@ -4,6 +4,7 @@ import ISCSI
 import Lanes
 import Replication
 import SCSI
+import Storage
 
 /// One initiator's membership of a mirror, as the lane of a target holds it.
 final class Registration {
@@ -15,7 +16,12 @@ final class Registration {
   let repairs: SharedPort
   let slab: Slab
   var units: [ServedUnit]
+  /// The one LUN, where it is memory that takes data as it comes.
+  let memory: MemoryBacking?
   var receiver: Receiver
+  /// The word that opens a stream for the answers, and the stream once it is open.
+  let token = UInt64.random(in: 1...UInt64.max)
+  var stream: StreamSocket?
   /// Who waits for the end.
   var ending: [TaskHandle] = []
   var isEnding = false
@@ -35,6 +41,7 @@ final class Registration {
     repairs = ports.repairs
     self.slab = slab
     self.units = units
+    memory = units.count == 1 ? units[0].backing as? MemoryBacking : nil
     self.receiver = receiver
   }
 
@@ -46,9 +53,10 @@ final class Registration {
     sender.port == 0 ? source.with(port: 0).matches(sender) : source.matches(sender)
   }
 
-  /// Sends what the receiver has to say, on the session's event loop.
+  /// Sends what the receiver has to say: by the stream, or on the session's event loop.
   func flushAnswers() {
     guard !receiver.answers.isEmpty else { return }
+    if aborts.isEmpty, stream != nil, sendByStream() { return }
     var answers: [ReceiverAnswer] = []
     swap(&answers, &receiver.answers)
     let lun = receiver.configuration.virtualLUN

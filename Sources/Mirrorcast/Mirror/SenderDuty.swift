@@ -1,6 +1,6 @@
-// What an initiator's lane does: orders of callers and connections, deadlines, datagrams out,
-// events. One thread owns the sender, its socket and the callers' buffers while their writes are
-// open.
+// What an initiator's lane does: orders of callers and connections, answers, deadlines, datagrams
+// out, events. One thread owns the sender, its sockets and the callers' buffers while their writes
+// are open.
 import Bytes
 import Datagrams
 import ISCSI
@@ -10,7 +10,6 @@ import Replication
 
 /// The duty of an initiator's lane.
 struct SenderDuty: LaneDuty, ~Copyable {
-  static let datagramMax = Limits.blockLengthMax + Datagram.overheadByteCount
   static let ordersMax = 8192
   /// Batches sent before answers are looked at again.
   static let batchesPerCycle = 4
@@ -19,28 +18,18 @@ struct SenderDuty: LaneDuty, ~Copyable {
   let newCalls: WriteCalls
   let board: MirrorBoard
   let logger: Logger
-  let socket: DatagramSocket
-  let group: Endpoint
   var sender: Sender
   var legs: [MirrorLeg]
-  var calls: [WriteCall?] = []
-  var freeCalls: [Int] = []
-  var waitingCalls: [WriteCall] = []
-  var departures: DepartureBatch
-  var passage: FaultyPassage?
-  /// Assembled here what doesn't go straight into the batch.
-  let scratch: DatagramScratch
+  var calls = CallTable()
+  var outlet: SenderOutlet
+  var streams: LegStreams
   var carried: [[ArraySlice<UInt8>]]
   var probing: Probing?
-  var idleWaiters: [@Sendable () -> Void] = []
-  var openWaiters: [@Sendable () -> Void] = []
+  var waiters = SenderWaiters()
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
   /// Legs whose connection ended before they were members.
   var earlyLosses: [Int: String] = [:]
-  var isBlocked = false
-  var wireBytes: UInt64 = 0
-  var sendErrors: UInt64 = 0
 
   /// A task tag at a leg.
   struct LegTag: Hashable {
@@ -49,26 +38,27 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   init(
-    sender: Sender, legs: [MirrorLeg], path: SendingPath,
+    sender: Sender, legs: [MirrorLeg], outlet: consuming SenderOutlet,
     shared: (
       inbox: LaneInbox<SenderOrder>, calls: WriteCalls, board: MirrorBoard, logger: Logger
-    ),
-    faults: FaultInjector?
+    )
   ) {
     self.sender = sender
     self.legs = legs
-    socket = path.socket
-    group = path.group
+    self.outlet = outlet
     inbox = shared.inbox
     newCalls = shared.calls
     board = shared.board
     logger = shared.logger
-    departures = DepartureBatch(
-      capacity: DepartureBatch.capacityMax, datagramMax: Self.datagramMax)
-    passage = nil
-    if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
-    scratch = DatagramScratch(byteCount: Self.datagramMax)
     carried = [[ArraySlice<UInt8>]](repeating: [], count: Limits.legsMax)
+    streams = LegStreams(registration: sender.configuration.registration, logger: shared.logger)
+    for index in legs.indices { attach(index) }
+  }
+
+  /// Makes a leg's private address and answers the lane's own.
+  mutating func attach(_ leg: Int) {
+    outlet.setRepairAddress(legs[leg].repair, ofLeg: leg)
+    streams.open(legs[leg].answers, ofLeg: leg)
   }
 
   mutating func doWork(now: UInt64) -> Int {
@@ -78,9 +68,10 @@ struct SenderDuty: LaneDuty, ~Copyable {
       work += 1
     }
     while let call = newCalls.take() {
-      waitingCalls.append(call)
+      calls.append(call)
       work += 1
     }
+    work += takeAnswers(now: now)
     submitWaiting(now: now)
     sender.handleTimeout(now: now)
     work += probe(now: now)
@@ -92,7 +83,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   func publish() {
-    board.publish(sender, legCount: legs.count, wireBytes: wireBytes)
+    board.publish(sender, legCount: legs.count, wireBytes: outlet.wireBytes)
   }
 
   var nextDeadline: UInt64? {
@@ -101,7 +92,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   func fileDescriptors(into list: inout WaitList) {
-    if isBlocked { list.append(socket.descriptor, wantsWrite: true) }
+    if outlet.isBlocked { list.append(outlet.socket.descriptor, wantsWrite: true) }
+    streams.fileDescriptors(into: &list)
   }
 
   // MARK: Datagrams out
@@ -109,105 +101,39 @@ struct SenderDuty: LaneDuty, ~Copyable {
   private mutating func transmit(now: UInt64) -> Int {
     var work = 0
     for _ in 0..<Self.batchesPerCycle {
-      guard send() else { break }
+      guard outlet.send() else { break }
       var count = 0
-      while !departures.isFull, let transmission = sender.pollTransmission(now: now) {
+      while !outlet.isFull, let transmission = sender.pollTransmission(now: now) {
         assemble(transmission, now: now)
         count += 1
       }
       if count == 0 { break }
       work += count
     }
-    _ = send()
-    if work == 0, !isBlocked { work += releaseHeld() }
+    outlet.send()
+    if work == 0, !outlet.isBlocked { work += outlet.releaseHeld() }
     flushCarried()
     return work
   }
 
-  /// Sends what waits. False when the socket takes no more now.
-  private mutating func send() -> Bool {
-    isBlocked = false
-    while !departures.isEmpty {
-      do throws(SystemError) {
-        if try socket.send(&departures) == 0 {
-          isBlocked = true
-          return false
-        }
-      } catch {
-        // The datagram is lost; its block will be reported and repaired, at last over TCP.
-        if sendErrors == 0 { logger.warning("a datagram could not be sent: \(error)") }
-        sendErrors += 1
-        departures.discardFirst()
-      }
-    }
-    return true
-  }
-
   private mutating func assemble(_ transmission: Transmission, now: UInt64) {
     let token = sender.submission(inSlot: transmission.slot).token
-    guard let call = calls[Int(token)] else {
-      preconditionFailure("a transmission of a call that is over")
-    }
-    // Safe: the caller's buffer stays until its completion; the spans end with the statements.
-    let data = unsafe call.bytes.bytes
-    let destination: Endpoint
+    // Safe: the caller's buffer stays until its completion; the span ends with this call.
+    let data = unsafe calls.bytes(of: token).bytes
+    let destination: Int
     switch transmission.destination {
-    case .group: destination = group
-    case .leg(let leg): destination = legs[leg].repair ?? group
+    case .group: destination = SenderOutlet.group
+    case .leg(let leg): destination = leg + 1
     case .connection(let leg):
-      if let count = assembleAside(transmission, data: data, now: now) {
-        carried[leg].append(scratch.prefix(count))
+      let bytes = outlet.assembleAside {
+        sender.assemble(transmission, data: data, into: &$0, now: now)
       }
+      if let bytes { carried[leg].append(bytes) }
       return
     }
-    if passage != nil {
-      guard let count = assembleAside(transmission, data: data, now: now) else { return }
-      passFaulty(count, to: destination)
-    } else {
-      // Safe: the next slot is ours until `append`.
-      var bytes = unsafe departures.nextSlot.mutableBytes
-      guard let count = sender.assemble(transmission, data: data, into: &bytes, now: now) else {
-        return
-      }
-      departures.append(byteCount: count, to: destination)
-      countWire(count)
+    outlet.assemble(to: destination) {
+      sender.assemble(transmission, data: data, into: &$0, now: now)
     }
-  }
-
-  private mutating func assembleAside(
-    _ transmission: Transmission, data: RawSpan, now: UInt64
-  ) -> Int? {
-    scratch.fill { sender.assemble(transmission, data: data, into: &$0, now: now) }
-  }
-
-  mutating func countWire(_ byteCount: Int) {
-    wireBytes += UInt64(byteCount + (group.family == .v4 ? 28 : 48))
-  }
-
-  /// Through the faults that were asked for.
-  mutating func passFaulty(_ count: Int, to destination: Endpoint) {
-    // Safe: the scratch stays as it is until everything was taken out of the passage.
-    unsafe passage?.admit(scratch.filled(count), peer: destination)
-    countWire(count)
-    takeFromPassage()
-  }
-
-  private mutating func takeFromPassage() {
-    // Safe: what the passage gives stays until its next `admit`.
-    while let datagram = unsafe passage?.next() {
-      if departures.isFull { _ = send() }
-      // A full batch that won't go loses the datagram, as a full queue on the way would.
-      guard !departures.isFull else { continue }
-      unsafe departures.append(copying: datagram.bytes.bytes, to: datagram.peer)
-    }
-  }
-
-  private mutating func releaseHeld() -> Int {
-    guard let held = passage?.heldCount, held > 0 else { return 0 }
-    passage?.releaseAll()
-    takeFromPassage()
-    _ = send()
-    return held
   }
 
   /// What datagrams could not deliver goes over the legs' connections, a batch a leg.
@@ -216,7 +142,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
       let batch = carried[leg]
       carried[leg].removeAll(keepingCapacity: true)
       let header = request(.carried, number: sender.lowestOpen)
-      wireBytes += UInt64(batch.reduce(0) { $0 + $1.count + BasicHeaderSegment.byteCount })
+      outlet.wireBytes += UInt64(
+        batch.reduce(0) { $0 + $1.count + BasicHeaderSegment.byteCount })
       legs[leg].connection.perform { session in
         for datagram in batch { session.sendMirrorRequest(header, data: datagram) }
       }
@@ -229,4 +156,12 @@ struct SenderDuty: LaneDuty, ~Copyable {
       writeNumber: number, lowestOpen: sender.lowestOpen
     ).header
   }
+}
+
+/// Who waits for an initiator's lane to have nothing open.
+struct SenderWaiters {
+  /// Nothing is open and nothing waits.
+  var idle: [@Sendable () -> Void] = []
+  /// Nothing is open; what waits may go on waiting.
+  var noneOpen: [@Sendable () -> Void] = []
 }

@@ -49,56 +49,68 @@ extension SenderDuty {
       }
     case .add(let leg, let description, let done):
       legs.append(leg)
+      attach(legs.count - 1)
       done(sender.add(description))
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
-    case .whenIdle(let done): idleWaiters.append(done)
-    case .whenNoneOpen(let done): openWaiters.append(done)
+    case .whenIdle(let done): waiters.idle.append(done)
+    case .whenNoneOpen(let done): waiters.noneOpen.append(done)
     }
   }
 
   /// Hands callers' writes to the machine, as many as its queue takes.
   mutating func submitWaiting(now: UInt64) {
-    var taken = 0
-    for call in waitingCalls {
-      let token = freeCalls.popLast() ?? calls.count
-      if token == calls.count { calls.append(nil) }
-      calls[token] = call
+    while let (token, call) = calls.next() {
       // Safe: only the length is read.
       let submission = Submission(
         token: UInt64(token), byteOffset: call.byteOffset, length: unsafe call.bytes.count,
         forceUnitAccess: call.forceUnitAccess)
-      guard sender.submit(submission, now: now) else {
-        calls[token] = nil
-        freeCalls.append(token)
-        break
-      }
-      taken += 1
+      guard sender.submit(submission, now: now) else { return }
+      calls.take()
     }
-    waitingCalls.removeFirst(taken)
   }
 
   mutating func completeIdle() {
-    if sender.openWrites == 0, !openWaiters.isEmpty {
-      for done in openWaiters { done() }
-      openWaiters.removeAll()
+    if sender.openWrites == 0, !waiters.noneOpen.isEmpty {
+      for done in waiters.noneOpen { done() }
+      waiters.noneOpen.removeAll()
     }
-    guard !idleWaiters.isEmpty, sender.isIdle, waitingCalls.isEmpty else { return }
+    guard !waiters.idle.isEmpty, sender.isIdle, !calls.hasWaiting else { return }
     publish()
-    for done in idleWaiters { done() }
-    idleWaiters.removeAll()
+    for done in waiters.idle { done() }
+    waiters.idle.removeAll()
   }
 
   // MARK: Answers
 
   private mutating func handle(_ pdu: PDU, leg: Int, now: UInt64) {
-    let header = pdu.header
+    // Safe: the span over the PDU's data ends with the statement.
+    handle(pdu.header, unsafe pdu.data.span.bytes, leg: leg, now: now)
+  }
+
+  /// What has come on the lane's own streams; how many answers.
+  mutating func takeAnswers(now: UInt64) -> Int {
+    var count = 0
+    for leg in streams.indices where streams.receive(leg) > 0 {
+      while case .header(let header, let length) = streams.next(leg) {
+        // Safe: the data stays readable until `consume`; the span ends with the statement.
+        let data = unsafe streams.data(leg, count: length)
+        unsafe handle(header, data.bytes, leg: leg, now: now)
+        streams.consume(leg, dataLength: length)
+        count += 1
+      }
+    }
+    return count
+  }
+
+  private mutating func handle(
+    _ header: BasicHeaderSegment, _ data: RawSpan, leg: Int, now: UInt64
+  ) {
     let tag = header.initiatorTaskTag
     switch header.opcode {
     case .readyToTransfer: sender.handleReadyToTransfer(leg: leg, tag: tag, now: now)
     case .mirrorStatuses:
       do throws(MirrorPDUFault) {
-        // Safe: the span over the PDU's data ends with the statement.
-        let statuses = try unsafe UnitStatus.parse(pdu.data.span.bytes)
+        let statuses = try UnitStatus.parse(data)
         guard unitStatuses.count < Limits.openWritesMax * Limits.legsMax else {
           sender.handleLost(leg: leg, .violation("statuses without responses"), now: now)
           return
@@ -108,34 +120,35 @@ extension SenderDuty {
         sender.handleLost(leg: leg, .violation(error.reason), now: now)
       }
     case .scsiResponse:
-      let units = unitStatuses.removeValue(forKey: LegTag(leg: leg, tag: tag)) ?? []
+      let units =
+        unitStatuses.isEmpty
+        ? [] : unitStatuses.removeValue(forKey: LegTag(leg: leg, tag: tag)) ?? []
       guard header.byte2 == 0 else {
         sender.handleLost(leg: leg, .violation("response code \(header.byte2)"), now: now)
         return
       }
       sender.handleResponse(
-        leg: leg, tag: tag, status: header.byte3, sense: Self.sense(pdu), units: units, now: now)
-    case .mirrorAnswer: handleAnswer(pdu, leg: leg, now: now)
+        leg: leg, tag: tag, status: header.byte3, sense: Self.sense(data), units: units, now: now)
+    case .mirrorAnswer: handleAnswer(header, data, leg: leg, now: now)
     default: sender.handleLost(leg: leg, .violation("an unexpected PDU"), now: now)
     }
   }
 
   /// RFC 7143 §11.4.7.2: two bytes of length, then the sense data.
-  private static func sense(_ pdu: PDU) -> [UInt8] {
-    guard pdu.data.count >= 2 else { return [] }
-    let start = pdu.data.startIndex
-    let length = Int(pdu.data[start]) << 8 | Int(pdu.data[start + 1])
-    return [UInt8](pdu.data.dropFirst(2).prefix(length))
+  private static func sense(_ data: RawSpan) -> [UInt8] {
+    guard data.byteCount >= 2 else { return [] }
+    let length = min(Int(data.bigEndian16(at: 0)), data.byteCount - 2)
+    return data.extracting(2..<2 + length).array()
   }
 
-  private mutating func handleAnswer(_ pdu: PDU, leg: Int, now: UInt64) {
+  private mutating func handleAnswer(
+    _ header: BasicHeaderSegment, _ data: RawSpan, leg: Int, now: UInt64
+  ) {
     do throws(MirrorPDUFault) {
-      let answer = try MirrorAnswer(pdu.header)
+      let answer = try MirrorAnswer(header)
       guard answer.registration == sender.configuration.registration else { return }
-      // Safe: the span over the PDU's data ends with the statement.
       switch answer.kind {
-      case .report:
-        sender.handleReport(leg: leg, answer, missing: unsafe pdu.data.span.bytes, now: now)
+      case .report: sender.handleReport(leg: leg, answer, missing: data, now: now)
       case .fenced: sender.handleFenced(leg: leg, number: answer.writeNumber, now: now)
       case .probeSeen:
         if probing?.epoch == answer.epoch { probing?.pending.remove(LegSet(leg)) }
@@ -156,16 +169,11 @@ extension SenderDuty {
       probe.done(probe.pending)
       return 1
     }
-    guard now >= probe.nextSend, !departures.isFull else { return 0 }
+    guard now >= probe.nextSend, !outlet.isFull else { return 0 }
     probing?.tries += 1
     probing?.nextSend = now + Probing.intervalNanoseconds
-    let count = scratch.fill { sender.assembleProbe(into: &$0, epoch: probe.epoch) }
-    if passage != nil {
-      passFaulty(count, to: group)
-    } else {
-      // Safe: the span over our own scratch ends with the statement.
-      unsafe departures.append(copying: scratch.filled(count).bytes, to: group)
-      countWire(count)
+    outlet.assemble(to: SenderOutlet.group) {
+      sender.assembleProbe(into: &$0, epoch: probe.epoch)
     }
     return 1
   }
@@ -189,7 +197,7 @@ extension SenderDuty {
   private mutating func handle(_ event: SenderEvent, now: UInt64) {
     switch event {
     case .completed(let token, let failures):
-      guard let call = calls[Int(token)] else { preconditionFailure("completed twice") }
+      let call = calls[token]
       if sender.configuration.waitsForStatus { free(token) }
       call.completion(result(failures))
     case .counted(let token, let failures):
@@ -216,9 +224,7 @@ extension SenderDuty {
   }
 
   private mutating func free(_ token: UInt64) {
-    calls[Int(token)]?.release()
-    calls[Int(token)] = nil
-    freeCalls.append(Int(token))
+    calls.end(token)
     newCalls.ended()
   }
 
@@ -237,6 +243,7 @@ extension SenderDuty {
     case .dropped: return
     }
     unitStatuses = unitStatuses.filter { $0.key.leg != leg }
+    streams.close(leg)
     legs[leg].leave(words)
     for url in legs[leg].urls {
       logger.error("leg left the mirror", metadata: ["leg": "\(url)", "why": "\(words)"])
@@ -245,7 +252,7 @@ extension SenderDuty {
 
   /// A leg of another make is written by an ordinary WRITE on its session.
   private mutating func writePlainly(_ leg: Int, _ number: SerialNumber, _ submission: Submission) {
-    guard let call = calls[Int(submission.token)] else { preconditionFailure("no such call") }
+    let call = calls[submission.token]
     // Safe: the caller's buffer stays until the completion; the array is a copy of it.
     let data = unsafe [UInt8](call.bytes)
     let inbox = inbox
@@ -253,7 +260,7 @@ extension SenderDuty {
     let size = UInt64(sender.configuration.unitBlockSize)
     let blocks = BlockRange(
       address: submission.byteOffset / size, count: UInt32(UInt64(submission.length) / size))
-    wireBytes += UInt64(data.count)
+    outlet.wireBytes += UInt64(data.count)
     target.connection.submitWrite(
       lun: target.urls[0].number, .write16(blocks, forced: submission.forceUnitAccess),
       data: data[...]

@@ -5,6 +5,10 @@ import Replication
 /// Where an initiator's datagrams go out: interface, group, socket.
 // Safe: the socket is the establishing task's until the lane starts, and the lane's from then on.
 struct SendingPath: @unchecked Sendable {
+  /// What may wait in the kernel: a moment at the speed of a fast link, and no more, since repairs
+  /// wait behind it, and what a queue behind it can't hold is lost.
+  static let sendBufferByteCount = 1 << 20
+
   let interface: NetworkInterface
   let group: Endpoint
   let socket: DatagramSocket
@@ -24,7 +28,8 @@ struct SendingPath: @unchecked Sendable {
     }
     do throws(SystemError) {
       socket = try DatagramSocket.groupSender(
-        address: address, interface: interface, loopsBack: true, sendBufferByteCount: 8 << 20)
+        address: address, interface: interface, loopsBack: true,
+        sendBufferByteCount: Self.sendBufferByteCount, connects: group)
     } catch {
       throw MirrorcastError("the group can't be sent to: \(error)")
     }
@@ -52,6 +57,14 @@ struct SendingPath: @unchecked Sendable {
       throw .notLocal(local)
     }
     return try NetworkInterface(localAddress: address)
+  }
+
+  /// Where a leg's answers may be had by a stream; nil where it offers none that makes sense.
+  static func answers(_ grant: RegistrationGrant, on interface: NetworkInterface) -> AnswerOffer? {
+    guard let offer = grant.answers, let endpoint = try? Endpoint(offer.endpoint) else {
+      return nil
+    }
+    return AnswerOffer(endpoint: endpoint.scoped(to: interface), token: offer.token)
   }
 
   /// Where a leg takes repairs, on our interface where the address is link-local.

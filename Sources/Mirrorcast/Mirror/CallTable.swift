@@ -1,0 +1,49 @@
+import ISCSI
+
+/// Callers' writes that the lane holds: a token for each, and those that wait for one.
+struct CallTable {
+  private var calls: [WriteCall?] = []
+  private var free: [Int] = []
+  private var waiting = Fifo<WriteCall>()
+
+  var hasWaiting: Bool { !waiting.isEmpty }
+
+  mutating func append(_ call: WriteCall) { waiting.append(call) }
+
+  /// The oldest that waits, under its token; nil when none waits. It waits on until `take`.
+  mutating func next() -> (token: Int, call: WriteCall)? {
+    guard let call = waiting.first else { return nil }
+    if free.isEmpty {
+      free.append(calls.count)
+      calls.append(nil)
+    }
+    return (free[free.count - 1], call)
+  }
+
+  /// The oldest is the machine's from now on.
+  mutating func take() {
+    guard let call = waiting.popFirst(), let token = free.popLast() else {
+      preconditionFailure("nothing waits")
+    }
+    calls[token] = call
+  }
+
+  subscript(token: UInt64) -> WriteCall {
+    guard let call = calls[Int(token)] else { preconditionFailure("a call that is over") }
+    return call
+  }
+
+  /// All of a call's data.
+  @unsafe func bytes(of token: UInt64) -> UnsafeRawBufferPointer {
+    guard let call = calls[Int(token)] else { preconditionFailure("a call that is over") }
+    // Safe: the caller's buffer stays until its completion.
+    return unsafe call.bytes
+  }
+
+  /// Forgets a call, and frees the copy of its data, where it was one.
+  mutating func end(_ token: UInt64) {
+    calls[Int(token)]?.release()
+    calls[Int(token)] = nil
+    free.append(Int(token))
+  }
+}

@@ -1,0 +1,122 @@
+// The way out of an initiator's lane: trains are assembled in memory that stays in the cache, and
+// sent by as few calls as will take them. Faults that were asked for come in between.
+import Bytes
+import Datagrams
+import Lanes
+import Logging
+import Replication
+
+/// A lane's socket with what waits in front of it.
+struct SenderOutlet: ~Copyable {
+  static let datagramMax = Limits.blockLengthMax + Datagram.overheadByteCount
+  /// The destination that every mirror has; a leg's private one is at its index and one.
+  static let group = 0
+
+  let socket: DatagramSocket
+  private var departures: DepartureBatch
+  private var passage: FaultyPassage?
+  /// Assembled here what doesn't go straight into the batch.
+  private let scratch = DatagramScratch(byteCount: Self.datagramMax)
+  private var destinations: [Endpoint?]
+  private let headerByteCount: Int
+  private let logger: Logger
+  /// The socket takes no more now.
+  private(set) var isBlocked = false
+  /// What went out, headers of IP and UDP included.
+  var wireBytes: UInt64 = 0
+  private(set) var sendErrors: UInt64 = 0
+
+  init(_ path: SendingPath, faults: FaultInjector?, node: Int?, logger: Logger) {
+    socket = path.socket
+    departures = DepartureBatch(
+      datagramMax: Self.datagramMax, destinationsMax: Limits.legsMax + 1, node: node)
+    passage = nil
+    if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
+    destinations = [path.group]
+    headerByteCount = path.group.family == .v4 ? 28 : 48
+    self.logger = logger
+  }
+
+  var isFull: Bool { departures.isFull }
+
+  /// A leg's private address for repairs; nil for a leg that has none.
+  mutating func setRepairAddress(_ endpoint: Endpoint?, ofLeg leg: Int) {
+    while destinations.count <= leg + 1 { destinations.append(nil) }
+    destinations[leg + 1] = endpoint
+    departures.setDestination(leg + 1, endpoint)
+  }
+
+  /// Puts in what `body` assembles, nothing when that is nil. There must be room.
+  mutating func assemble(
+    to destination: Int, _ body: (inout MutableRawSpan) -> Int?
+  ) {
+    guard passage == nil else {
+      if let count = scratch.fill(body) { passFaulty(count, to: destination) }
+      return
+    }
+    // Safe: the next slot is ours until `append`.
+    var bytes = unsafe departures.nextSlot.mutableBytes
+    guard let count = body(&bytes) else { return }
+    departures.append(byteCount: count, to: destination)
+    wireBytes += UInt64(count + headerByteCount)
+  }
+
+  /// What `body` assembles, as an array, for a leg's connection.
+  func assembleAside(_ body: (inout MutableRawSpan) -> Int?) -> ArraySlice<UInt8>? {
+    scratch.fill(body).map { scratch.prefix($0) }
+  }
+
+  /// Sends what waits. False when the socket takes no more now.
+  @discardableResult
+  mutating func send() -> Bool {
+    isBlocked = false
+    while !departures.isEmpty {
+      do throws(SystemError) {
+        if try socket.send(&departures) == 0 {
+          isBlocked = true
+          return false
+        }
+      } catch {
+        // The datagram is lost; its block will be reported and repaired, at last over TCP.
+        if sendErrors == 0 { logger.warning("a datagram could not be sent: \(error)") }
+        sendErrors += 1
+        departures.discardFirst()
+      }
+      if let failure = socket.takeSegmentationFailure() {
+        logger.warning("trains are given up, each datagram goes by itself: \(failure)")
+      }
+    }
+    return true
+  }
+
+  // MARK: Faults on purpose
+
+  private mutating func passFaulty(_ count: Int, to destination: Int) {
+    guard let peer = destinations[destination] else { return }
+    // Safe: the scratch stays as it is until everything was taken out of the passage.
+    unsafe passage?.admit(scratch.filled(count), peer: peer)
+    wireBytes += UInt64(count + headerByteCount)
+    takeFromPassage()
+  }
+
+  private mutating func takeFromPassage() {
+    // Safe: what the passage gives stays until its next `admit`.
+    while let datagram = unsafe passage?.next() {
+      if departures.isFull { send() }
+      // A full batch that won't go loses the datagram, as a full queue on the way would.
+      guard !departures.isFull,
+        let destination = unsafe destinations.firstIndex(of: datagram.peer)
+      else { continue }
+      unsafe departures.append(copying: datagram.bytes.bytes, to: destination)
+    }
+  }
+
+  /// Lets go what was held back: nothing comes that could overtake it.
+  mutating func releaseHeld() -> Int {
+    guard let held = passage?.heldCount, held > 0 else { return 0 }
+    passage?.releaseAll()
+    takeFromPassage()
+    send()
+    return held
+  }
+}
