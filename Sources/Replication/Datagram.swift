@@ -84,6 +84,12 @@ package struct Datagram: Sendable {
     contentDigest = content
   }
 
+  /// Which registration a datagram claims, before anything of it was checked but its length.
+  package static func registration(in bytes: RawSpan) -> UInt32? {
+    guard bytes.byteCount >= overheadByteCount else { return nil }
+    return bytes.bigEndian32(at: bytes.byteCount - trailerByteCount)
+  }
+
   private static func kind(
     of header: BasicHeaderSegment, flags: Flags
   ) throws(DatagramFault) -> Kind {

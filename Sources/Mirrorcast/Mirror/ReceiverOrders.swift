@@ -234,7 +234,7 @@ extension ReceiverDuty {
           guard datagram.registration == request.registration else {
             return drops.count(.kind)
           }
-          unsafe deliver(datagram, bytes, to: registration, isCarried: true, now: now)
+          unsafe registration.deliver(datagram, bytes, isCarried: true, now: now)
         } catch {
           drops.count(error)
         }

@@ -39,7 +39,7 @@ extension ReceiverDuty {
     let job = unsafe StorageJob(
       operation, on: backing,
       buffer: UnsafeMutableRawBufferPointer(
-        rebasing: registration.slab.slot(store.slot)[store.slotOffset...]), token: token,
+        rebasing: registration.places.slab.slot(store.slot)[store.slotOffset...]), token: token,
       completion: notes)
     guard storesUnderWay < Self.storesMax else { return false }
     if backing.isInline {

@@ -9,15 +9,14 @@ import Storage
 /// One initiator's membership of a mirror, as the lane of a target holds it.
 final class Registration {
   let serial: UInt32
+  let number: UInt32
   let session: SessionPort
   let request: RegistrationRequest
   let place: ReceptionPlace
   let group: SharedPort
   let repairs: SharedPort
-  let slab: Slab
+  let places: RegistrationPlaces
   var units: [ServedUnit]
-  /// The one LUN, where it is memory that takes data as it comes.
-  let memory: MemoryBacking?
   var receiver: Receiver
   /// The word that opens a stream for the answers, and the stream once it is open.
   let token = UInt64.random(in: 1...UInt64.max)
@@ -39,9 +38,10 @@ final class Registration {
     self.place = place
     group = ports.group
     repairs = ports.repairs
-    self.slab = slab
+    number = request.registration
     self.units = units
-    memory = units.count == 1 ? units[0].backing as? MemoryBacking : nil
+    places = RegistrationPlaces(
+      slab: slab, memory: units.count == 1 ? units[0].backing as? MemoryBacking : nil)
     self.receiver = receiver
   }
 

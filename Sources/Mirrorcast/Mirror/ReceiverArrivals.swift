@@ -1,0 +1,182 @@
+// From messages to the medium: a message is a train of datagrams, nearly always of one registration,
+// so what is the same for all of them is looked up once.
+import Bytes
+import Datagrams
+import ISCSI
+import Lanes
+import Replication
+import Storage
+
+extension ReceiverDuty {
+  /// Takes what waits in a socket; how many datagrams that was.
+  mutating func receive(_ socket: DatagramSocket, now: UInt64) -> Int {
+    let count: Int
+    do throws(SystemError) {
+      count = try socket.receive(into: &arrivals)
+    } catch {
+      drops.socketErrors += 1
+      return 0
+    }
+    var datagramCount = 0
+    for index in 0..<count {
+      // Safe: the batch's memory stays as it is until the next receive.
+      let datagrams = unsafe arrivals.datagrams(index)
+      unsafe drops.truncated += UInt64(datagrams.cutCount)
+      unsafe datagramCount += datagrams.count + datagrams.cutCount
+      guard let source = arrivals.source(index) else { continue }
+      if passage == nil {
+        unsafe take(datagrams, source, now: now)
+      } else {
+        for piece in unsafe 0..<datagrams.count {
+          unsafe pass(datagrams[piece], source, now: now)
+        }
+      }
+    }
+    return datagramCount
+  }
+
+  private mutating func take(_ datagrams: ArrivedDatagrams, _ source: Endpoint, now: UInt64) {
+    var piece = 0
+    while unsafe piece < datagrams.count {
+      // Safe: the pieces lie in the batch, which stays until the next receive.
+      guard let registration = unsafe find(datagrams[piece], source) else {
+        piece += 1
+        continue
+      }
+      piece = unsafe registration.take(datagrams, from: piece, drops: &drops, now: now)
+    }
+  }
+
+  /// The registration that a datagram says it is of, and may be of; else it is counted.
+  private mutating func find(
+    _ bytes: UnsafeRawBufferPointer, _ source: Endpoint
+  ) -> Registration? {
+    // Safe: the span over the datagram's bytes ends with the statement.
+    guard let number = unsafe Datagram.registration(in: bytes.bytes) else {
+      drops.count(.short)
+      return nil
+    }
+    for registration in registrations where registration.number == number {
+      guard !registration.accepts(source) else { return registration }
+      if unsafe isIntact(bytes) { drops.noteStranger(number, from: source, logger) }
+      return nil
+    }
+    if unsafe isIntact(bytes) { drops.noteUnknown(number, from: source, logger) }
+    return nil
+  }
+
+  /// Whether a datagram is whole, so that its registration can be believed; counts it when not.
+  private mutating func isIntact(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    do throws(DatagramFault) {
+      // Safe: the span over the datagram's bytes ends with the statement.
+      _ = unsafe try Datagram(bytes.bytes)
+      return true
+    } catch {
+      drops.count(error)
+      return false
+    }
+  }
+
+  // MARK: Faults on purpose
+
+  private mutating func pass(_ bytes: UnsafeRawBufferPointer, _ source: Endpoint, now: UInt64) {
+    // Safe: the bytes stay until the next receive, what the passage gives until its next `admit`.
+    unsafe passage?.admit(bytes, peer: source)
+    _ = takeFromPassage(now: now)
+  }
+
+  mutating func releaseHeld(now: UInt64) -> Int {
+    guard let held = passage?.heldCount, held > 0 else { return 0 }
+    passage?.releaseAll()
+    return takeFromPassage(now: now)
+  }
+
+  private mutating func takeFromPassage(now: UInt64) -> Int {
+    var count = 0
+    // Safe: what the passage gives stays until its next `admit`.
+    while let datagram = unsafe passage?.next() {
+      count += 1
+      guard let registration = unsafe find(datagram.bytes, datagram.peer) else { continue }
+      do throws(DatagramFault) {
+        let parsed = unsafe try Datagram(datagram.bytes.bytes)
+        unsafe registration.deliver(parsed, datagram.bytes, isCarried: false, now: now)
+      } catch {
+        drops.count(error)
+      }
+    }
+    return count
+  }
+}
+
+extension Registration {
+  /// Takes the datagrams of a message that are of this registration, from `first` on; the index of
+  /// the first that is not.
+  func take(
+    _ datagrams: ArrivedDatagrams, from first: Int, drops: inout DatagramDrops, now: UInt64
+  ) -> Int {
+    let places = places
+    return unsafe Self.take(
+      datagrams, from: first, number, into: &receiver, places, drops: &drops, now: now)
+  }
+
+  private static func take(
+    _ datagrams: ArrivedDatagrams, from first: Int, _ number: UInt32,
+    into receiver: inout Receiver, _ places: RegistrationPlaces, drops: inout DatagramDrops,
+    now: UInt64
+  ) -> Int {
+    var piece = first
+    while unsafe piece < datagrams.count {
+      // Safe: the pieces lie in the batch, which stays until the next receive.
+      let bytes = unsafe datagrams[piece]
+      do throws(DatagramFault) {
+        let datagram = unsafe try Datagram(bytes.bytes)
+        guard datagram.registration == number else { return piece }
+        unsafe places.put(
+          bytes, receiver.handleDatagram(datagram, isCarried: false, now: now), &receiver)
+      } catch {
+        drops.count(error)
+      }
+      piece += 1
+    }
+    return piece
+  }
+
+  /// Lets the machine place a verified datagram, and copies its data there.
+  func deliver(
+    _ datagram: Datagram, _ bytes: UnsafeRawBufferPointer, isCarried: Bool, now: UInt64
+  ) {
+    let placement = receiver.handleDatagram(datagram, isCarried: isCarried, now: now)
+    // Safe: the caller's bytes, of which the datagram was read.
+    unsafe places.put(bytes, placement, &receiver)
+  }
+}
+
+/// Where a registration's data is put: the slots' buffers, or the one LUN that is memory.
+struct RegistrationPlaces {
+  let slab: Slab
+  let memory: MemoryBacking?
+
+  /// Copies a datagram's data to where the machine wants it, and tells the machine.
+  func put(
+    _ bytes: UnsafeRawBufferPointer, _ placement: Placement, _ receiver: inout Receiver
+  ) {
+    let start = BasicHeaderSegment.byteCount
+    // Safe: both ranges are compared with their buffers; they don't overlap.
+    switch placement {
+    case .nowhere: break
+    case .medium(let slot, let byteOffset, let length):
+      guard let memory else { preconditionFailure("only memory takes data as it comes") }
+      unsafe memory.place(
+        UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]), at: byteOffset)
+      receiver.settle(slot)
+    case .store(let slot, let offset, let length):
+      let buffer = unsafe slab.slot(slot)
+      precondition(
+        offset + length <= buffer.count && start + length <= bytes.count,
+        "a placement outside the slot or the datagram")
+      unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + length])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + length]))
+      receiver.settle(slot)
+    }
+  }
+}
