@@ -48,13 +48,16 @@ package struct DepartureBatch: ~Copyable {
   private let trains: UnsafeMutablePointer<mirrorcast_train>
   private let destinations: UnsafeMutablePointer<mirrorcast_destination>
 
-  /// Room for `arenaByteCount` bytes in at most `trainsMax` messages: by default four long trains,
-  /// which leaves a core's second-level cache room for other things.
+  /// Room for `arenaByteCount` bytes in at most `trainsMax` messages: by default four full trains
+  /// of the longest datagrams and no odd datagram behind them, at most 260,000 bytes: that leaves
+  /// a core's second-level cache room for other things.
   package init(
-    datagramMax: Int, arenaByteCount: Int = 4 << 16, trainsMax: Int = Self.trainsMax,
+    datagramMax: Int, arenaByteCount: Int? = nil, trainsMax: Int = Self.trainsMax,
     trainDatagramsMax: Int = Self.trainDatagramsMax, destinationsMax: Int = 65, node: Int? = nil
   ) {
     precondition(datagramMax > 0 && datagramMax <= 65536, "a datagram has 1 to 65536 bytes")
+    let longest = datagramMax * max(1, min(trainDatagramsMax, Self.trainByteCountMax / datagramMax))
+    let arenaByteCount = arenaByteCount ?? 4 * longest
     precondition(
       arenaByteCount >= datagramMax && arenaByteCount <= 1 << 30, "an arena holds a datagram")
     precondition(trainsMax > 1 && trainsMax <= Self.trainsMax, "2 to 64 trains a batch")
@@ -203,9 +206,10 @@ extension DepartureBatch {
     close()
     guard startsWithTrain else { return discardFirstTrain() }
     // Safe: the entry waits, and has more bytes than its first datagram.
-    let segment = unsafe trains[first].segment_size
-    unsafe trains[first].bytes = trains[first].bytes.map { unsafe $0 + Int(segment) }
-    unsafe trains[first].length -= segment
+    var train = unsafe trains[first]
+    unsafe train.bytes = train.bytes.map { unsafe $0 + Int(train.segment_size) }
+    unsafe train.length -= train.segment_size
+    unsafe trains[first] = train
     waiting -= 1
   }
 

@@ -52,7 +52,8 @@ import Testing
     try runSlow("8kbit", burst: 10_000, limit: 10_000) {
       let receiver = try loopback.receiver()
       let sender = try loopback.sender(to: receiver.localEndpoint(), policy)
-      var batch = DepartureBatch(datagramMax: 1000, trainDatagramsMax: 4)
+      var batch = DepartureBatch(
+        datagramMax: 1000, arenaByteCount: 1 << 20, trainDatagramsMax: 4)
       loopback.put([Int](repeating: 1000, count: 200), into: &batch)
       #expect(try sender.send(&batch) == 200)
       let came = try loopback.heard(receiver).datagrams.count

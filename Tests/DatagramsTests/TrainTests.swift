@@ -84,6 +84,19 @@ import Testing
     #expect(try loopback.heard(receiver).messages == 3)
   }
 
+  @Test(arguments: [(72, 256), (1016, 252), (1472, 176), (8972, 28), (65_000, 4), (65_536, 4)])
+  func `by default a batch is four full trains, and nothing odd`(length: Int, count: Int) throws {
+    let receiver = try loopback.receiver()
+    let sender = try loopback.sender(to: receiver.localEndpoint())
+    var batch = DepartureBatch(datagramMax: length)
+    while !batch.isFull { batch.append(byteCount: length, to: 0) }
+    let waiting = batch.count
+    #expect(waiting == count)
+    guard length <= 65_000 else { return }
+    #expect(try loopback.sendAll(&batch, from: sender) == count)
+    #expect(try loopback.heard(receiver).messages == 4)
+  }
+
   @Test func `a batch is full before a datagram finds no room`() {
     var byBytes = DepartureBatch(datagramMax: 100, arenaByteCount: 250)
     loopback.put([100, 51], into: &byBytes)
