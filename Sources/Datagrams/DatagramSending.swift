@@ -23,17 +23,21 @@ extension DatagramSocket {
   /// Those that a full queue lost have left it, too: `sendBufferFullCount` tells. An error is of
   /// the first datagram that waits: `discardFirst()` goes past it.
   package func send(_ batch: inout DepartureBatch) throws(SystemError) -> Int {
+    try batch.withTrains { (trains) throws(SystemError) in try send(&trains) }
+  }
+
+  private func send(_ batch: inout DepartureTrains) throws(SystemError) -> Int {
     let before = batch.count
     var repeats = 0
     batch.close()
-    while !batch.isEmpty {
+    while batch.count > 0 {
       var result = attempt(&batch)
       if result < 0, isRefusal(-result), batch.startsWithTrain, segmentation == .on {
         let refusal = -result
         result = batch.sendSingly(descriptor, datagramsMax: 1)
         if result > 0 { giveUpTrains(refusal) }
       }
-      if result > 0 && batch.isEmpty { break }
+      if result > 0 && batch.count == 0 { break }
       // Also when fewer went than were asked: the kernel has swallowed why.
       let reported = drainErrors()
       if result > 0 { continue }
@@ -57,7 +61,7 @@ extension DatagramSocket {
     return untoldFailure
   }
 
-  private func attempt(_ batch: inout DepartureBatch) -> Int32 {
+  private func attempt(_ batch: inout DepartureTrains) -> Int32 {
     guard segmentation == .on else {
       return batch.sendSingly(descriptor, datagramsMax: DepartureBatch.trainsMax)
     }
@@ -80,7 +84,7 @@ extension DatagramSocket {
     untoldFailure = error
   }
 
-  private func lose(_ batch: inout DepartureBatch) {
+  private func lose(_ batch: inout DepartureTrains) {
     let before = batch.count
     if segmentation == .on { batch.discardFirstTrain() } else { batch.discardFirst() }
     sendBufferFullCount += before - batch.count
