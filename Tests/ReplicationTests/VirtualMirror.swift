@@ -121,7 +121,7 @@ final class VirtualMirror {
     configuration.blockLength = shape.blockLength
     configuration.writeLengthMax = shape.writeLengthMax
     configuration.openWritesMax = shape.openWritesMax
-    configuration.placesDirectly = 
+    configuration.placesDirectly =
       (shape.placesDirectly ?? (shape.seed % 2 == 0)) && shape.units == 1
     configuration.storeAheadByteCount = shape.storeAheadByteCount
     let leg = VirtualLeg(index: legs.count, path: path, configuration: configuration)

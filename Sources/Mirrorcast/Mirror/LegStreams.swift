@@ -111,7 +111,9 @@ struct LegStreams {
 
   /// The data of the PDU whose header `next` gave; meaningful until `consume`.
   @unsafe func data(_ leg: Int, count: Int) -> UnsafeRawBufferPointer {
-    guard let stream = streams[leg] else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+    guard let stream = streams[leg] else {
+      return unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+    }
     let start = BasicHeaderSegment.byteCount
     // Safe: `next` saw that the whole PDU is readable; the slice is checked.
     return unsafe UnsafeRawBufferPointer(
@@ -125,6 +127,7 @@ struct LegStreams {
   private mutating func drop(_ leg: Int, _ why: String) {
     streams[leg] = nil
     logger.notice(
-      "a leg's answers come by its session from now on", metadata: ["leg": "\(leg)", "why": "\(why)"])
+      "a leg's answers come by its session from now on",
+      metadata: ["leg": "\(leg)", "why": "\(why)"])
   }
 }
