@@ -1,0 +1,152 @@
+/// The sender's flow control: how many bytes of datagrams may go now.
+package struct Pacer: Sendable {
+  /// What is to be sent: for the first time, or again.
+  package enum Traffic: Sendable { case fresh, repair }
+
+  private let configuration: PacingConfiguration
+  private var finder: RateFinder
+  private var tokens: Double
+  private var credit: Double
+  private var refilledAt: UInt64
+  private var now: UInt64
+  /// Bytes that the caller has ready, as it told last.
+  private var waitingFresh = 0
+  private var waitingRepair = 0
+  /// The caller wanted more than it got: what accrues while it waits is not lost.
+  private var isShort = false
+  private var nextAt: UInt64?
+
+  package init(_ configuration: PacingConfiguration, now: UInt64) {
+    self.configuration = configuration
+    finder = RateFinder(legCount: configuration.legCount)
+    tokens = Double(configuration.trainByteCount)
+    credit = Double(configuration.trainByteCount)
+    refilledAt = now
+    self.now = now
+  }
+
+  // MARK: Look
+
+  /// The pace in force, in bytes per second; nil is unlimited.
+  package var rate: Int? {
+    let paced = min(finder.rate ?? .infinity, Double(configuration.rateMax ?? .max))
+    return configuration.rateMax == nil && finder.rate == nil ? nil : Int(paced)
+  }
+
+  package var counters: PacingCounters { finder.counters }
+
+  /// The loss of a leg's path that does not depend on the rate, as far as it is known.
+  package func lossFloor(leg: Int) -> Double {
+    finder.legs.indices.contains(leg) ? finder.legs[leg].floor : 0
+  }
+
+  /// When more may go, if something that waits was refused.
+  package var nextDeadline: UInt64? { nextAt }
+
+  // MARK: Handle
+
+  package mutating func handleSent(bytes: Int, now: UInt64) {
+    advance(to: now)
+    waitingFresh = max(waitingFresh - bytes, 0)
+    credit += configuration.repairShare * Double(bytes)
+    spend(bytes)
+  }
+
+  package mutating func handleRepairSent(bytes: Int, now: UInt64) {
+    advance(to: now)
+    waitingRepair = max(waitingRepair - bytes, 0)
+    credit -= (1 - configuration.repairShare) * Double(bytes)
+    spend(bytes)
+  }
+
+  private mutating func spend(_ bytes: Int) {
+    tokens -= Double(bytes)
+    credit = min(max(credit, -creditMax), creditMax)
+    finder.handleSent(bytes: bytes, now: now)
+  }
+
+  package mutating func handleDelivery(_ delivery: Delivery, now: UInt64) {
+    advance(to: now)
+    finder.handleDelivery(delivery, now: self.now)
+  }
+
+  /// A leg left, or another took its place: what is known of its path is forgotten.
+  package mutating func handleLegChanged(_ leg: Int) { finder.forget(leg: leg) }
+
+  // MARK: Poll
+
+  /// Bytes that may go now, at most `wanted`; all that is ready should be wanted, and zero told when
+  /// nothing is. A datagram that is longer may still go: the bucket takes a debt.
+  package mutating func allowance(_ traffic: Traffic, wanted: Int, now: UInt64) -> Int {
+    advance(to: now)
+    switch traffic {
+    case .fresh: waitingFresh = wanted
+    case .repair: waitingRepair = wanted
+    }
+    guard wanted > 0 else {
+      if waitingFresh == 0, waitingRepair == 0 { settle() }
+      return 0
+    }
+    let paced = pacedRate
+    let isShared = waitingFresh > 0 && waitingRepair > 0
+    var allowed = paced == nil ? Double(Int.max / 2) : tokens
+    if traffic == .repair, isShared {
+      allowed = min(allowed, credit)
+    } else if isShared, paced != nil {
+      // Repairs find their part of the bucket untouched.
+      allowed -= min(max(credit, 0), Double(waitingRepair))
+    }
+    guard allowed < Double(wanted) else {
+      if !isShared { settle() }
+      return wanted
+    }
+    refuse(allowed: allowed, wanted: wanted)
+    let least = min(Double(wanted), quantum)
+    return allowed >= least ? Int(allowed) : 0
+  }
+
+  /// Nothing that waits was refused.
+  private mutating func settle() {
+    nextAt = nil
+    isShort = false
+  }
+
+  private mutating func refuse(allowed: Double, wanted: Int) {
+    isShort = true
+    guard let paced = pacedRate else { return }
+    if tokens < Double(wanted), paced == finder.rate.map({ Double(Int($0)) }) {
+      finder.noteLimited()
+    }
+    let lack = max(min(Double(wanted), quantum) - tokens, 0)
+    nextAt = now + max(UInt64(min(lack / paced * 1e9, 1e9)), 1000)
+  }
+
+  // MARK: Bucket
+
+  private var pacedRate: Double? { rate.map { Double(max($0, 1)) } }
+
+  /// Sent at once where something waits: smaller trains on slower paths, so that shallow queues
+  /// take them.
+  private var quantum: Double {
+    min(max((pacedRate ?? .infinity) * 200e-6, 1500), Double(configuration.trainByteCount))
+  }
+
+  private var creditMax: Double { 4 * Double(configuration.trainByteCount) }
+
+  /// The deepest the bucket gets: a train after a pause; while something waits, as much as a late
+  /// wake-up of two milliseconds may cost.
+  private var depth: Double {
+    let train = Double(configuration.trainByteCount)
+    guard isShort, let paced = pacedRate else { return train }
+    return max(2 * train, paced * 2e-3)
+  }
+
+  private mutating func advance(to time: UInt64) {
+    now = max(now, time)
+    let elapsed = Double(min(now - refilledAt, 1_000_000_000)) / 1e9
+    refilledAt = now
+    tokens = min(tokens + (pacedRate ?? 0) * elapsed, depth)
+    if pacedRate == nil { tokens = depth }
+    credit = min(credit + Law.rateMin * elapsed, creditMax)
+  }
+}

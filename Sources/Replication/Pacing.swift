@@ -1,0 +1,95 @@
+/// A leg's first answer for a write, or for the part of it that its first report covers.
+package struct Delivery: Sendable {
+  package var leg: Int
+  /// Blocks that the answer speaks of, lost ones included.
+  package var blocks: Int
+  package var lostBlocks: Int
+  /// Datagrams dropped at the leg's own socket since its last answer.
+  package var socketDrops: Int
+  /// When the first and the last of these blocks were sent for the first time.
+  package var firstSentAt: UInt64
+  package var lastSentAt: UInt64
+
+  package init(
+    leg: Int, blocks: Int, lostBlocks: Int, socketDrops: Int = 0, firstSentAt: UInt64,
+    lastSentAt: UInt64
+  ) {
+    self.leg = leg
+    self.blocks = blocks
+    self.lostBlocks = lostBlocks
+    self.socketDrops = socketDrops
+    self.firstSentAt = firstSentAt
+    self.lastSentAt = lastSentAt
+  }
+}
+
+/// What the user and the sending lane settle of the pacing.
+package struct PacingConfiguration: Sendable {
+  /// The user's cap on all datagrams, repairs included, in bytes per second.
+  package var rateMax: Int?
+  /// The part of what is sent that repairs may take while fresh data waits.
+  package var repairShare = 0.5
+  /// Bytes of the longest train that one system call sends.
+  package var trainByteCount = 64 << 10
+  package var legCount: Int
+
+  package init(legCount: Int, rateMax: Int? = nil) {
+    self.legCount = legCount
+    self.rateMax = rateMax
+  }
+}
+
+/// What the pacing did, for people and tests.
+package struct PacingCounters: Sendable, Equatable {
+  /// Times the rate was lowered because legs lost more than their paths do by themselves.
+  package var cuts: UInt64 = 0
+  /// Times a slower rate was tried to tell congestion from a path's own loss.
+  package var tests: UInt64 = 0
+  /// Tests that found the loss to be the path's own.
+  package var floorsFound: UInt64 = 0
+  /// Times the rate was raised to look for more.
+  package var raises: UInt64 = 0
+  /// Times a raise was taken back because answers came late: a queue was filling.
+  package var queuesSeen: UInt64 = 0
+  /// Answers of no leg, or that contradict themselves.
+  package var invalidDeliveries: UInt64 = 0
+  /// Answers about what was sent before the last cut had its effect.
+  package var staleDeliveries: UInt64 = 0
+}
+
+/// The numbers of the law; the head of RateFinder.swift says what they are for.
+enum Law {
+  static let rateMin = 250_000.0
+  static let lossMin = 0.02
+  static let sigmas = 4.0
+  static let dropsMax = 32
+  static let floorMax = 0.5
+  static let sameLoss = 0.7
+  static let margin = 0.98
+  static let testFactor = 0.6
+  static let testStepsMax = 4
+  static let cutMax = 0.92
+  static let stepMin = 0.03
+  static let stepGrowth = 1.6
+  static let stepMax = 1.0
+  static let phaseMin: UInt64 = 5_000_000
+  static let phaseMax: UInt64 = 50_000_000
+  static let holdNanoseconds: UInt64 = 100_000_000
+  static let recheckNanoseconds: UInt64 = 2_000_000_000
+  static let gapMax: UInt64 = 500_000
+  static let delayTolerance: UInt64 = 1_000_000
+}
+
+/// How much evidence a verdict needs at a rate: on slow paths less is sent, in smaller trains.
+struct Scale: Sendable {
+  let blocksMin: Int
+  /// A train that was lost as a whole, and a little.
+  let trainBlocks: Double
+
+  /// - Parameter rate: bytes per second.
+  init(rate: Double) {
+    let blocks = rate / 1400
+    blocksMin = Int(min(max(blocks * 3e-3, 64), 512))
+    trainBlocks = 4 + min(blocks * 200e-6, 44)
+  }
+}

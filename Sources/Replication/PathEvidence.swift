@@ -1,0 +1,139 @@
+/// What one leg's first answers tell of the path to it: counts since the present phase began, and
+/// the loss that is the path's own.
+struct PathEvidence: Sendable {
+  /// The loss that stays however slow the sender is.
+  var floor = 0.0
+  /// The floor was looked for; zero may be the truth or ignorance.
+  var isFloorKnown = false
+
+  private(set) var blocks = 0
+  private(set) var lost = 0
+  private(set) var drops = 0
+  /// Blocks whose sending began in the present phase, at its rate.
+  private(set) var ripe = 0
+  /// The quickest answer of the phase, and of the last one that filled no queue.
+  private(set) var delayMin = UInt64.max
+  private(set) var delayBase = UInt64.max
+  /// Answered in this phase or the last one: the sender waits for its evidence.
+  private(set) var isLive = false
+  /// Loss, and the blocks behind it, at the rate that is being examined.
+  private(set) var examined = (loss: 0.0, blocks: 0, drops: 0)
+  /// Loss at the last slower rate that was tried.
+  private(set) var tried = 0.0
+  /// How much more the losses of one answer vary than those of single blocks would: trains are
+  /// lost as a whole.
+  private(set) var burstiness = 1.0
+  private var squares = (lost: 0.0, mixed: 0.0, blocks: 0.0)
+
+  mutating func take(_ delivery: Delivery, isRipe: Bool, delay: UInt64) {
+    let part = min(max(delivery.lostBlocks, 0), delivery.blocks)
+    blocks += delivery.blocks
+    lost += part
+    squares.lost += Double(part * part)
+    squares.mixed += Double(part * delivery.blocks)
+    squares.blocks += Double(delivery.blocks * delivery.blocks)
+    drops += max(delivery.socketDrops, 0)
+    guard isRipe else { return }
+    isLive = true
+    ripe += delivery.blocks
+    delayMin = min(delayMin, delay)
+  }
+
+  mutating func beginPhase() {
+    isLive = ripe > 0
+    blocks = 0
+    lost = 0
+    drops = 0
+    ripe = 0
+    delayMin = .max
+    squares = (0, 0, 0)
+  }
+
+  mutating func forget() { self = PathEvidence() }
+
+  // MARK: Loss
+
+  var loss: Double { blocks > 0 ? Double(lost) / Double(blocks) : 0 }
+
+  /// Drops at the leg's own socket beyond a handful: it can't keep up, whatever the floor is.
+  var isOverrun: Bool { min(drops, lost) > Law.dropsMax && drops * 100 > blocks }
+
+  /// The part of the loss above the floor, of what the floor lets through.
+  var excess: Double { max(loss - floor, 0) / (1 - floor) }
+
+  /// The loss lies above the floor by more than chance, or one lost train, explains.
+  func isCongested(_ scale: Scale) -> Bool {
+    blocks >= scale.blocksMin && (isOverrun || isExcessive(loss, blocks, scale))
+  }
+
+  private func isExcessive(_ loss: Double, _ blocks: Int, _ scale: Scale) -> Bool {
+    let count = Double(blocks)
+    let above = (loss - floor) * count
+    let chance = Law.sigmas * (burstiness * floor * (1 - floor) * count).squareRoot()
+    return above > max(Law.lossMin * count, chance + scale.trainBlocks)
+  }
+
+  // MARK: Examining
+
+  /// The rate that gave this loss will be compared with slower ones.
+  mutating func examine() {
+    examined = (loss, blocks, drops)
+    tried = loss
+  }
+
+  /// Nothing is under suspicion, but a floor is looked for anew.
+  mutating func noteTry() { tried = loss }
+
+  /// At a slower rate the loss is a good deal smaller, but not yet gone.
+  func isFalling(_ scale: Scale) -> Bool {
+    blocks >= scale.blocksMin / 4 && loss > Law.lossMin && loss < Law.sameLoss * tried
+  }
+
+  /// The loss did not follow the rate down.
+  var isStanding: Bool { !isOverrun && loss > Law.sameLoss * examined.loss }
+
+  mutating func learnFloor(_ scale: Scale) {
+    guard blocks >= scale.blocksMin / 4 else { return }
+    isFloorKnown = true
+    // What the leg's own socket dropped is no property of the path.
+    let path = Double(max(lost - drops, 0)) / Double(blocks)
+    floor = min(path, Law.floorMax)
+    noteBurstiness()
+  }
+
+  /// What a slower rate would have saved of the loss under examination.
+  func examinedExcess(_ scale: Scale) -> Double {
+    guard examined.blocks > 0, examined.drops > Law.dropsMax
+      || isExcessive(examined.loss, examined.blocks, scale)
+    else { return 0 }
+    return max(examined.loss - floor, 0) / (1 - floor)
+  }
+
+  /// A clean phase shows less loss than the floor: it was too high. Never upwards, or congestion
+  /// that grows by little would become the floor.
+  mutating func lowerFloor(_ scale: Scale) {
+    guard blocks >= scale.blocksMin else { return }
+    noteBurstiness()
+    if loss < floor { floor += (loss - floor) / 8 }
+  }
+
+  private mutating func noteBurstiness() {
+    let loss = loss
+    let expected = loss * (1 - loss) * Double(blocks)
+    guard expected > 1 else { return }
+    let found = squares.lost - 2 * loss * squares.mixed + loss * loss * squares.blocks
+    burstiness += (min(max(found / expected, 1), 64) - burstiness) / 4
+  }
+
+  // MARK: Queueing
+
+  mutating func noteDelayBase() {
+    if delayMin != .max { delayBase = delayMin }
+  }
+
+  /// The quickest answer is late by more than an idle path explains: a queue is filling.
+  var isQueueing: Bool {
+    guard delayMin != .max, delayBase != .max else { return false }
+    return delayMin > delayBase + delayBase / 4 + Law.delayTolerance
+  }
+}

@@ -1,0 +1,233 @@
+/// Finds the rate that the narrowest leg's path carries, from the losses that legs report.
+struct RateFinder: Sendable {
+  /// What is being found out at the present rate.
+  enum Phase: Sendable, Equatable {
+    /// The rate is kept: unlimited, or just below what was found.
+    case holding
+    /// The rate rises step by step.
+    case raising
+    /// The rate was cut: does the loss fall?
+    case settling
+    /// The rate is far lower for a moment: which loss stays?
+    case testing
+  }
+
+  private(set) var phase = Phase.holding
+  /// Bytes per second; nil is unlimited.
+  private(set) var rate: Double?
+  private(set) var legs: [PathEvidence]
+  private(set) var counters = PacingCounters()
+  private var pulse = SendPulse()
+  private var answerTime: UInt64 = 1_000_000
+  private var phaseFrom: UInt64 = 0
+  /// What was sent earlier met another, higher rate.
+  private var evidenceFrom: UInt64 = 0
+  private var holdUntil: UInt64 = 0
+  private var recheckAt = Law.recheckNanoseconds
+  private var step = Law.stepMin
+  private var lastClean: Double?
+  /// The rate under examination: the pace as it was set, and the bytes per second that it gave.
+  private var examined: (rate: Double?, sent: Double) = (nil, 0)
+  private var testSteps = 0
+
+  private var scale: Scale { Scale(rate: rate ?? pulse.rate) }
+
+  init(legCount: Int) { legs = [PathEvidence](repeating: PathEvidence(), count: legCount) }
+
+  // MARK: Input
+
+  mutating func handleSent(bytes: Int, now: UInt64) { pulse.note(bytes: bytes, now: now) }
+
+  /// Something waits that the rate does not yet allow.
+  mutating func noteLimited() { pulse.isLimited = true }
+
+  mutating func forget(leg: Int) {
+    if legs.indices.contains(leg) { legs[leg].forget() }
+  }
+
+  mutating func handleDelivery(_ delivery: Delivery, now: UInt64) {
+    guard legs.indices.contains(delivery.leg), delivery.blocks > 0,
+      delivery.firstSentAt <= delivery.lastSentAt, delivery.lastSentAt <= now
+    else {
+      counters.invalidDeliveries += 1
+      return
+    }
+    let delay = now - delivery.lastSentAt
+    answerTime = answerTime - answerTime / 8 + min(delay, Law.phaseMax) / 8
+    guard delivery.firstSentAt >= evidenceFrom else {
+      counters.staleDeliveries += 1
+      return
+    }
+    let leg = delivery.leg
+    legs[leg].take(delivery, isRipe: delivery.firstSentAt >= phaseFrom, delay: delay)
+    if phase == .testing {
+      if isPhaseOver(now) { concludeTest(now) }
+    } else if legs[leg].isCongested(scale), now - phaseFrom >= Law.phaseMin / 2 || legs[leg].lost > 512 {
+      handleCongestion(leg, now)
+    } else if legs[leg].ripe >= scale.blocksMin, isPhaseOver(now) {
+      handleClean(now)
+    }
+  }
+
+  // MARK: Phases
+
+  private var phaseLength: UInt64 {
+    min(max((phase == .testing ? 1 : 2) * answerTime, Law.phaseMin), Law.phaseMax)
+  }
+
+  /// Long enough, and every leg that answers at all has told enough, or had time to.
+  private func isPhaseOver(_ now: UInt64) -> Bool {
+    guard now > phaseFrom, now - phaseFrom >= phaseLength else { return false }
+    let isLate = now - phaseFrom >= 4 * (phaseLength + answerTime)
+    let scale = scale
+    return legs.allSatisfy { !$0.isLive || $0.ripe >= scale.blocksMin || (isLate && $0.ripe > 0) }
+      || now - phaseFrom >= 1_000_000_000
+  }
+
+  private mutating func begin(_ next: Phase, rate: Double?, now: UInt64) {
+    let isLower = (rate ?? .infinity) < (self.rate ?? .infinity)
+    phase = next
+    self.rate = rate.map { max($0, Law.rateMin) }
+    // Local queues still hold what was sent at the old rate; it arrives within an answer time.
+    phaseFrom = isLower ? now + answerTime : now
+    if isLower { evidenceFrom = phaseFrom }
+    for leg in legs.indices { legs[leg].beginPhase() }
+    pulse.beginPhase(now: now)
+  }
+
+  private mutating func hold(rate: Double?, now: UInt64) {
+    holdUntil = now + Law.holdNanoseconds
+    step = Law.stepMin
+    lastClean = rate
+    begin(.holding, rate: rate, now: now)
+  }
+
+  // MARK: Loss
+
+  private mutating func handleCongestion(_ leg: Int, _ now: UInt64) {
+    if phase == .settling, legs[leg].isStanding {
+      beginTest(now)
+      return
+    }
+    examine()
+    guard legs[leg].isFloorKnown || legs[leg].isOverrun else {
+      beginTest(now)
+      return
+    }
+    counters.cuts += 1
+    let scale = scale
+    let excess = legs.reduce(0) { $1.isCongested(scale) ? max($0, $1.excess) : $0 }
+    begin(.settling, rate: examined.sent * (1 - min(excess, Law.cutMax)) * Law.margin, now: now)
+  }
+
+  private mutating func examine() {
+    examined = (rate, sentRate)
+    for leg in legs.indices { legs[leg].examine() }
+  }
+
+  /// Bytes per second that legs' answers speak of.
+  private var sentRate: Double {
+    if let rate, pulse.isLimited { return rate }
+    return min(pulse.rate, rate ?? .infinity)
+  }
+
+  private mutating func beginTest(_ now: UInt64) {
+    counters.tests += 1
+    testSteps = 0
+    tryLower(from: examined.sent, now)
+  }
+
+  private mutating func tryLower(from base: Double, _ now: UInt64) {
+    testSteps += 1
+    let excess = legs.reduce(0) { max($0, $1.excess) }
+    for leg in legs.indices { legs[leg].noteTry() }
+    begin(.testing, rate: base * (1 - min(excess, Law.cutMax)) * Law.testFactor, now: now)
+  }
+
+  /// What is lost now is the path's own. What was lost above it, at the rate under examination, was
+  /// congestion.
+  private mutating func concludeTest(_ now: UInt64) {
+    let scale = scale
+    if testSteps < Law.testStepsMax, let rate, rate > Law.rateMin,
+      legs.contains(where: { $0.isFalling(scale) })
+    {
+      tryLower(from: rate, now)
+      return
+    }
+    for leg in legs.indices { legs[leg].learnFloor(scale) }
+    recheckAt = now + Law.recheckNanoseconds
+    let excess = legs.reduce(0) { max($0, $1.examinedExcess(scale)) }
+    if excess > 0 {
+      counters.cuts += 1
+      hold(rate: max(examined.sent * (1 - excess) * Law.margin, rate ?? 0), now: now)
+    } else {
+      counters.floorsFound += 1
+      hold(rate: examined.rate, now: now)
+    }
+  }
+
+  // MARK: No loss
+
+  private mutating func handleClean(_ now: UInt64) {
+    for leg in legs.indices { legs[leg].lowerFloor(scale) }
+    switch phase {
+    case .settling: hold(rate: rate, now: now)
+    case .testing: break
+    case .holding:
+      for leg in legs.indices { legs[leg].noteDelayBase() }
+      if now >= recheckAt, legs.contains(where: { $0.floor > Law.lossMin }) {
+        examine()
+        beginTest(now)
+      } else if now >= holdUntil, let rate, pulse.isLimited {
+        raise(rate, now)
+      } else {
+        begin(.holding, rate: rate, now: now)
+      }
+    case .raising:
+      guard let rate else { return }
+      if legs.contains(where: { $0.isQueueing }) {
+        counters.queuesSeen += 1
+        hold(rate: (lastClean ?? rate) * Law.margin, now: now)
+      } else if pulse.isLimited {
+        lastClean = rate
+        raise(rate, now)
+      } else {
+        begin(.raising, rate: rate, now: now)
+      }
+    }
+  }
+
+  private mutating func raise(_ rate: Double, _ now: UInt64) {
+    counters.raises += 1
+    begin(.raising, rate: rate * (1 + step), now: now)
+    step = min(step * Law.stepGrowth, Law.stepMax)
+  }
+}
+
+/// The speed at which the sender really sends, its pauses left out.
+private struct SendPulse: Sendable {
+  var isLimited = false
+  private var bytes = 0
+  private var active: UInt64 = 0
+  private var lastAt: UInt64 = 0
+  private var known = 0.0
+
+  mutating func note(bytes count: Int, now: UInt64) {
+    active += min(now - min(lastAt, now), Law.gapMax)
+    lastAt = max(lastAt, now)
+    bytes += count
+  }
+
+  mutating func beginPhase(now: UInt64) {
+    known = rate
+    isLimited = false
+    bytes = 0
+    active = 0
+  }
+
+  /// Bytes per second of this phase, or of the last one that sent for long enough.
+  var rate: Double {
+    active >= 1_000_000 || known == 0 && bytes > 0
+      ? Double(bytes) * 1e9 / Double(max(active, 100_000)) : known
+  }
+}
