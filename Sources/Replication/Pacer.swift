@@ -67,7 +67,10 @@ package struct Pacer: Sendable {
 
   package mutating func handleDelivery(_ delivery: Delivery, now: UInt64) {
     advance(to: now)
+    let before = finder.rate ?? .infinity
     finder.handleDelivery(delivery, now: self.now)
+    // What the higher rate had saved up would be a burst into a full queue.
+    if (finder.rate ?? .infinity) < before { tokens = min(tokens, 0) }
   }
 
   /// A leg left, or another took its place: what is known of its path is forgotten.

@@ -64,20 +64,31 @@ enum Law {
   static let sigmas = 4.0
   static let dropsMax = 32
   static let floorMax = 0.5
+  static let floorBlocksMax = 4096.0
   static let sameLoss = 0.7
+  static let surprisingFloor = 0.2
   static let margin = 0.98
+  static let drainFactor = 0.9
+  static let queueFactor = 0.93
+  static let settleCutsMax = 2
+  static let deepCut = 0.5
+  static let cutsInRowMax = 3
   static let testFactor = 0.6
-  static let testStepsMax = 4
-  static let cutMax = 0.92
+  static let testStepsMax = 6
+  static let surprisesMax = 3
+  static let testBlocksMin = 128
+  static let lateNanoseconds: UInt64 = 200_000_000
+  static let cutMax = 0.7
   static let stepMin = 0.03
   static let stepGrowth = 1.6
+  static let stepDeep = 0.25
   static let stepMax = 1.0
   static let phaseMin: UInt64 = 5_000_000
   static let phaseMax: UInt64 = 50_000_000
   static let holdNanoseconds: UInt64 = 100_000_000
   static let recheckNanoseconds: UInt64 = 2_000_000_000
   static let gapMax: UInt64 = 500_000
-  static let delayTolerance: UInt64 = 1_000_000
+  static let delayTolerance: UInt64 = 300_000
 }
 
 /// How much evidence a verdict needs at a rate: on slow paths less is sent, in smaller trains.

@@ -2,14 +2,16 @@
 /// the loss that is the path's own.
 struct PathEvidence: Sendable {
   /// The loss that stays however slow the sender is.
-  var floor = 0.0
+  private(set) var floor = 0.0
   /// The floor was looked for; zero may be the truth or ignorance.
-  var isFloorKnown = false
+  private(set) var isFloorKnown = false
+  /// How many blocks told it.
+  private var floorBlocks = 0.0
 
   private(set) var blocks = 0
   private(set) var lost = 0
   private(set) var drops = 0
-  /// Blocks whose sending began in the present phase, at its rate.
+  /// Blocks that were sent in the present phase, at its rate.
   private(set) var ripe = 0
   /// The quickest answer of the phase, and of the last one that filled no queue.
   private(set) var delayMin = UInt64.max
@@ -25,7 +27,8 @@ struct PathEvidence: Sendable {
   private(set) var burstiness = 1.0
   private var squares = (lost: 0.0, mixed: 0.0, blocks: 0.0)
 
-  mutating func take(_ delivery: Delivery, isRipe: Bool, delay: UInt64) {
+  /// - Parameter ripe: the blocks of it that were sent in the present phase.
+  mutating func take(_ delivery: Delivery, ripe count: Int, delay: UInt64) {
     let part = min(max(delivery.lostBlocks, 0), delivery.blocks)
     blocks += delivery.blocks
     lost += part
@@ -33,9 +36,9 @@ struct PathEvidence: Sendable {
     squares.mixed += Double(part * delivery.blocks)
     squares.blocks += Double(delivery.blocks * delivery.blocks)
     drops += max(delivery.socketDrops, 0)
-    guard isRipe else { return }
+    guard count > 0 else { return }
     isLive = true
-    ripe += delivery.blocks
+    ripe += count
     delayMin = min(delayMin, delay)
   }
 
@@ -69,7 +72,10 @@ struct PathEvidence: Sendable {
   private func isExcessive(_ loss: Double, _ blocks: Int, _ scale: Scale) -> Bool {
     let count = Double(blocks)
     let above = (loss - floor) * count
-    let chance = Law.sigmas * (burstiness * floor * (1 - floor) * count).squareRoot()
+    // Both the loss and the floor are known from so many blocks only.
+    let pooled = (loss * count + floor * floorBlocks) / max(count + floorBlocks, 1)
+    let spread = pooled * (1 - pooled) * count * (1 + count / max(floorBlocks, 1))
+    let chance = isFloorKnown ? Law.sigmas * (burstiness * spread).squareRoot() : 0
     return above > max(Law.lossMin * count, chance + scale.trainBlocks)
   }
 
@@ -84,20 +90,24 @@ struct PathEvidence: Sendable {
   /// Nothing is under suspicion, but a floor is looked for anew.
   mutating func noteTry() { tried = loss }
 
-  /// At a slower rate the loss is a good deal smaller, but not yet gone.
+  /// At a slower rate the loss is smaller by more than chance explains, but not yet gone.
   func isFalling(_ scale: Scale) -> Bool {
-    blocks >= scale.blocksMin / 4 && loss > Law.lossMin && loss < Law.sameLoss * tried
+    let count = Double(blocks)
+    let below = (tried - loss) * count
+    let chance = Law.sigmas * (burstiness * loss * (1 - loss) * count).squareRoot()
+    return loss > Law.lossMin && below > max(0.1 * tried * count, chance + scale.trainBlocks)
   }
 
   /// The loss did not follow the rate down.
   var isStanding: Bool { !isOverrun && loss > Law.sameLoss * examined.loss }
 
-  mutating func learnFloor(_ scale: Scale) {
-    guard blocks >= scale.blocksMin / 4 else { return }
+  mutating func learnFloor() {
+    guard blocks > 0 else { return }
     isFloorKnown = true
     // What the leg's own socket dropped is no property of the path.
     let path = Double(max(lost - drops, 0)) / Double(blocks)
     floor = min(path, Law.floorMax)
+    floorBlocks = Double(blocks)
     noteBurstiness()
   }
 
@@ -109,18 +119,21 @@ struct PathEvidence: Sendable {
     return max(examined.loss - floor, 0) / (1 - floor)
   }
 
-  /// A clean phase shows less loss than the floor: it was too high. Never upwards, or congestion
-  /// that grows by little would become the floor.
-  mutating func lowerFloor(_ scale: Scale) {
-    guard blocks >= scale.blocksMin else { return }
+  /// A clean phase tells how far the floor was off. Upwards only where the rate is below what was
+  /// found: while it rises, congestion that grows little by little would become the floor.
+  mutating func correctFloor(isRising: Bool, _ scale: Scale) {
+    guard isFloorKnown, blocks >= scale.blocksMin / 4 else { return }
     noteBurstiness()
-    if loss < floor { floor += (loss - floor) / 8 }
+    guard loss < floor || (!isRising && floor > Law.lossMin / 2) else { return }
+    let count = Double(blocks)
+    floor = min(floor + (loss - floor) * count / (count + floorBlocks), Law.floorMax)
+    floorBlocks = min(floorBlocks + count, Law.floorBlocksMax)
   }
 
   private mutating func noteBurstiness() {
     let loss = loss
     let expected = loss * (1 - loss) * Double(blocks)
-    guard expected > 1 else { return }
+    guard floor > Law.lossMin, expected > 1 else { return }
     let found = squares.lost - 2 * loss * squares.mixed + loss * loss * squares.blocks
     burstiness += (min(max(found / expected, 1), 64) - burstiness) / 4
   }

@@ -26,9 +26,17 @@ struct RateFinder: Sendable {
   private var recheckAt = Law.recheckNanoseconds
   private var step = Law.stepMin
   private var lastClean: Double?
+  private var heldRate: Double?
   /// The rate under examination: the pace as it was set, and the bytes per second that it gave.
   private var examined: (rate: Double?, sent: Double) = (nil, 0)
   private var testSteps = 0
+  /// The last rate of a test that was still too high.
+  private var testCeiling = Double.infinity
+  private var settleCuts = 0
+  /// Cuts since a raise went well.
+  private var cutsInRow = 0
+  /// What the rate will be once the queues are empty; a rough guess after a deep cut.
+  private var found: (rate: Double, isRough: Bool) = (0, false)
 
   private var scale: Scale { Scale(rate: rate ?? pulse.rate) }
 
@@ -59,7 +67,7 @@ struct RateFinder: Sendable {
       return
     }
     let leg = delivery.leg
-    legs[leg].take(delivery, isRipe: delivery.firstSentAt >= phaseFrom, delay: delay)
+    legs[leg].take(delivery, ripe: ripe(delivery), delay: delay)
     if phase == .testing {
       if isPhaseOver(now) { concludeTest(now) }
     } else if legs[leg].isCongested(scale), now - phaseFrom >= Law.phaseMin / 2 || legs[leg].lost > 512 {
@@ -67,6 +75,16 @@ struct RateFinder: Sendable {
     } else if legs[leg].ripe >= scale.blocksMin, isPhaseOver(now) {
       handleClean(now)
     }
+  }
+
+  /// The blocks that were sent since the phase began, when the sending was even.
+  private func ripe(_ delivery: Delivery) -> Int {
+    if delivery.firstSentAt >= phaseFrom { return delivery.blocks }
+    guard delivery.lastSentAt > phaseFrom else { return 0 }
+    let part =
+      Double(delivery.lastSentAt - phaseFrom)
+      / Double(delivery.lastSentAt - delivery.firstSentAt)
+    return Int(part * Double(delivery.blocks))
   }
 
   // MARK: Phases
@@ -78,10 +96,12 @@ struct RateFinder: Sendable {
   /// Long enough, and every leg that answers at all has told enough, or had time to.
   private func isPhaseOver(_ now: UInt64) -> Bool {
     guard now > phaseFrom, now - phaseFrom >= phaseLength else { return false }
-    let isLate = now - phaseFrom >= 4 * (phaseLength + answerTime)
+    let elapsed = now - phaseFrom
+    let isLate = elapsed >= max(4 * (phaseLength + answerTime), Law.lateNanoseconds)
     let scale = scale
-    return legs.allSatisfy { !$0.isLive || $0.ripe >= scale.blocksMin || (isLate && $0.ripe > 0) }
-      || now - phaseFrom >= 1_000_000_000
+    let enough = phase == .testing ? max(scale.blocksMin, Law.testBlocksMin) : scale.blocksMin
+    return legs.allSatisfy { !$0.isLive || $0.ripe >= enough || (isLate && $0.ripe > 0) }
+      || elapsed >= 1_000_000_000
   }
 
   private mutating func begin(_ next: Phase, rate: Double?, now: UInt64) {
@@ -95,29 +115,47 @@ struct RateFinder: Sendable {
     pulse.beginPhase(now: now)
   }
 
-  private mutating func hold(rate: Double?, now: UInt64) {
-    holdUntil = now + Law.holdNanoseconds
-    step = Law.stepMin
+  /// Keeps the rate for a while before more is looked for; after a deep cut, whose depth is a
+  /// rough guess, not at all.
+  private mutating func hold(rate: Double?, isRough: Bool = false, now: UInt64) {
+    holdUntil = isRough ? now : now + Law.holdNanoseconds
+    step = isRough ? Law.stepDeep : Law.stepMin
     lastClean = rate
+    heldRate = rate
     begin(.holding, rate: rate, now: now)
+  }
+
+  /// Goes below the rate that was found until the queues have run empty.
+  private mutating func settle(found rate: Double, isRough: Bool, now: UInt64) {
+    found = (rate, isRough)
+    begin(.settling, rate: rate * Law.drainFactor, now: now)
   }
 
   // MARK: Loss
 
   private mutating func handleCongestion(_ leg: Int, _ now: UInt64) {
     if phase == .settling, legs[leg].isStanding {
-      beginTest(now)
-      return
-    }
-    examine()
-    guard legs[leg].isFloorKnown || legs[leg].isOverrun else {
-      beginTest(now)
-      return
+      settleCuts += 1
+      guard settleCuts <= Law.settleCutsMax else {
+        beginTest(now)
+        return
+      }
+    } else {
+      settleCuts = 0
+      cutsInRow += 1
+      examine()
+      guard legs[leg].isOverrun || (legs[leg].isFloorKnown && cutsInRow <= Law.cutsInRowMax)
+      else {
+        beginTest(now)
+        return
+      }
     }
     counters.cuts += 1
     let scale = scale
     let excess = legs.reduce(0) { $1.isCongested(scale) ? max($0, $1.excess) : $0 }
-    begin(.settling, rate: examined.sent * (1 - min(excess, Law.cutMax)) * Law.margin, now: now)
+    settle(
+      found: sentRate * (1 - min(excess, Law.cutMax)) * Law.margin,
+      isRough: excess > Law.deepCut, now: now)
   }
 
   private mutating func examine() {
@@ -134,6 +172,7 @@ struct RateFinder: Sendable {
   private mutating func beginTest(_ now: UInt64) {
     counters.tests += 1
     testSteps = 0
+    cutsInRow = 0
     tryLower(from: examined.sent, now)
   }
 
@@ -148,18 +187,23 @@ struct RateFinder: Sendable {
   /// congestion.
   private mutating func concludeTest(_ now: UInt64) {
     let scale = scale
-    if testSteps < Law.testStepsMax, let rate, rate > Law.rateMin,
-      legs.contains(where: { $0.isFalling(scale) })
-    {
+    let isUnsure =
+      legs.contains { $0.isFalling(scale) }
+      || testSteps < Law.surprisesMax && legs.contains { $0.loss > Law.surprisingFloor }
+    if isUnsure, testSteps < Law.testStepsMax, let rate, rate > Law.rateMin {
+      testCeiling = rate
       tryLower(from: rate, now)
       return
     }
-    for leg in legs.indices { legs[leg].learnFloor(scale) }
+    for leg in legs.indices { legs[leg].learnFloor() }
     recheckAt = now + Law.recheckNanoseconds
     let excess = legs.reduce(0) { max($0, $1.examinedExcess(scale)) }
     if excess > 0 {
       counters.cuts += 1
-      hold(rate: max(examined.sent * (1 - excess) * Law.margin, rate ?? 0), now: now)
+      let least = rate ?? Law.rateMin
+      let most = testSteps > 1 ? testCeiling : .infinity
+      let found = max(min(examined.sent * (1 - excess) * Law.margin, most), least)
+      hold(rate: found, isRough: excess > Law.deepCut, now: now)
     } else {
       counters.floorsFound += 1
       hold(rate: examined.rate, now: now)
@@ -169,9 +213,10 @@ struct RateFinder: Sendable {
   // MARK: No loss
 
   private mutating func handleClean(_ now: UInt64) {
-    for leg in legs.indices { legs[leg].lowerFloor(scale) }
+    let scale = scale
+    for leg in legs.indices { legs[leg].correctFloor(isRising: phase == .raising, scale) }
     switch phase {
-    case .settling: hold(rate: rate, now: now)
+    case .settling: hold(rate: found.rate, isRough: found.isRough, now: now)
     case .testing: break
     case .holding:
       for leg in legs.indices { legs[leg].noteDelayBase() }
@@ -179,6 +224,7 @@ struct RateFinder: Sendable {
         examine()
         beginTest(now)
       } else if now >= holdUntil, let rate, pulse.isLimited {
+        cutsInRow = 0
         raise(rate, now)
       } else {
         begin(.holding, rate: rate, now: now)
@@ -187,9 +233,17 @@ struct RateFinder: Sendable {
       guard let rate else { return }
       if legs.contains(where: { $0.isQueueing }) {
         counters.queuesSeen += 1
-        hold(rate: (lastClean ?? rate) * Law.margin, now: now)
+        settleCuts = 0
+        examine()
+        let least = heldRate ?? 0
+        settle(
+          found: max((lastClean ?? rate) * Law.queueFactor, least), isRough: false, now: now)
+      } else if rate > 2 * pulse.rate {
+        // Not the pacer but something at home is the narrow part.
+        hold(rate: nil, now: now)
       } else if pulse.isLimited {
         lastClean = rate
+        cutsInRow = 0
         raise(rate, now)
       } else {
         begin(.raising, rate: rate, now: now)
