@@ -64,6 +64,7 @@ enum Law {
   static let sigmas = 4.0
   static let dropsMax = 32
   static let floorMax = 0.5
+  static let floorBlocksMin = 32
   static let floorBlocksMax = 4096.0
   static let sameLoss = 0.7
   static let surprisingFloor = 0.2
@@ -79,8 +80,9 @@ enum Law {
   static let testBlocksMin = 128
   static let lateNanoseconds: UInt64 = 200_000_000
   static let cutMax = 0.7
-  static let stepMin = 0.03
-  static let stepGrowth = 1.6
+  static let stepMin = 0.04
+  static let nearby = 1.12
+  static let stepGrowth = 2.0
   static let stepDeep = 0.25
   static let stepMax = 1.0
   static let phaseMin: UInt64 = 5_000_000

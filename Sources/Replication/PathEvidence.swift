@@ -64,6 +64,12 @@ struct PathEvidence: Sendable {
   /// The part of the loss above the floor, of what the floor lets through.
   var excess: Double { max(loss - floor, 0) / (1 - floor) }
 
+  /// The excess that a cut may trust: little evidence of a great loss is evidence of half of it.
+  func trustedExcess(_ scale: Scale) -> Double {
+    guard isCongested(scale) else { return 0 }
+    return min(excess, blocks < 2 * scale.blocksMin ? Law.deepCut : Law.cutMax)
+  }
+
   /// The loss lies above the floor by more than chance, or one lost train, explains.
   func isCongested(_ scale: Scale) -> Bool {
     blocks >= scale.blocksMin && (isOverrun || isExcessive(loss, blocks, scale))
@@ -95,14 +101,19 @@ struct PathEvidence: Sendable {
     let count = Double(blocks)
     let below = (tried - loss) * count
     let chance = Law.sigmas * (burstiness * loss * (1 - loss) * count).squareRoot()
-    return loss > Law.lossMin && below > max(0.1 * tried * count, chance + scale.trainBlocks)
+    guard loss > Law.lossMin, !isFloorKnown || isExcessive(loss, blocks, scale) else {
+      return false
+    }
+    return below > max(0.1 * tried * count, chance + scale.trainBlocks)
   }
 
-  /// The loss did not follow the rate down.
-  var isStanding: Bool { !isOverrun && loss > Law.sameLoss * examined.loss }
+  /// The loss did not follow the rate down, nor is it a new and greater one.
+  var isStanding: Bool {
+    !isOverrun && loss > Law.sameLoss * examined.loss && loss < examined.loss / Law.sameLoss
+  }
 
   mutating func learnFloor() {
-    guard blocks > 0 else { return }
+    guard blocks >= Law.floorBlocksMin else { return }
     isFloorKnown = true
     // What the leg's own socket dropped is no property of the path.
     let path = Double(max(lost - drops, 0)) / Double(blocks)

@@ -128,6 +128,7 @@ struct RateFinder: Sendable {
   /// Goes below the rate that was found until the queues have run empty.
   private mutating func settle(found rate: Double, isRough: Bool, now: UInt64) {
     found = (rate, isRough)
+    recheckAt = max(recheckAt, now + Law.recheckNanoseconds / 2)
     begin(.settling, rate: rate * Law.drainFactor, now: now)
   }
 
@@ -152,10 +153,9 @@ struct RateFinder: Sendable {
     }
     counters.cuts += 1
     let scale = scale
-    let excess = legs.reduce(0) { $1.isCongested(scale) ? max($0, $1.excess) : $0 }
+    let excess = legs.reduce(0) { max($0, $1.trustedExcess(scale)) }
     settle(
-      found: sentRate * (1 - min(excess, Law.cutMax)) * Law.margin,
-      isRough: excess > Law.deepCut, now: now)
+      found: sentRate * (1 - excess) * Law.margin, isRough: excess >= Law.deepCut, now: now)
   }
 
   private mutating func examine() {
@@ -173,7 +173,7 @@ struct RateFinder: Sendable {
     counters.tests += 1
     testSteps = 0
     cutsInRow = 0
-    tryLower(from: examined.sent, now)
+    tryLower(from: min(examined.sent, rate ?? .infinity), now)
   }
 
   private mutating func tryLower(from base: Double, _ now: UInt64) {
@@ -253,8 +253,9 @@ struct RateFinder: Sendable {
 
   private mutating func raise(_ rate: Double, _ now: UInt64) {
     counters.raises += 1
+    // Near what was found by small steps: a queue tells of the last step, not yet of this one.
+    if rate > Law.nearby * (heldRate ?? 0) { step = min(step * Law.stepGrowth, Law.stepMax) }
     begin(.raising, rate: rate * (1 + step), now: now)
-    step = min(step * Law.stepGrowth, Law.stepMax)
   }
 }
 
