@@ -145,7 +145,8 @@ package struct Pacer: Sendable {
   }
 
   private mutating func advance(to time: UInt64) {
-    now = max(now, time)
+    // Sums of a time and a span must not overflow, whatever the clock does.
+    now = max(now, min(time, .max / 4))
     let elapsed = Double(min(now - refilledAt, 1_000_000_000)) / 1e9
     refilledAt = now
     tokens = min(tokens + (pacedRate ?? 0) * elapsed, depth)

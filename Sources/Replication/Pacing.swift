@@ -59,6 +59,8 @@ package struct PacingCounters: Sendable, Equatable {
 
 /// The numbers of the law; the head of RateFinder.swift says what they are for.
 enum Law {
+  /// Blocks of the longest write.
+  static let deliveryBlocksMax = Limits.writeLengthMax / Limits.blockLengthMin
   static let rateMin = 250_000.0
   static let lossMin = 0.02
   static let sigmas = 4.0

@@ -35,7 +35,7 @@ struct PathEvidence: Sendable {
     squares.lost += Double(part * part)
     squares.mixed += Double(part * delivery.blocks)
     squares.blocks += Double(delivery.blocks * delivery.blocks)
-    drops += max(delivery.socketDrops, 0)
+    drops += min(max(delivery.socketDrops, 0), Law.deliveryBlocksMax)
     guard count > 0 else { return }
     isLive = true
     ripe += count
@@ -124,8 +124,9 @@ struct PathEvidence: Sendable {
 
   /// What a slower rate would have saved of the loss under examination.
   func examinedExcess(_ scale: Scale) -> Double {
-    guard examined.blocks > 0, examined.drops > Law.dropsMax
-      || isExcessive(examined.loss, examined.blocks, scale)
+    guard examined.blocks > 0,
+      examined.drops > Law.dropsMax
+        || isExcessive(examined.loss, examined.blocks, scale)
     else { return 0 }
     return max(examined.loss - floor, 0) / (1 - floor)
   }

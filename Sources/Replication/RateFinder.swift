@@ -1,3 +1,36 @@
+// Finds the rate that the narrowest leg's path carries, from the losses that legs tell.
+//
+// Intuition: what the path loses by itself, it loses at any rate; what a full queue loses, it loses
+// only above its own rate. So a rate is not judged by its loss but by the loss that a slower rate
+// would have saved. Each leg has a floor, the loss that stayed when the sender was slow; only what
+// lies above it by more than chance counts, and the leg with most of that governs.
+//
+// Law, with L a leg's loss, B its floor, S the speed of what was lost:
+// - Unlimited until a leg's L lies above B. A floor nobody looked for is looked for by a test: some
+//   milliseconds at S(1−L) × 0.6, slower still while L goes on falling. What L is then is B. Where
+//   that explains the loss, the rate comes back as it was: random loss costs one such dip, and one
+//   every two seconds to see whether it still holds.
+// - Else rate := S(1−L)/(1−B) × 0.98, after a moment at 0.9 of it in which queues run empty. At most
+//   × 0.3 in one cut: the next answers tell whether to cut again. A loss that stands still over
+//   three cuts is no congestion, or not alone: test.
+// - Without excess: hold 100 ms, then raise by 4 % a phase near what was found, later by twice as
+//   much each time. Answers that come later than before the raise tell of a queue that fills: the
+//   raise is taken back before anything is lost. After a deep cut, whose depth is a guess, raise at
+//   once.
+// - Drops at a leg's own socket are congestion: no test, and no part of a floor.
+// - Evidence is what was sent after the last cut had its effect (an answer time later), so that no
+//   loss is paid for twice; a phase lasts until each leg that answers has told enough.
+// Repairs are evidence like first sendings: in a collapse they are all there is.
+//
+// Bound: when a path narrows, what is lost until the cut was sent within a queue's filling, an answer
+// time and a phase (5 to 50 ms), at most a window; each further cut at least halves, about.
+//
+// Roads not taken. AIMD, PGMCC, TFMCC: rate ~ 1/√loss, so 1 % random loss on a LAN would be
+// crippling. BBR's delivery rate by acknowledgements: legs answer writes, not datagrams, after their
+// disks; the product S(1−L) is the same delivery rate without a clock at the leg. Delay alone (Vegas,
+// Swift): disks make it; here it may only stop a raise. PCC's pairs of trials: the same idea as the
+// test, paid all the time rather than when something is lost.
+
 /// Finds the rate that the narrowest leg's path carries, from the losses that legs report.
 struct RateFinder: Sendable {
   /// What is being found out at the present rate.
@@ -54,7 +87,8 @@ struct RateFinder: Sendable {
   }
 
   mutating func handleDelivery(_ delivery: Delivery, now: UInt64) {
-    guard legs.indices.contains(delivery.leg), delivery.blocks > 0,
+    guard legs.indices.contains(delivery.leg),
+      delivery.blocks > 0, delivery.blocks <= Law.deliveryBlocksMax,
       delivery.firstSentAt <= delivery.lastSentAt, delivery.lastSentAt <= now
     else {
       counters.invalidDeliveries += 1
@@ -70,7 +104,9 @@ struct RateFinder: Sendable {
     legs[leg].take(delivery, ripe: ripe(delivery), delay: delay)
     if phase == .testing {
       if isPhaseOver(now) { concludeTest(now) }
-    } else if legs[leg].isCongested(scale), now - phaseFrom >= Law.phaseMin / 2 || legs[leg].lost > 512 {
+    } else if legs[leg].isCongested(scale),
+      now - phaseFrom >= Law.phaseMin / 2 || legs[leg].lost > 512
+    {
       handleCongestion(leg, now)
     } else if legs[leg].ripe >= scale.blocksMin, isPhaseOver(now) {
       handleClean(now)
@@ -256,33 +292,5 @@ struct RateFinder: Sendable {
     // Near what was found by small steps: a queue tells of the last step, not yet of this one.
     if rate > Law.nearby * (heldRate ?? 0) { step = min(step * Law.stepGrowth, Law.stepMax) }
     begin(.raising, rate: rate * (1 + step), now: now)
-  }
-}
-
-/// The speed at which the sender really sends, its pauses left out.
-private struct SendPulse: Sendable {
-  var isLimited = false
-  private var bytes = 0
-  private var active: UInt64 = 0
-  private var lastAt: UInt64 = 0
-  private var known = 0.0
-
-  mutating func note(bytes count: Int, now: UInt64) {
-    active += min(now - min(lastAt, now), Law.gapMax)
-    lastAt = max(lastAt, now)
-    bytes += count
-  }
-
-  mutating func beginPhase(now: UInt64) {
-    known = rate
-    isLimited = false
-    bytes = 0
-    active = 0
-  }
-
-  /// Bytes per second of this phase, or of the last one that sent for long enough.
-  var rate: Double {
-    active >= 1_000_000 || known == 0 && bytes > 0
-      ? Double(bytes) * 1e9 / Double(max(active, 100_000)) : known
   }
 }
