@@ -89,6 +89,8 @@ enum Law {
   static let stepMax = 1.0
   static let phaseMin: UInt64 = 5_000_000
   static let phaseMax: UInt64 = 50_000_000
+  static let answerMax: UInt64 = 100_000_000
+  static let manyLost = 512
   static let holdNanoseconds: UInt64 = 100_000_000
   static let recheckNanoseconds: UInt64 = 2_000_000_000
   static let gapMax: UInt64 = 500_000

@@ -95,7 +95,10 @@ struct RateFinder: Sendable {
       return
     }
     let delay = now - delivery.lastSentAt
-    answerTime = answerTime - answerTime / 8 + min(delay, Law.phaseMax) / 8
+    // A report of loss comes early, since nothing of it waited in the queue.
+    if delivery.lostBlocks <= delivery.blocks / 2 {
+      answerTime = answerTime - answerTime / 8 + min(delay, Law.answerMax) / 8
+    }
     guard delivery.firstSentAt >= evidenceFrom else {
       counters.staleDeliveries += 1
       return
@@ -104,9 +107,7 @@ struct RateFinder: Sendable {
     legs[leg].take(delivery, ripe: ripe(delivery), delay: delay)
     if phase == .testing {
       if isPhaseOver(now) { concludeTest(now) }
-    } else if legs[leg].isCongested(scale),
-      now - phaseFrom >= Law.phaseMin / 2 || legs[leg].lost > 512
-    {
+    } else if legs[leg].isCongested(scale), isRepresentative(leg, now) {
       handleCongestion(leg, now)
     } else if legs[leg].ripe >= scale.blocksMin, isPhaseOver(now) {
       handleClean(now)
@@ -138,6 +139,12 @@ struct RateFinder: Sendable {
     let enough = phase == .testing ? max(scale.blocksMin, Law.testBlocksMin) : scale.blocksMin
     return legs.allSatisfy { !$0.isLive || $0.ripe >= enough || (isLate && $0.ripe > 0) }
       || elapsed >= 1_000_000_000
+  }
+
+  /// The first answers of a phase are of what was lost; those of what queued come later.
+  private func isRepresentative(_ leg: Int, _ now: UInt64) -> Bool {
+    now - phaseFrom >= max(Law.phaseMin / 2, answerTime)
+      || (phase != .settling && legs[leg].lost > Law.manyLost)
   }
 
   private mutating func begin(_ next: Phase, rate: Double?, now: UInt64) {
@@ -273,7 +280,8 @@ struct RateFinder: Sendable {
         examine()
         let least = heldRate ?? 0
         settle(
-          found: max((lastClean ?? rate) * Law.queueFactor, least), isRough: false, now: now)
+          found: max((lastClean ?? rate) * Law.queueFactor, least),
+          isRough: step > Law.stepDeep, now: now)
       } else if rate > 2 * pulse.rate {
         // Not the pacer but something at home is the narrow part.
         hold(rate: nil, now: now)

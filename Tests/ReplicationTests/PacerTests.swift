@@ -76,7 +76,7 @@ import Testing
 
   @Test func `a pause, a jump or a standstill of the clock gives no more than the bucket holds`() {
     let rate = 10_000_000
-    for gap in [0, 1, 5 * Self.second, .max / 2] {
+    for gap: UInt64 in [0, 1, 5 * Self.second, .max / 2] {
       var pacer = pacer(rateMax: rate)
       _ = drain(&pacer, from: 0, for: 1_000_000, step: 10_000, fresh: 1 << 20, repair: 0)
       // Nothing waits any more: what accrues in the pause is one train.
