@@ -6,5 +6,8 @@ public import Logging
 public import Mirrorcast
 
 extension RecoveryMode: ExpressibleByArgument {}
+/// Whether something is digested.
+enum DigestPolicy: String, CaseIterable, ExpressibleByArgument { case on, off }
+
 extension StatusPolicy: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -84,21 +84,10 @@ struct BenchCommand: AsyncParsableCommand {
   }
 
   private func write(_ payload: PayloadSlab, through run: MirrorRun, _ progress: Progress) {
-    let window = run.window(
-      depth: max(1, min(arguments.depth, run.mirror.depthMax)), spareSlots: 0, progress: progress)
     let length = UInt64(payload.writeLength)
-    let places = run.mirror.byteCount / length
-    var random = SplitMix64(seed: 1)
-    for index in 0..<size.byteCount / length where !run.watch.everyLegFailed {
-      let place =
-        switch pattern {
-        case .sequential: index % places
-        case .random: UInt64.random(in: 0..<places, using: &random)
-        }
-      let slot = window.takeSlot()
-      // Safe: nobody changes the payload, and it outlives the drain below.
-      unsafe window.submit(slot: slot, payload[Int(truncatingIfNeeded: index)], at: place * length)
-    }
-    window.drain()
+    let plan = BenchLoop.Plan(
+      depth: max(1, min(arguments.depth, run.mirror.depthMax)), count: size.byteCount / length,
+      places: run.mirror.byteCount / length, isRandom: pattern == .random)
+    BenchLoop(plan, payload: payload, through: run, progress).perform()
   }
 }

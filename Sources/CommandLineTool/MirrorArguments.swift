@@ -32,10 +32,29 @@ struct MirrorArguments: ParsableArguments {
 
   @Option(
     help: """
-      What is sent again after a loss: the whole write to the group, the whole write to the \
-      target that lacks something, or the missing blocks alone.
+      What is sent again after a loss: each block the way that costs least (adaptive), the whole \
+      write to the group, the whole write to the target that lacks something, or the missing \
+      blocks alone.
       """)
-  var recovery: RecoveryMode = .blocks
+  var recovery: RecoveryMode = .adaptive
+
+  @Flag(
+    name: .customLong("r2t"),
+    help: "Send data only when every leg has asked for it, though all grant it unasked.")
+  var isSolicited = false
+
+  @Option(help: "CRC32C over data: on, or off (commands and headers are always digested).")
+  var digests: DigestPolicy = .on
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Bytes a second that may leave for the legs, repairs and headers included. (default: as \
+      fast as legs and path take them)
+      """,
+      valueName: "size"),
+    transform: ByteSize.init(parsing:))
+  var rate: ByteSize?
 
   @Option(
     help: """
@@ -94,6 +113,10 @@ struct MirrorArguments: ParsableArguments {
         "\(depth) writes of \(writeSize) in flight need more than 128 MiB of buffers",
         advice: "Lower --depth or --write-size.")
     }
+    if let rate, rate.byteCount < 64 << 10 {
+      throw usageError(
+        "--rate \(rate) is too slow for a mirror", advice: "Give 64K or more, in bytes a second.")
+    }
     try validateInterface(interface)
   }
 
@@ -103,6 +126,9 @@ struct MirrorArguments: ParsableArguments {
     options.virtualLUN = vlun
     options.recovery = recovery
     options.status = status
+    options.isSolicited = isSolicited
+    options.digestsData = digests == .on
+    options.bytesPerSecondMax = rate?.byteCount
     options.deadlineSeconds = deadline
     options.depth = depth
     options.writeLength = Int(writeSize.byteCount)

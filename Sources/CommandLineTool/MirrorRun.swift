@@ -11,6 +11,9 @@ final class WriteTally: Sendable {
     var bytes: UInt64 = 0
     var writes: UInt64 = 0
     var latencies = LatencyHistogram()
+    /// The longest time in which writes were in flight and none ended.
+    var stallNanosecondsMax: UInt64 = 0
+    var lastEnd: ContinuousClock.Instant?
   }
 
   private let counts = Mutex(Counts())
@@ -21,7 +24,11 @@ final class WriteTally: Sendable {
     counts.withLock {
       $0.bytes += UInt64(ended.length)
       $0.writes += 1
-      $0.latencies.record(nanoseconds: ended.nanoseconds)
+      $0.latencies.record(nanoseconds: nanoseconds(ended.start.duration(to: ended.end)))
+      let since = max($0.lastEnd ?? ended.start, ended.start)
+      let stall = nanoseconds(since.duration(to: ended.end))
+      $0.stallNanosecondsMax = max($0.stallNanosecondsMax, stall)
+      $0.lastEnd = ended.end
     }
   }
 
@@ -81,13 +88,16 @@ struct MirrorRun {
 
   /// A window whose writes are counted, watched and shown.
   func window(depth: Int, spareSlots: Int, progress: Progress) -> WriteWindow {
-    let legCount = watch.legs.count
-    return WriteWindow(mirror: mirror, depth: depth, spareSlots: spareSlots) {
-      [watch, tally] ended in
-      watch.record(ended.result.failures, place: "writing at byte \(ended.offset)")
-      tally.record(ended, legCount: legCount)
+    WriteWindow(mirror: mirror, depth: depth, spareSlots: spareSlots) { ended in
+      record(ended)
       progress.advance(by: ended.length)
     }
+  }
+
+  /// Counts a write that has ended, and tells which legs failed it.
+  func record(_ ended: WriteWindow.Ended) {
+    watch.record(ended.result.failures, place: "writing at byte \(ended.offset)")
+    tally.record(ended, legCount: watch.legs.count)
   }
 
   var repaired: @Sendable () -> UInt64 {

@@ -29,8 +29,10 @@ extension RunResult {
           ("max", .number(Double(counts.latencies.maximum) / 1000)),
         ])
       ),
+      ("longestStallMicroseconds", .number(Double(counts.stallNanosecondsMax) / 1000)),
       ("dataDatagrams", .integer(statistics.dataDatagrams)),
       ("repairDatagrams", .integer(statistics.repairDatagrams)),
+      ("groupRepairDatagrams", .integer(statistics.groupRepairDatagrams)),
       ("wireBytesPerPayloadByte", .number(wireBytesPerPayloadByte)),
       ("legs", .array(legs.map(\.json))),
     ]
@@ -76,7 +78,8 @@ extension LegOutcome {
   var json: JSONValue {
     .object([
       ("url", .string(url.description)), ("status", .string(status)),
-      ("lostBlocks", .integer(lostBlocks)), ("repairedBlocks", .integer(repairedBlocks)),
+      ("servedBy", .string(servedBy)), ("lostBlocks", .integer(lostBlocks)),
+      ("repairedBlocks", .integer(repairedBlocks)), ("reports", .integer(reports)),
     ])
   }
 }

@@ -14,7 +14,8 @@ final class WriteWindow: Sendable {
   struct Ended {
     var offset: UInt64
     var length: Int
-    var nanoseconds: UInt64
+    var start: ContinuousClock.Instant
+    var end: ContinuousClock.Instant
     var result: WriteResult
   }
 
@@ -98,8 +99,8 @@ final class WriteWindow: Sendable {
     let flight = slots.withLock { $0.flights[slot] }
     onEnd(
       Ended(
-        offset: flight.offset, length: flight.length,
-        nanoseconds: nanoseconds(flight.start.duration(to: now)), result: result))
+        offset: flight.offset, length: flight.length, start: flight.start, end: now,
+        result: result))
     giveBack(slot)
     freeFlights.signal()
   }

@@ -122,6 +122,8 @@ struct SenderLeg: Sendable {
   var isDropped = false
   var timer = AnswerTimer()
   var askAgainAt: UInt64 = 0
+  /// Datagrams lost at its sockets, as it told last.
+  var socketDrops: UInt32 = 0
   var counters = LegCounters()
 }
 

@@ -38,7 +38,7 @@ package struct Sender: Sendable {
   /// Not later than the moment at which `handleTimeout` has something to do.
   var timerDue = UInt64.max
   var isPaused = false
-  var isRepairsTurn = false
+  var flow: SenderFlow
 
   package init(_ configuration: SenderConfiguration, legs: [LegDescription]) {
     precondition(!legs.isEmpty && legs.count <= Limits.legsMax, "a mirror has 1 to 64 legs")
@@ -52,6 +52,7 @@ package struct Sender: Sendable {
       of: configuration.writeLengthMax, blockLength: configuration.blockLength)
     writes = (0..<Limits.openWritesMax).map { _ in OutgoingWrite(blocksMax: blocksMax) }
     self.legs = legs.map { SenderLeg(description: $0) }
+    flow = SenderFlow(configuration)
   }
 
   // MARK: Look
@@ -76,7 +77,13 @@ package struct Sender: Sendable {
   }
 
   /// When `handleTimeout` wants to be called.
-  package var nextDeadline: UInt64? { openCount > 0 ? timerDue : nil }
+  package var nextDeadline: UInt64? {
+    guard openCount > 0 else { return nil }
+    return hasWaiting ? min(timerDue, flow.pacer.nextDeadline ?? .max) : timerDue
+  }
+
+  /// The pace of all datagrams in bytes a second, nil while nothing holds them back.
+  package var pace: Int? { flow.pacer.rate }
 
   private var earliestTimer: UInt64 {
     var earliest = UInt64.max
@@ -125,6 +132,7 @@ package struct Sender: Sendable {
       return
     }
     answered(slot, leg, now: now)
+    measure(slot, leg, missing: nil, socketDrops: 0, now: now)
     finish(
       slot, leg, failure: status == 0 ? nil : .status(status, sense: sense, units: units), now: now)
   }

@@ -4,13 +4,37 @@ import ISCSI
 import SCSI
 
 extension Sender {
-  /// The next datagram to send, nil when there is none. Repairs and new data take turns, so that
-  /// neither starves the other.
+  /// The next datagram to send, nil when there is none, or none may go now. Repairs and new data
+  /// take turns, so that neither starves the other, each as far as its allowance reaches.
   package mutating func pollTransmission(now: UInt64) -> Transmission? {
-    guard !repairs.isEmpty else { return nextFresh(now: now) }
-    isRepairsTurn.toggle()
-    if isRepairsTurn, let repair = nextRepair(now: now) { return repair }
-    return nextFresh(now: now) ?? nextRepair(now: now)
+    guard !repairs.isEmpty else { return mayGo(.fresh, now: now) ? nextFresh(now: now) : nil }
+    flow.isRepairsTurn.toggle()
+    if flow.isRepairsTurn, mayGo(.repair, now: now), let repair = nextRepair(now: now) {
+      return repair
+    }
+    if mayGo(.fresh, now: now), let fresh = nextFresh(now: now) { return fresh }
+    return mayGo(.repair, now: now) ? nextRepair(now: now) : nil
+  }
+
+  /// Whether something waits to be sent.
+  var hasWaiting: Bool { !sendings.isEmpty || !announcements.isEmpty || !repairs.isEmpty }
+
+  private mutating func mayGo(_ traffic: Pacer.Traffic, now: UInt64) -> Bool {
+    guard !flow.hasAllowance(traffic) else { return true }
+    return flow.ask(traffic, waiting: waitingByteCount(traffic), now: now)
+  }
+
+  /// About how much is ready to go.
+  private func waitingByteCount(_ traffic: Pacer.Traffic) -> Int {
+    var blocks = 0
+    switch traffic {
+    case .fresh:
+      blocks = announcements.count
+      for slot in sendings { blocks += writes[slot].blockCount - writes[slot].nextBlock }
+    case .repair:
+      for job in repairs { blocks += (job.sendsCommand ? 1 : 0) + (job.blocks?.missingCount ?? 0) }
+    }
+    return blocks * flow.datagramByteCount
   }
 
   private mutating func nextFresh(now: UInt64) -> Transmission? {
@@ -120,6 +144,7 @@ extension Sender {
       restart(slot, now: now)
       return nil
     }
+    flow.noteSent(transmission, byteCount: made.byteCount)
     return made.byteCount
   }
 

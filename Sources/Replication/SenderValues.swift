@@ -47,6 +47,8 @@ package struct SenderConfiguration: Sendable {
   package var isSolicited = false
   /// Data of Data-Outs is not digested; commands and headers always are.
   package var omitsDataDigest = false
+  /// All datagrams together, headers of IP and UDP included, in bytes a second; nil: no cap.
+  package var bytesPerSecondMax: Int?
   /// Whether a call waits for statuses; without, it ends when its data is sent.
   package var waitsForStatus = true
   package var deadlineNanoseconds: UInt64 = 10_000_000_000
@@ -200,6 +202,7 @@ package struct LegCounters: Sendable, Equatable {
   package var lostBlocks: UInt64 = 0
   package var repairedBlocks: UInt64 = 0
   package var reports: UInt64 = 0
+  package var socketDrops: UInt64 = 0
   package var reportsIgnored: UInt64 = 0
   package var repairsCarried: UInt64 = 0
   package var lateAnswers: UInt64 = 0

@@ -138,7 +138,8 @@ import Testing
     #expect(wakes <= 1000)
   }
 
-  @Test func `a storm of repairs leaves fresh data its half, and fresh data leaves repairs theirs`() {
+  @Test func `a storm of repairs leaves fresh data its half, and fresh data leaves repairs theirs`()
+  {
     for isPaced in [true, false] {
       var pacer = isPaced ? pacer(rateMax: 100_000_000) : pacer()
       let sent = drain(

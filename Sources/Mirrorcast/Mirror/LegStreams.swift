@@ -111,11 +111,11 @@ struct LegStreams {
 
   /// The data of the PDU whose header `next` gave; meaningful until `consume`.
   @unsafe func data(_ leg: Int, count: Int) -> UnsafeRawBufferPointer {
+    // Safe: `next` saw that the whole PDU is readable; the slice is checked.
     guard let stream = streams[leg] else {
       return unsafe UnsafeRawBufferPointer(start: nil, count: 0)
     }
     let start = BasicHeaderSegment.byteCount
-    // Safe: `next` saw that the whole PDU is readable; the slice is checked.
     return unsafe UnsafeRawBufferPointer(
       rebasing: stream.socket.readableBytes[start..<start + count])
   }

@@ -191,6 +191,7 @@ public final class Mirror: Sendable {
     statistics.bytes = reading.sender.bytes
     statistics.dataDatagrams = reading.sender.dataDatagrams
     statistics.repairDatagrams = reading.sender.repairDatagrams
+    statistics.groupRepairDatagrams = reading.sender.groupRepairDatagrams
     statistics.wireBytes = reading.wireBytes
     for (index, leg) in legs.enumerated() {
       let counters = index < reading.legs.count ? reading.legs[index] : LegCounters()

@@ -83,6 +83,9 @@ extension Mirror {
       blockLength: parts.request.blockLength, unitBlockSize: parts.blockSize,
       writeLengthMax: parts.request.writeLengthMax)
     configuration.recovery = parts.options.recovery.machine
+    configuration.isSolicited = parts.options.isSolicited
+    configuration.bytesPerSecondMax = parts.options.bytesPerSecondMax.map { Int(clamping: $0) }
+    configuration.omitsDataDigest = !parts.options.digestsData
     configuration.waitsForStatus = parts.options.status == .all
     configuration.deadlineNanoseconds = UInt64(parts.options.deadlineSeconds * 1e9)
     configuration.firstWrite = parts.request.firstWrite

@@ -1,5 +1,5 @@
-// From messages to the medium: a message is a train of datagrams, nearly always of one registration,
-// so what is the same for all of them is looked up once.
+// From messages to the medium: a message is a train of datagrams, nearly always of one
+// registration, so what is the same for all of them is looked up once.
 import Bytes
 import Datagrams
 import ISCSI
@@ -37,8 +37,8 @@ extension ReceiverDuty {
 
   private mutating func take(_ datagrams: ArrivedDatagrams, _ source: Endpoint, now: UInt64) {
     var piece = 0
+    // Safe: the pieces lie in the batch, which stays until the next receive.
     while unsafe piece < datagrams.count {
-      // Safe: the pieces lie in the batch, which stays until the next receive.
       guard let registration = unsafe find(datagrams[piece], source) else {
         piece += 1
         continue
@@ -115,6 +115,7 @@ extension Registration {
     _ datagrams: ArrivedDatagrams, from first: Int, drops: inout DatagramDrops, now: UInt64
   ) -> Int {
     let places = places
+    // Safe: the pieces lie in the batch, which stays until the next receive.
     return unsafe Self.take(
       datagrams, from: first, number, into: &receiver, places, drops: &drops, now: now)
   }
@@ -125,8 +126,8 @@ extension Registration {
     now: UInt64
   ) -> Int {
     var piece = first
+    // Safe: the pieces lie in the batch, which stays until the next receive.
     while unsafe piece < datagrams.count {
-      // Safe: the pieces lie in the batch, which stays until the next receive.
       let bytes = unsafe datagrams[piece]
       do throws(DatagramFault) {
         let datagram = unsafe try Datagram(bytes.bytes)

@@ -25,6 +25,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var streams: LegStreams
   var carried: [[ArraySlice<UInt8>]]
   var probing: Probing?
+  /// What the sender told last, while it is being done.
+  var events: [SenderEvent] = []
   var waiters = SenderWaiters()
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]

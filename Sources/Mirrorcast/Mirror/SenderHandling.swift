@@ -183,12 +183,13 @@ extension SenderDuty {
   mutating func handleEvents(now: UInt64) -> Int {
     var work = 0
     while !sender.events.isEmpty {
-      var events: [SenderEvent] = []
+      // Two lists take turns, so that neither gives its memory back.
       swap(&events, &sender.events)
       // What a caller sees after its completion is what was done until then.
       publish()
-      for event in events { handle(event, now: now) }
+      for index in events.indices { handle(events[index], now: now) }
       work += events.count
+      events.removeAll(keepingCapacity: true)
       submitWaiting(now: now)
     }
     return work

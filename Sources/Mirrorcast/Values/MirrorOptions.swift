@@ -2,6 +2,8 @@ import Replication
 
 /// How a leg's lost blocks are sent again.
 public enum RecoveryMode: String, Sendable, CaseIterable {
+  /// Each block the way that costs least: to a leg where few lack it, to the group where many do.
+  case adaptive
   /// The whole write again, to the group.
   case group
   /// The whole write again, to the leg that lacks something.
@@ -11,6 +13,7 @@ public enum RecoveryMode: String, Sendable, CaseIterable {
 
   var machine: Replication.RecoveryMode {
     switch self {
+    case .adaptive: .adaptive
     case .group: .group
     case .target: .target
     case .blocks: .blocks
@@ -35,7 +38,13 @@ public struct MirrorOptions: Sendable {
   public var interface: String?
   /// The number that mirrored commands carry; nil for the highest that is nobody's LUN.
   public var virtualLUN: Int?
-  public var recovery: RecoveryMode = .blocks
+  public var recovery: RecoveryMode = .adaptive
+  /// Data waits for every leg's R2T (RFC 7143 §11.8), though all legs grant it unasked.
+  public var isSolicited = false
+  /// CRC32C over the data of datagrams; without, a damaged block is caught by UDP's checksum alone.
+  public var digestsData = true
+  /// What may leave for the legs in bytes a second, all headers included; nil: what the path takes.
+  public var bytesPerSecondMax: UInt64?
   public var status: StatusPolicy = .all
   /// For one write, in seconds: a leg that has not answered by then has failed.
   public var deadlineSeconds: Double = 10

@@ -34,6 +34,8 @@ public struct MirrorStatistics: Sendable {
   public var dataDatagrams: UInt64 = 0
   /// Datagrams sent again.
   public var repairDatagrams: UInt64 = 0
+  /// Of these, to the group.
+  public var groupRepairDatagrams: UInt64 = 0
   /// Bytes of all datagrams with IP and UDP headers, and of all TCP payload sent.
   public var wireBytes: UInt64 = 0
   public var legs: [Leg]
