@@ -22,10 +22,12 @@ package enum LanePlacement: Equatable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// The node of an interface's device; the only node, where there is only one.
+  /// The node of an interface's device, if this thread may run there; the only node, where there
+  /// is only one. Nobody asked for it, so it is never an error.
   package static func near(interface name: String) -> LanePlacement {
     if let node = NUMANodes.node(ofInterface: name), NUMANodes.exists(node) {
-      return .node(node)
+      let cores = (try? CoreSet.allowed())?.intersection(NUMANodes.cores(of: node))
+      return cores?.count ?? 0 > 0 ? .node(node) : .anywhere
     }
     return NUMANodes.count == 1 ? .node(0) : .anywhere
   }

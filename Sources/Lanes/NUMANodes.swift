@@ -35,16 +35,24 @@ package enum NUMANodes {
   /// The node that an interface's device is attached to; nil when it has none.
   package static func node(ofInterface name: String) -> Int? {
     guard !name.contains("/"), !name.isEmpty else { return nil }
+    // A virtual adapter's device doesn't say; the PCI device that it sits on does.
+    for place in ["device", "device/.."] {
+      if let node = number(in: "/sys/class/net/\(name)/\(place)/numa_node"), node >= 0 {
+        return node
+      }
+    }
+    return nil
+  }
+
+  private static func number(in path: String) -> Int? {
     let room = 32
     // Safe: the call ends what it reads with a zero inside the room.
     let text = unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: room) { buffer in
       guard let start = buffer.baseAddress else { return "" }
-      let path = "/sys/class/net/\(name)/device/numa_node"
       guard unsafe mirrorcast_read_small_file(path, start, room) > 0 else { return "" }
       return unsafe String(cString: start)
     }
-    guard let node = Int(text.prefix { $0 == "-" || $0.isNumber }), node >= 0 else { return nil }
-    return node
+    return Int(text.prefix { $0 == "-" || $0.isNumber })
   }
 
   /// The cores of a node, as a set; empty when they can't be known.
