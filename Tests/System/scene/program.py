@@ -174,13 +174,13 @@ class MemoryWatch:
 
     def _watch(self):
         while not self._stop.wait(self._every):
-            for pid in self._pids | set(_children(os.getpid())):
+            for pid in self._pids | set(children(os.getpid())):
                 size = _private_bytes(pid)
                 if size is not None:
                     self.greatest[pid] = max(size, self.greatest.get(pid, 0))
 
 
-def _children(parent):
+def children(parent):
     try:
         with open(f"/proc/{parent}/task/{parent}/children") as file:
             return [int(word) for word in file.read().split()]
