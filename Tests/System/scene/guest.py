@@ -1,7 +1,6 @@
 """A test whose body runs in another machine: its file runs once more in a guest."""
 
 import os
-import subprocess
 import sys
 
 from .stage import ROOT, run
@@ -11,10 +10,11 @@ BOOT = os.path.join(ROOT, "Tests", "System", "guest", "boot")
 
 
 def run_in_guest(title, body, machine, modules=(), limit=300):
-    """Like `run`, with these QEMU words as the machine and these modules of its kernel."""
+    """Like `run`; `machine`: QEMU's words for it, `modules`: of its kernel, to be loaded.
+
+    Of the host, the body has its files alone; all but MIRRORCAST… is gone from its environment.
+    """
     if os.environ.get(INSIDE):
-        # The host's files are ours, its network is not: not even loopback is up yet.
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         run(title, body)
     os.execv(BOOT, [
         BOOT, "--machine", " ".join(machine), "--modules", " ".join(modules),
