@@ -12,6 +12,12 @@ package protocol LaneDuty: ~Copyable, SendableMetatype {
   var nextDeadline: UInt64? { get }
   /// Appends the descriptors whose readiness is work.
   func fileDescriptors(into list: inout WaitList)
+  /// Tells which of them are ready, after the lane has waited for them or looked at them.
+  mutating func noteReady(_ list: WaitList)
+}
+
+extension LaneDuty where Self: ~Copyable {
+  package mutating func noteReady(_ list: WaitList) {}
 }
 
 /// A named thread on its own cores that turns the cycle of one duty.
@@ -141,25 +147,26 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
         continue
       }
       if spin.continues(now: lookedAt) {
+        look(&duty, &list, nanoseconds: 0)
         spin.pause()
         continue
       }
       signal.arm()
       let now = MonotonicClock.now()
       if duty.doWork(now: now) == 0 && !mustStop.load(ordering: .acquiring) {
-        sleep(duty, &list, now: now)
+        sleep(&duty, &list, now: now)
       }
       spin.noteWork()
       signal.disarm()
     }
   }
 
-  private func sleep(_ duty: borrowing Duty, _ list: inout WaitList, now: UInt64) {
-    var timeout: UInt64?
-    if let deadline = duty.nextDeadline {
-      guard deadline > now else { return }
-      timeout = deadline - now
-    }
+  private func sleep(_ duty: inout Duty, _ list: inout WaitList, now: UInt64) {
+    look(&duty, &list, nanoseconds: duty.nextDeadline.map { $0 > now ? $0 - now : 0 })
+  }
+
+  /// Waits until something is ready or the time is over (nil: for something), and tells the duty.
+  private func look(_ duty: inout Duty, _ list: inout WaitList, nanoseconds timeout: UInt64?) {
     list.removeAll()
     list.append(signal.descriptor)
     duty.fileDescriptors(into: &list)
@@ -168,6 +175,7 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
     } catch {
       preconditionFailure("a lane's sleep: \(error)")
     }
+    duty.noteReady(list)
   }
 }
 

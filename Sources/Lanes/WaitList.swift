@@ -36,6 +36,21 @@ package struct WaitList {
     return Int(try SystemError.check(result, "wait for descriptors"))
   }
 
+  /// Whether a descriptor was found ready, or in error, by the last wait, and not cleared since.
+  package func isReady(descriptor: Int32) -> Bool {
+    for index in 0..<count where entries[index].descriptor == descriptor {
+      return entries[index].ready != 0
+    }
+    return false
+  }
+
+  /// There is nothing more to be had from a descriptor for now.
+  package mutating func clear(descriptor: Int32) {
+    for index in 0..<count where entries[index].descriptor == descriptor {
+      entries[index].ready = 0
+    }
+  }
+
   /// Whether entry `index` was found ready, or in error, by the last wait.
   package func isReady(_ index: Int) -> Bool {
     precondition(index < count, "no such entry")

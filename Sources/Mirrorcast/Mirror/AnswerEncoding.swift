@@ -120,7 +120,7 @@ extension ReceiverDuty {
   /// Lets streams in, and hears that they end.
   mutating func attachStreams(now: UInt64) -> Int {
     let registrations = registrations
-    let work = answerPort.work(now: now) { number, token, stream in
+    let work = answerPort.work(ready: ready, now: now) { number, token, stream in
       let found = registrations.first {
         $0.request.registration == number && $0.token == token && !$0.isEnding
       }
@@ -128,7 +128,10 @@ extension ReceiverDuty {
       return found != nil
     }
     for registration in registrations {
-      guard let stream = registration.stream else { continue }
+      guard let stream = registration.stream, ready.isReady(descriptor: stream.descriptor) else {
+        continue
+      }
+      ready.clear(descriptor: stream.descriptor)
       // Nothing is said on a stream but its first word: what comes is its end, or a breach.
       switch stream.receive() {
       case .moved(0):

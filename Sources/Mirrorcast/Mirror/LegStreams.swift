@@ -54,6 +54,8 @@ struct LegStreams {
     if leg < streams.count { streams[leg] = nil }
   }
 
+  func descriptor(_ leg: Int) -> Int32? { streams[leg]?.socket.descriptor }
+
   func fileDescriptors(into list: inout WaitList) {
     for stream in streams {
       guard let stream, list.count < WaitList.countMax else { continue }

@@ -51,6 +51,10 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var arrivals: ArrivalBatch
   var passage: FaultyPassage?
   var answerPort = AnswerPort()
+  /// What was ready when the lane looked last, and is not drained.
+  var ready = WaitList()
+  /// When the next report is due.
+  var reportDue: UInt64?
   var waitingStores: [(registration: UInt32, store: StoreRequest)] = []
   var storesUnderWay = 0
   var drops = DatagramDrops()
@@ -91,10 +95,18 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       handle(note)
       work += 1
     }
+    // What is missing is said only when nothing waits in a socket.
+    let mustLook = !questions.isEmpty || reportDue ?? .max <= now
     var isDrained = true
     for port in ports.ports {
+      let descriptor = port.socket.descriptor
+      guard mustLook || ready.isReady(descriptor: descriptor) else { continue }
       work += receive(port.socket, now: now)
-      if arrivals.count == arrivals.capacity { isDrained = false }
+      if arrivals.count == arrivals.capacity {
+        isDrained = false
+      } else {
+        ready.clear(descriptor: descriptor)
+      }
     }
     if work == 0 { work += releaseHeld(now: now) }
     if isDrained || now > drainedAt + Self.undrainedMaxNanoseconds {
@@ -106,6 +118,11 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     MemoryBacking.finishPlacing()
     work += attachStreams(now: now)
     for registration in registrations { registration.flushAnswers() }
+    reportDue = nil
+    for registration in registrations {
+      guard let due = registration.receiver.nextDeadline else { continue }
+      reportDue = min(reportDue ?? .max, due)
+    }
     confirmQuiet()
     finishEndings()
     if registrations.isEmpty, let done = stopping {
@@ -126,16 +143,15 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     for registration in registrations { registration.receiver.handleTimeout(now: now) }
   }
 
+  mutating func noteReady(_ list: WaitList) { ready = list }
+
   func registration(_ number: UInt32, _ session: UInt64) -> Registration? {
     registrations.first { $0.request.registration == number && $0.session.id == session }
   }
 
   var nextDeadline: UInt64? {
-    var deadline = answerPort.nextDeadline
-    for registration in registrations {
-      guard let due = registration.receiver.nextDeadline else { continue }
-      deadline = min(deadline ?? .max, due)
-    }
+    var deadline = reportDue
+    if let due = answerPort.nextDeadline { deadline = min(deadline ?? .max, due) }
     guard !confirmations.isEmpty else { return deadline }
     return min(deadline ?? .max, workedAt + Self.quietCheckNanoseconds)
   }

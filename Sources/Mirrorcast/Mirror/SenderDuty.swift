@@ -27,6 +27,10 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var probing: Probing?
   /// What the sender told last, while it is being done.
   var events: [SenderEvent] = []
+  /// What was ready when the lane looked last.
+  var ready = WaitList()
+  /// Datagrams went out since then: answers may be there though the lane did not sleep.
+  var mustLook = false
   var waiters = SenderWaiters()
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
@@ -73,6 +77,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
       calls.append(call)
       work += 1
     }
+    if mustLook { lookAtStreams() }
     work += takeAnswers(now: now)
     submitWaiting(now: now)
     sender.handleTimeout(now: now)
@@ -98,6 +103,22 @@ struct SenderDuty: LaneDuty, ~Copyable {
     streams.fileDescriptors(into: &list)
   }
 
+  mutating func noteReady(_ list: WaitList) {
+    ready = list
+    mustLook = false
+  }
+
+  private mutating func lookAtStreams() {
+    var list = WaitList()
+    streams.fileDescriptors(into: &list)
+    do throws(SystemError) {
+      try list.wait(nanoseconds: 0)
+    } catch {
+      preconditionFailure("a look at streams: \(error)")
+    }
+    noteReady(list)
+  }
+
   // MARK: Datagrams out
 
   private mutating func transmit(now: UInt64) -> Int {
@@ -113,6 +134,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
       work += count
     }
     outlet.send()
+    if work > 0 { mustLook = true }
     if work == 0, !outlet.isBlocked { work += outlet.releaseHeld() }
     flushCarried()
     return work

@@ -90,7 +90,12 @@ extension SenderDuty {
   /// What has come on the lane's own streams; how many answers.
   mutating func takeAnswers(now: UInt64) -> Int {
     var count = 0
-    for leg in streams.indices where streams.receive(leg) > 0 {
+    for leg in streams.indices {
+      guard let descriptor = streams.descriptor(leg), ready.isReady(descriptor: descriptor) else {
+        continue
+      }
+      ready.clear(descriptor: descriptor)
+      guard streams.receive(leg) > 0 else { continue }
       while case .header(let header, let length) = streams.next(leg) {
         // Safe: the data stays readable until `consume`; the span ends with the statement.
         let data = unsafe streams.data(leg, count: length)
