@@ -77,8 +77,9 @@ package enum PagePolicy: Equatable, Sendable {
 /// Zeroed memory of one kind of pages, given back when its owner goes.
 @safe
 package struct Pages: ~Copyable {
-  /// What is smaller gains nothing by huge pages, and would waste most of one.
-  package static let hugeFromByteCount = 256 << 10
+  /// What is smaller gains little by huge pages, and would waste most of one: a batch of trains is
+  /// larger, a stream's buffers are not.
+  package static let hugeFromByteCount = 192 << 10
 
   package let kind: PageKind
   /// The node that the pages are asked from; nil when the kernel chooses.

@@ -92,6 +92,8 @@ import Testing
     while !batch.isFull { batch.append(byteCount: length, to: 0) }
     let waiting = batch.count
     #expect(waiting == count)
+    let pages = batch.pageKind
+    if length > 1016 { #expect(pages != .ordinary || !PageKind.hasTransparent) }
     guard length <= 65_000 else { return }
     #expect(try loopback.sendAll(&batch, from: sender) == count)
     #expect(try loopback.heard(receiver).messages == 4)
