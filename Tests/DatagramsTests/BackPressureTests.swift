@@ -41,7 +41,9 @@ import Testing
         datagrams += try loopback.heard(receiver).datagrams
       }
       #expect(refusals > 2, "the socket was never full")
-      #expect(datagrams == lengths.enumerated().map { Loopback.datagram($0.offset, $0.element) })
+      // Not in the macro, which would print every byte.
+      let isAll = datagrams == lengths.enumerated().map { Loopback.datagram($0.offset, $0.element) }
+      #expect(isAll)
       #expect(sender.sendBufferFullCount == 0)
     }
   }
@@ -72,12 +74,18 @@ import Testing
     var closed: DatagramSocket? = try loopback.receiver()
     batch.setDestination(1, try closed?.localEndpoint())
     closed = nil
-    for number in 0..<50 {
+    // By one call each: what is reported about the one before meets the next at its start.
+    for number in 0..<20 {
+      batch.append(copying: Loopback.datagram(number, 50).span.bytes, to: number % 2)
+      #expect(try sender.send(&batch) == 1)
+    }
+    // By one call for all: the kernel keeps to itself why it stopped in the middle.
+    for number in 20..<50 {
       batch.append(copying: Loopback.datagram(number, 50).span.bytes, to: number % 2)
     }
-    #expect(try loopback.sendAll(&batch, from: sender) == 50)
+    #expect(try loopback.sendAll(&batch, from: sender) == 30)
     let heard = try loopback.heard(receiver).datagrams
     #expect(heard == stride(from: 0, to: 50, by: 2).map { Loopback.datagram($0, 50) })
-    #expect(sender.networkErrorCount > 0)
+    #expect(sender.networkErrorCount > 10)
   }
 }

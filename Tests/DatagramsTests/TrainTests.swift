@@ -25,9 +25,10 @@ import Testing
         #expect(try loopback.sendAll(&batch, from: sender) == Self.mixed.count)
         let heard = try loopback.heard(receiver)
         #expect(heard.datagrams.map(\.count) == Self.mixed)
-        #expect(
+        let isAll =
           heard.datagrams
-            == Self.mixed.enumerated().map { Loopback.datagram($0.offset, $0.element) })
+          == Self.mixed.enumerated().map { Loopback.datagram($0.offset, $0.element) }
+        #expect(isAll)
         if policy == .automatic, coalescing == .automatic {
           #expect(heard.messages <= 20, "nothing was coupled")
         } else {
