@@ -123,9 +123,9 @@ extension RegistrationGrant {
     }
     takesUnsolicited = keys.value(ignoringCase: RegistrationKey.initialR2T) == "No"
     if let endpoint = keys.value(ignoringCase: RegistrationKey.answers) {
-      answers = (
-        endpoint, try number(keys, RegistrationKey.answersToken, 1...UInt64.max)
-      )
+      answers = AnswerStream(
+        endpoint: endpoint,
+        token: try number(keys, RegistrationKey.answersToken, 1...UInt64.max))
     }
   }
 }

@@ -144,8 +144,20 @@ package enum MirrorText: Sendable, Equatable {
   case terminate(TerminationRequest)
 }
 
+/// Where a stream for a registration's answers may be opened, and the word that opens it.
+package struct AnswerStream: Sendable, Equatable {
+  /// Address and port, as `10.0.0.1:5000` or `[fd00::1]:5000`.
+  package var endpoint: String
+  package var token: UInt64
+
+  package init(endpoint: String, token: UInt64) {
+    self.endpoint = endpoint
+    self.token = token
+  }
+}
+
 /// What a target grants.
-package struct RegistrationGrant: Sendable {
+package struct RegistrationGrant: Sendable, Equatable {
   package var registration: UInt32
   package var epoch: UInt16
   package var datagramMax: Int
@@ -159,7 +171,7 @@ package struct RegistrationGrant: Sendable {
   /// Data may come without R2T, as much as the credit (RFC 7143 §13.10: InitialR2T=No).
   package var takesUnsolicited = false
   /// Where a stream for answers may be opened, and the word that opens it.
-  package var answers: (endpoint: String, token: UInt64)?
+  package var answers: AnswerStream?
 
   package init(_ request: RegistrationRequest) {
     registration = request.registration

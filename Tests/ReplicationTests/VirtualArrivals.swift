@@ -48,6 +48,7 @@ extension VirtualMirror {
       return
     }
     switch request.kind {
+    case .attach: violations.append("an attach on a session")
     case .carried:
       leg.take(data, registration: Self.registration, isCarried: true, now: now)
     case .sync:

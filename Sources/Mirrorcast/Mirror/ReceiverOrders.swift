@@ -155,7 +155,8 @@ extension ReceiverDuty {
         ? "[\(registration.session.localAddress)]" : registration.session.localAddress,
       defaultPort: 0)
     if let address, let endpoint = answerPort.endpoint(beside: address) {
-      grant.answers = (endpoint.wireText, registration.token)
+      grant.answers = AnswerStream(
+        endpoint: endpoint.wireText, token: registration.token)
     }
     do throws(SystemError) {
       grant.repair = try registration.repairs.socket.localEndpoint().wireText
