@@ -78,8 +78,8 @@ package struct Pacer: Sendable {
 
   // MARK: Poll
 
-  /// Bytes that may go now, at most `wanted`; all that is ready should be wanted, and zero told when
-  /// nothing is. A datagram that is longer may still go: the bucket takes a debt.
+  /// Bytes that may go now, at most `wanted`; all that is ready should be wanted, and zero told
+  /// when nothing is. A datagram that is longer may still go: the bucket takes a debt.
   package mutating func allowance(_ traffic: Traffic, wanted: Int, now: UInt64) -> Int {
     advance(to: now)
     switch traffic {

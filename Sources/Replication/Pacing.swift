@@ -78,9 +78,9 @@ enum Law {
   static let cutsInRowMax = 3
   static let testFactor = 0.6
   static let testStepsMax = 6
-  static let surprisesMax = 3
+  static let surprisesMax = 5
   static let testBlocksMin = 128
-  static let lateNanoseconds: UInt64 = 200_000_000
+  static let lateNanoseconds: UInt64 = 100_000_000
   static let cutMax = 0.7
   static let stepMin = 0.04
   static let nearby = 1.12
@@ -104,9 +104,9 @@ struct Scale: Sendable {
   let trainBlocks: Double
 
   /// - Parameter rate: bytes per second.
-  init(rate: Double) {
+  init(rate: Double, isPaced: Bool) {
     let blocks = rate / 1400
     blocksMin = Int(min(max(blocks * 3e-3, 64), 512))
-    trainBlocks = 4 + min(blocks * 200e-6, 44)
+    trainBlocks = 4 + (isPaced ? min(blocks * 200e-6, 44) : 44)
   }
 }

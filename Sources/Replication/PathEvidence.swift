@@ -5,6 +5,8 @@ struct PathEvidence: Sendable {
   private(set) var floor = 0.0
   /// The floor was looked for; zero may be the truth or ignorance.
   private(set) var isFloorKnown = false
+  /// What the last test found: corrections stay near it.
+  private var tested = 0.0
   /// How many blocks told it.
   private var floorBlocks = 0.0
 
@@ -118,6 +120,7 @@ struct PathEvidence: Sendable {
     // What the leg's own socket dropped is no property of the path.
     let path = Double(max(lost - drops, 0)) / Double(blocks)
     floor = min(path, Law.floorMax)
+    tested = floor
     floorBlocks = Double(blocks)
     noteBurstiness()
   }
@@ -138,7 +141,8 @@ struct PathEvidence: Sendable {
     noteBurstiness()
     guard loss < floor || (!isRising && floor > Law.lossMin / 2) else { return }
     let count = Double(blocks)
-    floor = min(floor + (loss - floor) * count / (count + floorBlocks), Law.floorMax)
+    floor += (loss - floor) * count / (count + floorBlocks)
+    floor = min(floor, tested * 1.25 + Law.lossMin / 4, Law.floorMax)
     floorBlocks = min(floorBlocks + count, Law.floorBlocksMax)
   }
 
@@ -147,7 +151,7 @@ struct PathEvidence: Sendable {
     let expected = loss * (1 - loss) * Double(blocks)
     guard floor > Law.lossMin, expected > 1 else { return }
     let found = squares.lost - 2 * loss * squares.mixed + loss * loss * squares.blocks
-    burstiness += (min(max(found / expected, 1), 64) - burstiness) / 4
+    burstiness += (min(max(found / expected, 1), 16) - burstiness) / 4
   }
 
   // MARK: Queueing

@@ -1,36 +1,30 @@
 // Finds the rate that the narrowest leg's path carries, from the losses that legs tell.
 //
-// Intuition: what the path loses by itself, it loses at any rate; what a full queue loses, it loses
-// only above its own rate. So a rate is not judged by its loss but by the loss that a slower rate
-// would have saved. Each leg has a floor, the loss that stayed when the sender was slow; only what
-// lies above it by more than chance counts, and the leg with most of that governs.
+// Intuition: what the path loses by itself, it loses at any rate; a full queue loses only above its
+// own. So a rate is judged by the loss a slower one would have saved. A leg's floor is the loss that
+// stayed at a slow rate; only what lies above it counts, and the leg with most of that governs.
 //
 // Law, with L a leg's loss, B its floor, S the speed of what was lost:
-// - Unlimited until a leg's L lies above B. A floor nobody looked for is looked for by a test: some
-//   milliseconds at S(1−L) × 0.6, slower still while L goes on falling. What L is then is B. Where
-//   that explains the loss, the rate comes back as it was: random loss costs one such dip, and one
-//   every two seconds to see whether it still holds.
-// - Else rate := S(1−L)/(1−B) × 0.98, after a moment at 0.9 of it in which queues run empty. At most
-//   × 0.3 in one cut: the next answers tell whether to cut again. A loss that stands still over
-//   three cuts is no congestion, or not alone: test.
+// - Unlimited until a leg's L lies above B. A floor nobody looked for is looked for by a test:
+//   some milliseconds at S(1−L) × 0.6, slower still while L goes on falling. What L is then is B.
+//   Where that explains the loss, the rate comes back as it was: random loss costs one such dip,
+//   and one every two seconds to see whether it still holds.
+// - Else rate := S(1−L)/(1−B) × 0.98, after a moment at 0.9 of it in which queues run empty. At
+//   most × 0.3 in one cut: the next answers tell whether to cut again. A loss that stands still
+//   over three cuts is no congestion, or not alone: test.
 // - Without excess: hold 100 ms, then raise by 4 % a phase near what was found, later by twice as
 //   much each time. Answers that come later than before the raise tell of a queue that fills: the
-//   raise is taken back before anything is lost. After a deep cut, whose depth is a guess, raise at
-//   once.
+//   raise is taken back, mostly before anything is lost. After a deep cut, a guess, raise at once.
 // - Drops at a leg's own socket are congestion: no test, and no part of a floor.
 // - Evidence is what was sent after the last cut had its effect (an answer time later), so that no
-//   loss is paid for twice; a phase lasts until each leg that answers has told enough.
-// Repairs are evidence like first sendings: in a collapse they are all there is.
-//
-// Bound: when a path narrows, what is lost until the cut was sent within a queue's filling, an answer
-// time and a phase (5 to 50 ms), at most a window; each further cut at least halves, about.
-//
-// Roads not taken. AIMD, PGMCC, TFMCC: rate ~ 1/√loss, so 1 % random loss on a LAN would be
-// crippling. BBR's delivery rate by acknowledgements: legs answer writes, not datagrams, after their
-// disks; the product S(1−L) is the same delivery rate without a clock at the leg. Delay alone (Vegas,
-// Swift): disks make it; here it may only stop a raise. PCC's pairs of trials: the same idea as the
-// test, paid all the time rather than when something is lost.
-
+//   loss is paid for twice; a phase lasts until each leg that answers has told enough. Repairs are
+//   evidence like first sendings: in a collapse they are all there is.
+// Bound: what is lost when a path narrows was sent until the cut, within a queue's filling, an
+// answer time and a phase (5 to 50 ms), never more than a window; further cuts halve at least.
+// Roads not taken. AIMD, PGMCC, TFMCC: rate ~ 1/√loss, so 1 % random loss on a LAN would cripple.
+// BBR's delivery rate: legs answer writes, not datagrams, and after their disks; S(1−L) is the same
+// rate without a clock at the leg. Delay alone (Vegas, Swift): disks make it, too; here it can only
+// stop a raise. PCC's trials: the same idea as the test, but paid all the time.
 /// Finds the rate that the narrowest leg's path carries, from the losses that legs report.
 struct RateFinder: Sendable {
   /// What is being found out at the present rate.
@@ -60,6 +54,8 @@ struct RateFinder: Sendable {
   private var step = Law.stepMin
   private var lastClean: Double?
   private var heldRate: Double?
+  /// The rate held is a guess after a deep cut.
+  private var isRough = false
   /// The rate under examination: the pace as it was set, and the bytes per second that it gave.
   private var examined: (rate: Double?, sent: Double) = (nil, 0)
   private var testSteps = 0
@@ -71,7 +67,7 @@ struct RateFinder: Sendable {
   /// What the rate will be once the queues are empty; a rough guess after a deep cut.
   private var found: (rate: Double, isRough: Bool) = (0, false)
 
-  private var scale: Scale { Scale(rate: rate ?? pulse.rate) }
+  private var scale: Scale { Scale(rate: rate ?? pulse.rate, isPaced: rate != nil) }
 
   init(legCount: Int) { legs = [PathEvidence](repeating: PathEvidence(), count: legCount) }
 
@@ -137,8 +133,8 @@ struct RateFinder: Sendable {
     let isLate = elapsed >= max(4 * (phaseLength + answerTime), Law.lateNanoseconds)
     let scale = scale
     let enough = phase == .testing ? max(scale.blocksMin, Law.testBlocksMin) : scale.blocksMin
-    return legs.allSatisfy { !$0.isLive || $0.ripe >= enough || (isLate && $0.ripe > 0) }
-      || elapsed >= 1_000_000_000
+    return legs.allSatisfy { !$0.isLive || $0.ripe >= enough }
+      || (isLate && legs.contains { $0.ripe >= enough })
   }
 
   /// The first answers of a phase are of what was lost; those of what queued come later.
@@ -165,14 +161,16 @@ struct RateFinder: Sendable {
     step = isRough ? Law.stepDeep : Law.stepMin
     lastClean = rate
     heldRate = rate
+    self.isRough = isRough
     begin(.holding, rate: rate, now: now)
   }
 
   /// Goes below the rate that was found until the queues have run empty.
   private mutating func settle(found rate: Double, isRough: Bool, now: UInt64) {
     found = (rate, isRough)
-    recheckAt = max(recheckAt, now + Law.recheckNanoseconds / 2)
     begin(.settling, rate: rate * Law.drainFactor, now: now)
+    guard !legs.contains(where: { $0.floor > Law.surprisingFloor }) else { return }
+    recheckAt = max(recheckAt, now + Law.recheckNanoseconds / 2)
   }
 
   // MARK: Loss
@@ -223,7 +221,7 @@ struct RateFinder: Sendable {
     testSteps += 1
     let excess = legs.reduce(0) { max($0, $1.excess) }
     for leg in legs.indices { legs[leg].noteTry() }
-    begin(.testing, rate: base * (1 - min(excess, Law.cutMax)) * Law.testFactor, now: now)
+    begin(.testing, rate: base * (1 - min(excess, Law.deepCut)) * Law.testFactor, now: now)
   }
 
   /// What is lost now is the path's own. What was lost above it, at the rate under examination, was
@@ -249,7 +247,7 @@ struct RateFinder: Sendable {
       hold(rate: found, isRough: excess > Law.deepCut, now: now)
     } else {
       counters.floorsFound += 1
-      hold(rate: examined.rate, now: now)
+      hold(rate: examined.rate, isRough: isRough, now: now)
     }
   }
 

@@ -51,6 +51,7 @@ struct VirtualStream {
   private var repairHead = 0
   private var nextWrite = 0
   private var openBytes = 0
+  private var blocksWaiting = (fresh: 0, repair: 0)
   private var agenda = Agenda<Event>()
   private var nextSampleAt: UInt64 = 0
 
@@ -94,37 +95,19 @@ struct VirtualStream {
       sending.append(nextWrite)
       nextWrite += 1
       openBytes += blocks * Self.block
+      blocksWaiting.fresh += blocks
     }
   }
 
   // MARK: Send
-
-  private var freshWaiting: Int {
-    var blocks = 0
-    for index in sendingHead..<sending.count {
-      guard let write = writes[sending[index]] else { continue }
-      blocks += write.blocks - write.next
-      if blocks > 512 { break }
-    }
-    return blocks * Self.datagram
-  }
-
-  private var repairWaiting: Int {
-    var blocks = 0
-    for index in repairHead..<repairs.count {
-      blocks += repairs[index].blocks
-      if blocks > 512 { break }
-    }
-    return blocks * Self.datagram
-  }
 
   /// Sends what may go. Returns when to come again.
   private mutating func pump() -> UInt64 {
     while true {
       let writable = path.writable(at: now)
       if writable > now { return writable }
-      let fresh = freshWaiting
-      let repair = repairWaiting
+      let fresh = blocksWaiting.fresh * Self.datagram
+      let repair = blocksWaiting.repair * Self.datagram
       let freshAllowed = pacer.allowance(.fresh, wanted: fresh, now: now)
       let repairAllowed = pacer.allowance(.repair, wanted: repair, now: now)
       let train = 44 * Self.datagram
@@ -144,21 +127,15 @@ struct VirtualStream {
     path.beginTrain(&random)
     while count > 0, sendingHead < sending.count {
       let id = sending[sendingHead]
-      guard var write = writes[id] else { break }
+      // Taken out, so that nothing is copied.
+      guard var write = writes.removeValue(forKey: id) else { break }
       if write.next == 0 { write.firstSentAt = now }
-      let shared = path.enterShared(bytes: Self.datagram, now: now)
-      write.next += 1
-      for leg in write.legs.indices {
-        let arrival = shared.flatMap { arrive(leg, at: $0) }
-        write.legs[leg].isTailLost = arrival == nil
-        if let arrival {
-          write.legs[leg].lastArrival = max(write.legs[leg].lastArrival, arrival)
-        } else {
-          write.legs[leg].lost += 1
-        }
+      while count > 0, write.next < write.blocks {
+        sendBlock(of: &write)
+        count -= 1
+        bytes += Self.datagram
+        blocksWaiting.fresh -= 1
       }
-      count -= 1
-      bytes += Self.datagram
       if write.next == write.blocks {
         sendingHead += 1
         for leg in write.legs.indices {
@@ -176,6 +153,20 @@ struct VirtualStream {
     }
     freshBytes += bytes
     pacer.handleSent(bytes: bytes, now: now)
+  }
+
+  private mutating func sendBlock(of write: inout Write) {
+    let shared = path.enterShared(bytes: Self.datagram, now: now)
+    write.next += 1
+    for leg in write.legs.indices {
+      guard let shared, let arrival = arrive(leg, at: shared) else {
+        write.legs[leg].isTailLost = true
+        write.legs[leg].lost += 1
+        continue
+      }
+      write.legs[leg].isTailLost = false
+      write.legs[leg].lastArrival = max(write.legs[leg].lastArrival, arrival)
+    }
   }
 
   private mutating func sendRepairs(_ count: Int) {
@@ -199,6 +190,7 @@ struct VirtualStream {
       writes[job.write]?.legs[job.leg].isTailLost = arrival == nil
       count -= 1
       bytes += Self.datagram
+      blocksWaiting.repair -= 1
       repairs[repairHead].blocks -= 1
       if repairs[repairHead].blocks == 0 {
         repairHead += 1
@@ -237,7 +229,9 @@ struct VirtualStream {
   // MARK: Answers
 
   private mutating func handle(_ event: Event) {
-    guard case .answer(let id, let leg) = event, var write = writes[id] else { return }
+    guard case .answer(let id, let leg) = event, var write = writes.removeValue(forKey: id) else {
+      return
+    }
     let lost = write.legs[leg].lost
     let drops = unsentSocketDrops[leg]
     unsentSocketDrops[leg] = 0
@@ -247,7 +241,9 @@ struct VirtualStream {
         leg: leg, blocks: progress.asked, lostBlocks: lost, socketDrops: drops,
         firstSentAt: progress.firstSentAt, lastSentAt: progress.lastSentAt), now: now)
     if lost > 0 {
+      writes[id] = write
       repairs.append(Repair(write: id, leg: leg, blocks: lost))
+      blocksWaiting.repair += lost
       return
     }
     write.legs[leg].lost = -1
