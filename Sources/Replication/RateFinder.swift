@@ -1,9 +1,7 @@
 // Finds the rate that the narrowest leg's path carries, from the losses that legs tell.
-//
-// Intuition: what the path loses by itself, it loses at any rate; a full queue loses only above its
-// own. So a rate is judged by the loss a slower one would have saved. A leg's floor is the loss that
-// stayed at a slow rate; only what lies above it counts, and the leg with most of that governs.
-//
+// What the path loses by itself, it loses at any rate; a full queue loses only above its own. So a
+// rate is judged by the loss that a slower one would have saved. A leg's floor is the loss that
+// stayed at a slow rate; what lies above it counts, and the leg with most of that governs.
 // Law, with L a leg's loss, B its floor, S the speed of what was lost:
 // - Unlimited until a leg's L lies above B. A floor nobody looked for is looked for by a test:
 //   some milliseconds at S(1−L) × 0.6, slower still while L goes on falling. What L is then is B.
