@@ -21,6 +21,9 @@ struct OutgoingWrite: Sendable {
     var round: UInt8 = 0
     var repairedAt: UInt64 = 0
     var hasReported = false
+    /// Blocks sent again in the last round, until the leg's next word about them.
+    var roundBlocks = 0
+    var roundBeganAt: UInt64 = 0
     /// Whether the first word of this leg was taken as a measure of what the path lost.
     var isMeasured = false
   }
@@ -136,6 +139,11 @@ struct RepairJob: Sendable {
   var sendsCommand: Bool
   var blocks: BlockBitmap?
   var nextBlock = 0
+  /// Blocks that went out.
+  var sentCount = 0
+
+  /// Datagrams that have yet to go.
+  var waitingCount: Int { (sendsCommand ? 1 : 0) + (blocks?.missingCount ?? 0) - sentCount }
 
   /// The leg it is for; nil for all.
   var leg: Int? {

@@ -79,7 +79,7 @@ package struct Sender: Sendable {
   /// When `handleTimeout` wants to be called.
   package var nextDeadline: UInt64? {
     guard openCount > 0 else { return nil }
-    return hasWaiting ? min(timerDue, flow.pacer.nextDeadline ?? .max) : timerDue
+    return hasWaiting ? min(timerDue, flow.heldUntil ?? .max) : timerDue
   }
 
   /// The pace of all datagrams in bytes a second, nil while nothing holds them back.
@@ -165,6 +165,7 @@ package struct Sender: Sendable {
 
   /// Time has passed.
   package mutating func handleTimeout(now: UInt64) {
+    flow.handleTimeout(now: now)
     guard openCount > 0, now >= timerDue else { return }
     timerDue = .max
     for slot in writes.indices where writes[slot].phase != .idle {

@@ -7,6 +7,8 @@ struct SenderFlow: Sendable {
   let datagramByteCount: Int
   var pacer: Pacer
   var isRepairsTurn = false
+  /// When to ask again, after something was refused.
+  private(set) var heldUntil: UInt64?
   private var fresh = Account()
   private var repair = Account()
 
@@ -34,7 +36,12 @@ struct SenderFlow: Sendable {
     // Asked again before long, so that a rate that changes meanwhile is not missed.
     let bounded = min(allowance, 256 << 10)
     if traffic == .fresh { fresh.allowance = bounded } else { repair.allowance = bounded }
+    if bounded == 0 { heldUntil = pacer.nextDeadline }
     return bounded > 0
+  }
+
+  mutating func handleTimeout(now: UInt64) {
+    if let held = heldUntil, held <= now { heldUntil = nil }
   }
 
   private mutating func settle(now: UInt64) {
@@ -62,9 +69,11 @@ extension Sender {
   mutating func measure(
     _ slot: Int, _ leg: Int, missing: BlockBitmap?, socketDrops: Int, now: UInt64
   ) {
-    guard !writes[slot].progress[leg].isMeasured, writes[slot].isAnnounced,
-      legs[leg].description.path == .datagrams
-    else { return }
+    guard writes[slot].isAnnounced, legs[leg].description.path == .datagrams else { return }
+    guard !writes[slot].progress[leg].isMeasured else {
+      measureRound(slot, leg, missing: missing, socketDrops: socketDrops, now: now)
+      return
+    }
     var blocks = writes[slot].blockCount
     var lost = missing?.missingCount ?? 0
     var lastSentAt = writes[slot].sentAt
@@ -80,6 +89,21 @@ extension Sender {
       Delivery(
         leg: leg, blocks: blocks, lostBlocks: max(lost, 0), socketDrops: socketDrops,
         firstSentAt: writes[slot].beganAt, lastSentAt: lastSentAt), now: now)
+  }
+
+  /// In a collapse most of what is sent are repairs: what became of them counts, too.
+  private mutating func measureRound(
+    _ slot: Int, _ leg: Int, missing: BlockBitmap?, socketDrops: Int, now: UInt64
+  ) {
+    let progress = writes[slot].progress[leg]
+    guard progress.roundBlocks > 0 else { return }
+    writes[slot].progress[leg].roundBlocks = 0
+    pacerHears(
+      Delivery(
+        leg: leg, blocks: progress.roundBlocks,
+        lostBlocks: min(missing?.missingCount ?? 0, progress.roundBlocks),
+        socketDrops: socketDrops, firstSentAt: progress.roundBeganAt,
+        lastSentAt: progress.repairedAt), now: now)
   }
 
   private mutating func pacerHears(_ delivery: Delivery, now: UInt64) {

@@ -7,13 +7,12 @@ extension Sender {
   /// The next datagram to send, nil when there is none, or none may go now. Repairs and new data
   /// take turns, so that neither starves the other, each as far as its allowance reaches.
   package mutating func pollTransmission(now: UInt64) -> Transmission? {
+    if !repairs.isEmpty { endFinishedRepairs(now: now) }
     guard !repairs.isEmpty else { return mayGo(.fresh, now: now) ? nextFresh(now: now) : nil }
     flow.isRepairsTurn.toggle()
-    if flow.isRepairsTurn, mayGo(.repair, now: now), let repair = nextRepair(now: now) {
-      return repair
-    }
+    if flow.isRepairsTurn, mayGo(.repair, now: now) { return nextRepair() }
     if mayGo(.fresh, now: now), let fresh = nextFresh(now: now) { return fresh }
-    return mayGo(.repair, now: now) ? nextRepair(now: now) : nil
+    return mayGo(.repair, now: now) ? nextRepair() : nil
   }
 
   /// Whether something waits to be sent.
@@ -32,7 +31,7 @@ extension Sender {
       blocks = announcements.count
       for slot in sendings { blocks += writes[slot].blockCount - writes[slot].nextBlock }
     case .repair:
-      for job in repairs { blocks += (job.sendsCommand ? 1 : 0) + (job.blocks?.missingCount ?? 0) }
+      for job in repairs { blocks += job.waitingCount }
     }
     return blocks * flow.datagramByteCount
   }
@@ -77,32 +76,36 @@ extension Sender {
   /// Flags of data: what says that its bytes are not digested.
   var dataFlags: Datagram.Flags { configuration.omitsDataDigest ? .dataNotDigested : [] }
 
-  private mutating func nextRepair(now: UInt64) -> Transmission? {
+  /// Takes out the jobs at the front that are done, or that nobody wants any more: that costs no
+  /// datagram and needs no allowance.
+  private mutating func endFinishedRepairs(now: UInt64) {
     while let job = repairs.first {
       let slot = job.slot
       let open = writes[slot].open
       let isWanted = job.leg.map { open.contains(LegSet($0)) } ?? !open.isEmpty
-      guard writes[slot].phase != .idle, writes[slot].phase != .restarting,
-        writes[slot].number == job.number, isWanted
-      else {
-        repairs.removeFirst()
-        continue
-      }
-      if job.sendsCommand {
-        repairs[0].sendsCommand = false
-        return Transmission(
-          destination: job.destination, slot: slot, content: .command, flags: job.flags)
-      }
-      if let block = job.blocks?.firstMissing(from: job.nextBlock) {
-        repairs[0].nextBlock = block + 1
-        return Transmission(
-          destination: job.destination, slot: slot, content: .block(block),
-          flags: job.flags.union(dataFlags))
-      }
+      let isCurrent =
+        writes[slot].phase != .idle && writes[slot].phase != .restarting
+        && writes[slot].number == job.number && isWanted
+      if isCurrent, job.waitingCount > 0 { return }
       repairs.removeFirst()
-      noteRepaired(job, now: now)
+      if isCurrent { noteRepaired(job, now: now) }
     }
-    return nil
+  }
+
+  /// The next datagram of the first job, which has one.
+  private mutating func nextRepair() -> Transmission? {
+    guard let job = repairs.first else { return nil }
+    if job.sendsCommand {
+      repairs[0].sendsCommand = false
+      return Transmission(
+        destination: job.destination, slot: job.slot, content: .command, flags: job.flags)
+    }
+    guard let block = job.blocks?.firstMissing(from: job.nextBlock) else { return nil }
+    repairs[0].nextBlock = block + 1
+    repairs[0].sentCount += 1
+    return Transmission(
+      destination: job.destination, slot: job.slot, content: .block(block),
+      flags: job.flags.union(dataFlags))
   }
 
   /// The legs that a finished repair was for owe an answer again.
@@ -111,6 +114,10 @@ extension Sender {
       guard job.leg == nil || job.leg == leg else { return }
       guard legs[leg].description.path != .foreign else { return }
       setAsked(job.slot, leg, now: now)
+      // What goes to the group is more than this leg lacked: no measure of its path.
+      writes[job.slot].progress[leg].roundBlocks =
+        job.leg == nil ? 0 : job.blocks?.missingCount ?? 0
+      writes[job.slot].progress[leg].roundBeganAt = writes[job.slot].progress[leg].repairedAt
       writes[job.slot].progress[leg].repairedAt = now
     }
   }

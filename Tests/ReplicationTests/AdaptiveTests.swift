@@ -90,7 +90,7 @@ import Testing
     }
     #expect(sent / 6400 < least * 1.08, "\(sent / 6400) for \(least)")
     let reports = mirror.legs.reduce(0) { $0 + $1.receiver.counters.reports }
-    #expect(Double(reports) < 300 * (1 + 9 * rate), "\(reports) reports of 300 writes")
+    #expect(Double(reports) < 300 * (1 + 11 * rate), "\(reports) reports of 300 writes")
   }
 
   @Test func `one leg that loses costs about what it lost`() {

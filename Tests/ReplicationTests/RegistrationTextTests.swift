@@ -155,6 +155,8 @@ import Testing
     grant.openWritesMax = 32
     grant.repair = "[fe80::1]:40001"
     grant.lunSizes = [1 << 30, UInt64.max]
+    grant.takesUnsolicited = true
+    grant.answers = AnswerStream(endpoint: "[fe80::1]:40002", token: 0xfeed_beef_0000_0001)
     return grant
   }
 
@@ -163,7 +165,10 @@ import Testing
     let whole = given.keys(firstWrite: SerialNumber(9), port: 5001)
     let keys = try TextKeys(strict: whole.encoded[...])
     #expect(try RegistrationGrant(keys) == given)
-    let told: Set = [RegistrationKey.firstWrite, RegistrationKey.port]
+    let told: Set = [
+      RegistrationKey.firstWrite, RegistrationKey.port, RegistrationKey.initialR2T,
+      RegistrationKey.answers,
+    ]
     for pair in whole.pairs where !told.contains(pair.key) {
       #expect(throws: RegistrationFault.self, "\(pair.key)") {
         _ = try RegistrationGrant(TextKeys(whole.pairs.filter { $0.key != pair.key }))
