@@ -5,12 +5,13 @@ import Mirrorcast
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Show what this machine has for mirroring: CPUs, NUMA, interfaces, RDMA.",
+    abstract: "Show what this machine has for mirroring: CPUs, NUMA, interfaces, offloads, RDMA.",
     discussion: """
       mirrorcast doctor
 
       A line for each finding, marked ok or with an exclamation mark and what to do. Changes \
-      nothing and sends nothing. Exit status 1 when something needs attention.
+      nothing, and sends nothing but a few datagrams to itself. Exit status 1 when something \
+      needs attention.
       """)
 
   @Flag(help: "Print the findings as one JSON object on standard output.")

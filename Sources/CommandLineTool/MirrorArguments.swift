@@ -77,6 +77,9 @@ struct MirrorArguments: ParsableArguments {
     help: ArgumentHelp("Writes in flight; the legs may grant fewer.", valueName: "number"))
   var depth: Int = 16
 
+  @OptionGroup(title: "Lanes")
+  var laneArguments: LaneArguments
+
   @OptionGroup(title: "Faults on purpose")
   var faultArguments: FaultArguments
 
@@ -133,6 +136,7 @@ struct MirrorArguments: ParsableArguments {
     options.depth = depth
     options.writeLength = Int(writeSize.byteCount)
     options.faults = faultArguments.faults
+    options.lanes = laneArguments.lanes
     options.initiatorName = initiatorName()
     return options
   }

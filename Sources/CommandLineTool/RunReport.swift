@@ -35,7 +35,7 @@ extension RunResult {
       ("groupRepairDatagrams", .integer(statistics.groupRepairDatagrams)),
       ("wireBytesPerPayloadByte", .number(wireBytesPerPayloadByte)),
       ("legs", .array(legs.map(\.json))),
-    ]
+    ] + statistics.laneMembers
   }
 
   /// What was written and how fast, in two lines.

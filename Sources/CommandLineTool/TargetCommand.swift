@@ -45,6 +45,9 @@ struct TargetCommand: AsyncParsableCommand {
       valueName: "name"))
   var interface: String?
 
+  @OptionGroup(title: "Lanes")
+  var laneArguments: LaneArguments
+
   @OptionGroup(title: "Faults on purpose")
   var faultArguments: FaultArguments
 
@@ -66,6 +69,7 @@ struct TargetCommand: AsyncParsableCommand {
       portal: portal, targetName: iqn, logicalUnits: luns)
     configuration.interface = interface
     configuration.faults = faultArguments.faults
+    configuration.lanes = laneArguments.lanes
     return configuration
   }
 

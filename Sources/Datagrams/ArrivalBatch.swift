@@ -22,7 +22,8 @@ package struct ArrivalBatch: ~Copyable {
 
   /// Slots shorter than the longest message suit sockets that don't couple datagrams.
   package init(
-    capacity: Int = 16, slotByteCount: Int = Self.slotByteCountMax, node: Int? = nil
+    capacity: Int = 16, slotByteCount: Int = Self.slotByteCountMax, node: Int? = nil,
+    pages policy: PagePolicy = .automatic
   ) {
     precondition(capacity > 0 && capacity <= Self.capacityMax, "1 to 64 messages a batch")
     precondition(
@@ -30,7 +31,7 @@ package struct ArrivalBatch: ~Copyable {
     let stride = (slotByteCount + 63) / 64 * 64
     self.capacity = capacity
     self.slotByteCount = slotByteCount
-    pages = Pages.taken(byteCount: capacity * stride, node: node)
+    pages = Pages.taken(byteCount: capacity * stride, node: node, policy: policy)
     // Safe: taken here, given back by deinit; each slot is a part of the pages.
     unsafe arrivals = .allocate(capacity: capacity)
     for index in 0..<capacity {

@@ -30,14 +30,16 @@ package struct DepartureBatch: ~Copyable {
   /// a core's second-level cache room for other things.
   package init(
     datagramMax: Int, arenaByteCount: Int? = nil, trainsMax: Int = Self.trainsMax,
-    trainDatagramsMax: Int = Self.trainDatagramsMax, destinationsMax: Int = 65, node: Int? = nil
+    trainDatagramsMax: Int = Self.trainDatagramsMax, destinationsMax: Int = 65, node: Int? = nil,
+    pages: PagePolicy = .automatic
   ) {
     // Safe: initialized here, given back by deinit.
     unsafe inside = .allocate(capacity: 1)
     unsafe inside.initialize(
       to: DepartureTrains(
         datagramMax: datagramMax, arenaByteCount: arenaByteCount, trainsMax: trainsMax,
-        trainDatagramsMax: trainDatagramsMax, destinationsMax: destinationsMax, node: node))
+        trainDatagramsMax: trainDatagramsMax, destinationsMax: destinationsMax, node: node,
+        policy: pages))
   }
 
   deinit {

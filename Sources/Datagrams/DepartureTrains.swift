@@ -37,7 +37,7 @@ struct DepartureTrains: ~Copyable {
 
   init(
     datagramMax: Int, arenaByteCount: Int?, trainsMax: Int, trainDatagramsMax: Int,
-    destinationsMax: Int, node: Int?
+    destinationsMax: Int, node: Int?, policy: PagePolicy = .automatic
   ) {
     precondition(datagramMax > 0 && datagramMax <= 65536, "a datagram has 1 to 65536 bytes")
     let fullTrain = min(trainDatagramsMax, DepartureBatch.trainByteCountMax / datagramMax)
@@ -54,7 +54,7 @@ struct DepartureTrains: ~Copyable {
     self.trainDatagramsMax = trainDatagramsMax
     tailMax = arenaByteCount - datagramMax
     endMax = trainsMax - 1
-    pages = Pages.taken(byteCount: arenaByteCount, node: node)
+    pages = Pages.taken(byteCount: arenaByteCount, node: node, policy: policy)
     // Safe: taken here, given back by deinit; all entries are set before they are read.
     unsafe trains = .allocate(capacity: trainsMax)
     unsafe trains.initialize(repeating: mirrorcast_train(), count: trainsMax)

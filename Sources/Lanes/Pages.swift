@@ -123,9 +123,11 @@ package struct Pages: ~Copyable {
   }
 
   /// Memory for something that can't be without; as with any allocation, there is no going on.
-  package static func taken(byteCount: Int, node: Int?) -> Pages {
+  package static func taken(
+    byteCount: Int, node: Int?, policy: PagePolicy = .automatic
+  ) -> Pages {
     do throws(SystemError) {
-      return try Pages(byteCount: byteCount, node: node)
+      return try Pages(byteCount: byteCount, node: node, policy: policy)
     } catch {
       preconditionFailure("\(error)")
     }

@@ -7,11 +7,18 @@ struct ArgumentsTests {
   static let leg = "iscsi://127.0.0.1/iqn.2026-01.org.example:a/0"
   static let mirror = ["mirror", "disk.img", "--to", leg, "--group", "239.1.2.3"]
   static let bench = ["bench", "--to", leg, "--group", "239.1.2.3", "--size", "1M"]
+  static let target = [
+    "target", "--portal", "127.0.0.1:0", "--iqn", "iqn.2026-01.org.example:a", "--lun",
+    "0=memory:1M",
+  ]
 
   @Test(arguments: [
     mirror + ["--verify", "--json", "--depth", "4", "--write-size", "64K", "--vlun", "7"],
     mirror + ["--drop", "0.05", "--seed", "3", "--status", "none", "--recovery", "group"],
     bench + ["--pattern", "random", "--write-size", "4K"],
+    bench + ["--lane", "core:0", "--lane", "any", "--lane", "any", "--spin", "50"],
+    mirror + ["--offload", "no-gso", "--offload", "no-gro", "--offload", "no-hugepages"],
+    target + ["--lane", "node:0", "--offload", "fail-gso"],
     ["verify", "--to", leg, "--to", leg + "1"],
     ["ls", "127.0.0.1:3260"],
   ])
@@ -34,6 +41,11 @@ struct ArgumentsTests {
     ["verify", "--to", leg], ["verify", "--to", leg, "--to", leg],
     ["target", "--portal", "127.0.0.1:0", "--iqn", "iqn.2026-01.org.example:a"],
     ["target", "--portal", "127.0.0.1:0", "--iqn", "iqn.2026-01.org.example:a", "--lun", "zero"],
+    mirror + ["--lane", "core:-1"], mirror + ["--lane", "core"], target + ["--lane", "core:x"],
+    bench + ["--lane", "any:0"], target + ["--lane", ""], target + ["--spin", "-1"],
+    target + ["--lane", "core:0", "--lane", "core:0"], target + ["--spin", "1000001"],
+    bench + (0..<17).flatMap { _ in ["--lane", "any"] },
+    target + ["--offload", "gso"], mirror + ["--offload", "no-gso", "--offload", "fail-gso"],
     ["frobnicate"],
   ])
   func `wrong ones are usage errors`(arguments: [String]) {

@@ -29,15 +29,19 @@ struct GroupPorts: ~Copyable {
 
   private(set) var ports: [SharedPort] = []
 
-  init() {}
+  private let coalescing: OffloadPolicy
+
+  init(coalescing: OffloadPolicy) { self.coalescing = coalescing }
 
   /// The socket of a group, joined for one more source.
   mutating func join(
     _ group: Endpoint, on interface: NetworkInterface, source: Endpoint
   ) throws(SystemError) -> SharedPort {
+    let coalescing = coalescing
     let port = try find(.group(group, interface: interface.index)) { () throws(SystemError) in
       try DatagramSocket.groupReceiver(
-        group: group, interface: interface, receiveBufferByteCount: Self.receiveBufferByteCount)
+        group: group, interface: interface, receiveBufferByteCount: Self.receiveBufferByteCount,
+        coalescing: coalescing)
     }
     do {
       try port.socket.join(source: source)
@@ -55,9 +59,11 @@ struct GroupPorts: ~Copyable {
 
   /// The private socket at a local address.
   mutating func repairs(at address: Endpoint) throws(SystemError) -> SharedPort {
-    try find(.repairs(address)) { () throws(SystemError) in
+    let coalescing = coalescing
+    return try find(.repairs(address)) { () throws(SystemError) in
       try DatagramSocket.unicast(
-        address: address, receiveBufferByteCount: Self.receiveBufferByteCount)
+        address: address, receiveBufferByteCount: Self.receiveBufferByteCount,
+        coalescing: coalescing)
     }
   }
 

@@ -24,6 +24,7 @@ public final class Mirror: Sendable {
   let inbox: LaneInbox<SenderOrder>
   let calls: WriteCalls
   let lane: Lane<SenderDuty>
+  let started: StartedLane
   let board: MirrorBoard
   let logger: Logger
   let membership: Mutex<Membership>
@@ -46,7 +47,7 @@ public final class Mirror: Sendable {
     var nextEpoch: UInt16 { epoch == .max ? 1 : epoch + 1 }
   }
 
-  init(_ parts: Parts, lane: Lane<SenderDuty>) {
+  init(_ parts: Parts, lane: Lane<SenderDuty>, started: StartedLane) {
     byteCount = parts.byteCount
     blockSize = parts.blockSize
     writeLengthMax = parts.request.writeLengthMax
@@ -58,6 +59,7 @@ public final class Mirror: Sendable {
     board = parts.board
     logger = parts.logger
     self.lane = lane
+    self.started = started
     membership = Mutex(
       Membership(
         legs: parts.legs, epoch: parts.request.epoch, request: parts.request,
@@ -193,6 +195,7 @@ public final class Mirror: Sendable {
     statistics.repairDatagrams = reading.sender.repairDatagrams
     statistics.groupRepairDatagrams = reading.sender.groupRepairDatagrams
     statistics.wireBytes = reading.wireBytes
+    statistics.lanes = [started.told(segmentation: reading.segmentation)]
     for (index, leg) in legs.enumerated() {
       let counters = index < reading.legs.count ? reading.legs[index] : LegCounters()
       let way = leg.isForeign ? "iscsi" : deaf.contains(LegSet(index)) ? "tcp" : "multicast"

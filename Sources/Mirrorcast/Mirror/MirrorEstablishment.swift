@@ -24,10 +24,11 @@ extension Mirror {
         "a deadline of \(options.deadlineSeconds) s", advice: "It is above 0, and a day at most.")
     }
     _ = try options.faults.injector()
+    let settings = try LaneSettings(options.lanes)
     let inbox = try LaneInbox<SenderOrder>(capacity: SenderDuty.ordersMax)
     let sessions = try await LegSession.openAll(options, inbox: inbox, logger: logger)
     do {
-      return try await establish(options, sessions, inbox: inbox, logger: logger)
+      return try await establish(options, settings, sessions, inbox: inbox, logger: logger)
     } catch {
       for session in sessions { await session.connection.close() }
       throw error
@@ -35,11 +36,11 @@ extension Mirror {
   }
 
   private static func establish(
-    _ options: MirrorOptions, _ sessions: [LegSession], inbox: LaneInbox<SenderOrder>,
-    logger: Logger
+    _ options: MirrorOptions, _ settings: LaneSettings, _ sessions: [LegSession],
+    inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> Mirror {
     let size = try LegSession.commonSize(sessions)
-    let path = try SendingPath(options, sessions)
+    let path = try SendingPath(options, sessions, segmentation: settings.segmentation)
     var request = RegistrationRequest(
       registration: UInt32.random(in: 1...UInt32.max), group: options.group.address,
       port: UInt16(options.group.port), luns: [],
@@ -66,14 +67,14 @@ extension Mirror {
       credit: grants.compactMap { $0?.credit }.min() ?? .max, legs: legs,
       interface: path.interface, notices: [], inbox: inbox,
       calls: WriteCalls(signal: inbox.signal), board: MirrorBoard(), logger: logger)
-    let mirror = try start(parts, path: path, grants: grants.map { $0?.description })
+    let mirror = try start(parts, settings, path: path, grants: grants.map { $0?.description })
     await mirror.probe(LegSet(legs.indices.filter { !legs[$0].isForeign }), epoch: request.epoch)
     mirror.noteForPeople()
     return mirror
   }
 
   private static func start(
-    _ parts: Parts, path: SendingPath, grants: [LegDescription?]
+    _ parts: Parts, _ settings: LaneSettings, path: SendingPath, grants: [LegDescription?]
   ) throws -> Mirror {
     guard let virtualLUN = LogicalUnitNumber(parts.request.virtualLUN) else {
       preconditionFailure("the virtual LUN was chosen in range")
@@ -95,18 +96,27 @@ extension Mirror {
         ?? LegDescription(
           path: .foreign, openWritesMax: max(parts.options.depth, 1), credit: .max)
     }
-    let placement = LanePlacement.near(interface: path.interface.name)
+    let placement = settings.placements(near: path.interface.name)[0]
     let outlet = SenderOutlet(
       path, faults: try parts.options.faults.injector(), node: placement.memoryNode,
-      logger: parts.logger)
+      pages: settings.pages, logger: parts.logger)
+    let pages = outlet.pageKind
     let duty = SenderDuty(
       sender: Sender(configuration, legs: descriptions), legs: parts.legs, outlet: outlet,
       shared: (parts.inbox, parts.calls, parts.board, parts.logger))
     let lane = try Lane(
-      name: "mirror-lane", placement: placement, signal: parts.inbox.signal, duty: duty)
-    let report = try lane.start()
-    parts.logger.info("lane started", metadata: ["placement": "\(report)"])
-    return Mirror(parts, lane: lane)
+      name: LaneSettings.name(ofLane: 0), placement: placement, idle: settings.idle,
+      signal: parts.inbox.signal, duty: duty)
+    let report: PlacementReport
+    do throws(PlacementError) {
+      report = try lane.start()
+    } catch {
+      throw MirrorcastError(error)
+    }
+    let started = StartedLane(
+      placement: report, pages: pages, segmentation: path.socket.segmentation)
+    parts.logger.info("lane started", metadata: started.metadata)
+    return Mirror(parts, lane: lane, started: started)
   }
 
   /// Finds out which legs hear full datagrams; the others are served over their connections.
@@ -131,6 +141,26 @@ extension Mirror {
           "\(leg.urls[0]) is a target of another make: served by plain iSCSI")
       }
     }
+  }
+}
+
+/// What an initiator's lane got when it started.
+struct StartedLane: Sendable {
+  let placement: PlacementReport
+  let pages: PageKind
+  let segmentation: Offload
+
+  var metadata: Logger.Metadata {
+    [
+      "placement": "\(placement)", "pages": "\(pages)", "segmentation": "\(segmentation)",
+    ]
+  }
+
+  /// The same for programs; trains may have failed since.
+  func told(segmentation now: Offload?) -> MirrorStatistics.Lane {
+    MirrorStatistics.Lane(
+      placement: "\(placement.asked)", coreCount: placement.cores, node: placement.node,
+      pages: "\(pages)", segmentation: "\(now ?? segmentation)")
   }
 }
 

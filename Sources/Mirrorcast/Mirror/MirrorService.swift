@@ -1,11 +1,11 @@
 // The mirror at a target: what its sessions ask goes by ring to the lane that owns all
 // registrations, what the lane answers goes back to the session's event loop, a batch at a time.
-package import Datagrams
+import Datagrams
 package import ISCSI
-package import Lanes
-package import Logging
+import Lanes
+import Logging
 import Replication
-package import Storage
+import Storage
 
 /// What a session asks of the lane.
 enum MirrorOrder: Sendable {
@@ -32,12 +32,12 @@ package final class MirrorService: MirrorHost {
     } catch {
       throw MirrorcastError("\(error)")
     }
+    let settings = try LaneSettings(configuration.lanes)
     let service = try MirrorService(
       Configuration(
         units: units.list, interface: interface, faults: try configuration.faults.injector(),
-        placement: interface.map { .near(interface: $0.name) } ?? .near(interface: "lo")),
+        placement: settings.placements(near: interface?.name ?? "lo")[0], settings: settings),
       workers: workers, logger: logger)
-    logger.info("lane started", metadata: ["placement": "\(service.placement)"])
     logger.notice("datagrams not authenticated: trust everybody on the mirror's segment")
     return service
   }
@@ -45,37 +45,48 @@ package final class MirrorService: MirrorHost {
   private let inbox: LaneInbox<MirrorOrder>
   private let mirrored: MirroredNumbers
   private let lane: Lane<ReceiverDuty>
-  package let placement: PlacementReport
 
   /// What a daemon gives to its mirror.
-  package struct Configuration: Sendable {
-    package var units: [ServedUnit]
-    package var interface: NetworkInterface?
-    package var faults: FaultInjector?
-    package var placement: LanePlacement
-
-    package init(
-      units: [ServedUnit], interface: NetworkInterface?, faults: FaultInjector?,
-      placement: LanePlacement
-    ) {
-      self.units = units
-      self.interface = interface
-      self.faults = faults
-      self.placement = placement
-    }
+  struct Configuration: Sendable {
+    var units: [ServedUnit]
+    var interface: NetworkInterface?
+    var faults: FaultInjector?
+    var placement: LanePlacement
+    var settings: LaneSettings
   }
 
   /// Starts the lane.
-  package init(
+  init(
     _ configuration: Configuration, workers: StorageWorkers, logger: Logger
   ) throws {
     inbox = try LaneInbox(capacity: 4096)
     mirrored = MirroredNumbers()
     let duty = ReceiverDuty(
       configuration, inbox: inbox, mirrored: mirrored, workers: workers, logger: logger)
+    let pages = duty.arrivals.pageKind
     lane = try Lane(
-      name: "mirror-lane", placement: configuration.placement, signal: inbox.signal, duty: duty)
-    placement = try lane.start()
+      name: LaneSettings.name(ofLane: 0), placement: configuration.placement,
+      idle: configuration.settings.idle, signal: inbox.signal, duty: duty)
+    do throws(PlacementError) {
+      let report = try lane.start()
+      logger.info(
+        "lane started",
+        metadata: [
+          "placement": "\(report)", "pages": "\(pages)",
+          "coalescing": "\(Self.tried(configuration.settings.coalescing))",
+        ])
+    } catch {
+      throw MirrorcastError(error)
+    }
+  }
+
+  /// What the kernel says to the wish; each group's socket asks for itself.
+  private static func tried(_ policy: OffloadPolicy) -> String {
+    guard policy != .off, let anywhere = try? Endpoint("0.0.0.0:0"),
+      let socket = try? DatagramSocket.unicast(
+        address: anywhere, receiveBufferByteCount: 1 << 16, coalescing: policy)
+    else { return policy == .off ? "off" : "not tried" }
+    return "\(socket.coalescing)"
   }
 
   /// Ends all registrations, waits for their I/O, then ends the lane.

@@ -45,7 +45,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   let mirrored: MirroredNumbers
   let workers: StorageWorkers
   let logger: Logger
-  var ports = GroupPorts()
+  var ports: GroupPorts
   var registrations: [Registration] = []
   var nextSerial: UInt32 = 0
   var arrivals: ArrivalBatch
@@ -76,7 +76,9 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     self.workers = workers
     self.logger = logger
     notes = StoredNotes(signal: inbox.signal)
-    arrivals = ArrivalBatch(node: configuration.placement.memoryNode)
+    ports = GroupPorts(coalescing: configuration.settings.coalescing)
+    arrivals = ArrivalBatch(
+      node: configuration.placement.memoryNode, pages: configuration.settings.pages)
     passage = nil
     if let faults = configuration.faults {
       passage = FaultyPassage(faults, datagramMax: Self.datagramMax)

@@ -75,6 +75,7 @@ extension ReceiverDuty {
         "registration": "\(hexadecimal(request.registration))",
         "group": "\(place.group)", "interface": "\(place.interface.name)",
         "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
+        "coalescing": "\(registration.group.socket.coalescing)",
       ])
     return keys
   }
@@ -121,7 +122,7 @@ extension ReceiverDuty {
       do throws(SystemError) {
         slab = try Slab(
           slotCount: grants.openWritesMax, slotByteCount: grants.slotByteCount,
-          node: configuration.placement.memoryNode)
+          node: configuration.placement.memoryNode, policy: configuration.settings.pages)
       } catch {
         ports.release(repairs)
         try ports.leave(group, source: place.sender)

@@ -90,7 +90,9 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   func publish() {
-    board.publish(sender, legCount: legs.count, wireBytes: outlet.wireBytes)
+    board.publish(
+      sender, legCount: legs.count, wireBytes: outlet.wireBytes,
+      segmentation: outlet.socket.segmentation)
   }
 
   var nextDeadline: UInt64? {

@@ -26,10 +26,13 @@ struct SenderOutlet: ~Copyable {
   var wireBytes: UInt64 = 0
   private(set) var sendErrors: UInt64 = 0
 
-  init(_ path: SendingPath, faults: FaultInjector?, node: Int?, logger: Logger) {
+  init(
+    _ path: SendingPath, faults: FaultInjector?, node: Int?, pages: PagePolicy, logger: Logger
+  ) {
     socket = path.socket
     departures = DepartureBatch(
-      datagramMax: Self.datagramMax, destinationsMax: Limits.legsMax + 1, node: node)
+      datagramMax: Self.datagramMax, destinationsMax: Limits.legsMax + 1, node: node,
+      pages: pages)
     passage = nil
     if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
     destinations = [path.group]
@@ -38,6 +41,7 @@ struct SenderOutlet: ~Copyable {
   }
 
   var isFull: Bool { departures.isFull }
+  var pageKind: PageKind { departures.pageKind }
 
   /// A leg's private address for repairs; nil for a leg that has none.
   mutating func setRepairAddress(_ endpoint: Endpoint?, ofLeg leg: Int) {

@@ -14,7 +14,9 @@ struct SendingPath: @unchecked Sendable {
   let socket: DatagramSocket
   let blockLength: Int
 
-  init(_ options: MirrorOptions, _ sessions: [LegSession]) throws {
+  init(
+    _ options: MirrorOptions, _ sessions: [LegSession], segmentation: OffloadPolicy
+  ) throws {
     let text = options.group.address
     let bare = try Endpoint(
       text.contains(":") ? "[\(text)]" : text, defaultPort: UInt16(options.group.port))
@@ -29,7 +31,8 @@ struct SendingPath: @unchecked Sendable {
     do throws(SystemError) {
       socket = try DatagramSocket.groupSender(
         address: address, interface: interface, loopsBack: true,
-        sendBufferByteCount: Self.sendBufferByteCount, connects: group)
+        sendBufferByteCount: Self.sendBufferByteCount, connects: group,
+        segmentation: segmentation)
     } catch {
       throw MirrorcastError("the group can't be sent to: \(error)")
     }

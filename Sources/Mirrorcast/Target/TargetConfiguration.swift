@@ -11,6 +11,7 @@ public struct TargetConfiguration: Sendable {
   public var interface: String?
   /// Faults made on purpose, at the datagram boundary.
   public var faults: Faults = .none
+  public var lanes = LaneOptions()
 
   package let logicalUnits: [LogicalUnitSpecification]
   package var limits = TargetLimits()

@@ -27,7 +27,7 @@ public struct DoctorLine: Sendable, Equatable {
 public enum Doctor {
   /// The findings, in the order in which they are to be read.
   public static func report() -> [DoctorLine] {
-    [processors, memoryNodes] + interfaces + [receiveBuffers, devices]
+    [processors, memoryNodes] + interfaces + [receiveBuffers] + offloads + [digest, devices]
   }
 
   private static var processors: DoctorLine {
@@ -89,6 +89,23 @@ public enum Doctor {
       finding: "at most \(limit) bytes" + (limit < wanted && isGood ? ", more for root" : ""),
       isGood: isGood,
       advice: isGood ? nil : "`sysctl -w net.core.rmem_max=\(wanted)`, or run as root.")
+  }
+
+  /// Without them a mirror works, at a fraction of the speed. Nothing is bad about a kernel that
+  /// can't: it is told, and that is all.
+  private static var offloads: [DoctorLine] {
+    let probe = OffloadProbe.run()
+    var pages = probe.hasTransparentHugePages ? "transparent ones" : "no transparent ones"
+    pages += ", \(probe.freeHugePageCount) free in the pool"
+    return [
+      DoctorLine(subject: "UDP_SEGMENT", finding: "\(probe.segmentation)"),
+      DoctorLine(subject: "UDP_GRO", finding: "\(probe.coalescing)"),
+      DoctorLine(subject: "huge pages", finding: pages),
+    ]
+  }
+
+  private static var digest: DoctorLine {
+    DoctorLine(subject: "CRC32C", finding: DigestKind.name)
   }
 
   private static var devices: DoctorLine {

@@ -53,6 +53,7 @@ public struct MirrorOptions: Sendable {
   /// The longest mirrored write that is wanted, in bytes; longer ones are split.
   public var writeLength: Int = 1 << 20
   public var faults: Faults = .none
+  public var lanes = LaneOptions()
   /// The iSCSI name under which the sessions log in.
   public var initiatorName = "iqn.2025-01.org.mirrorcast:initiator"
 

@@ -26,6 +26,20 @@ public struct MirrorStatistics: Sendable {
     }
   }
 
+  /// What one lane got of what was asked for it.
+  public struct Lane: Sendable, Equatable {
+    /// `any`, `node:N` or `core:N`, as it was asked.
+    public var placement: String
+    /// How many cores it may run on.
+    public var coreCount: Int
+    /// The NUMA node that it is pinned to; nil when it is not.
+    public var node: Int?
+    /// What its buffers are made of.
+    public var pages: String
+    /// Whether datagrams leave in trains: `on`, `off`, or why not.
+    public var segmentation: String
+  }
+
   /// Writes that have ended.
   public var writes: UInt64 = 0
   /// Their data in bytes, counted once however many legs there are.
@@ -39,6 +53,7 @@ public struct MirrorStatistics: Sendable {
   /// Bytes of all datagrams with IP and UDP headers, and of all TCP payload sent.
   public var wireBytes: UInt64 = 0
   public var legs: [Leg]
+  public var lanes: [Lane] = []
 
   public init(legs: [Leg] = []) {
     self.legs = legs
