@@ -6,6 +6,9 @@ public import Logging
 public import Mirrorcast
 
 extension RecoveryMode: ExpressibleByArgument {}
+/// Where legs answer.
+enum AnswerPath: String, CaseIterable, ExpressibleByArgument { case stream, session }
+
 /// Whether something is digested.
 enum DigestPolicy: String, CaseIterable, ExpressibleByArgument { case on, off }
 

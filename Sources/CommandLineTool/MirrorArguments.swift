@@ -43,6 +43,13 @@ struct MirrorArguments: ParsableArguments {
     help: "Send data only when every leg has asked for it, though all grant it unasked.")
   var isSolicited = false
 
+  @Option(
+    help: """
+      Where legs answer writes: on streams of their own, which small writes are quicker by, or on \
+      their iSCSI sessions alone.
+      """)
+  var answers: AnswerPath = .stream
+
   @Option(help: "CRC32C over data: on, or off (commands and headers are always digested).")
   var digests: DigestPolicy = .on
 
@@ -130,6 +137,7 @@ struct MirrorArguments: ParsableArguments {
     options.recovery = recovery
     options.status = status
     options.isSolicited = isSolicited
+    options.answersByStream = answers == .stream
     options.digestsData = digests == .on
     options.bytesPerSecondMax = rate?.byteCount
     options.deadlineSeconds = deadline

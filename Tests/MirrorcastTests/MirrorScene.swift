@@ -124,6 +124,8 @@ final class MirrorScene: Sendable {
     var options = MirrorOptions(legs: try legs ?? self.legs, group: group)
     options.interface = "lo"
     options.initiatorName = initiator
+    // A wire in between carries the sessions alone.
+    options.answersByStream = try (legs ?? self.legs) == self.legs
     // Long: a test that isn't about the deadline must not meet it on a busy machine.
     options.deadlineSeconds = 60
     return options

@@ -59,7 +59,7 @@ extension Mirror {
       MirrorLeg(
         urls: session.urls, connection: session.connection,
         repair: try grant.map { try SendingPath.repairs($0, on: path.interface) },
-        answers: grant.flatMap { SendingPath.answers($0, on: path.interface) })
+        answers: grant.flatMap { SendingPath.answers($0, options, on: path.interface) })
     }
     let parts = Parts(
       options: options, byteCount: size.byteCount, blockSize: size.blockSize, request: request,

@@ -65,7 +65,7 @@ extension Mirror {
       let leg = MirrorLeg(
         urls: session.urls, connection: session.connection,
         repair: try grant.map { try SendingPath.repairs($0, on: interface) },
-        answers: grant.flatMap { SendingPath.answers($0, on: interface) })
+        answers: grant.flatMap { SendingPath.answers($0, options, on: interface) })
       await agree(request, but: [])
       let description =
         grant?.description ?? LegDescription(path: .foreign, openWritesMax: 64, credit: .max)

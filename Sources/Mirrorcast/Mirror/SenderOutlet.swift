@@ -36,6 +36,7 @@ struct SenderOutlet: ~Copyable {
     passage = nil
     if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
     destinations = [path.group]
+    if !path.isConnected { departures.setDestination(Self.group, path.group) }
     headerByteCount = path.group.family == .v4 ? 28 : 48
     self.logger = logger
   }

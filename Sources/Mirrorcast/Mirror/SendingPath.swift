@@ -12,6 +12,8 @@ struct SendingPath: @unchecked Sendable {
   let interface: NetworkInterface
   let group: Endpoint
   let socket: DatagramSocket
+  /// The socket is connected to the group: its trains need no address.
+  let isConnected: Bool
   let blockLength: Int
 
   init(
@@ -29,10 +31,8 @@ struct SendingPath: @unchecked Sendable {
       throw MirrorcastError("\(error)")
     }
     do throws(SystemError) {
-      socket = try DatagramSocket.groupSender(
-        address: address, interface: interface, loopsBack: true,
-        sendBufferByteCount: Self.sendBufferByteCount, connects: group,
-        segmentation: segmentation)
+      (socket, isConnected) = try Self.socket(
+        address, interface, group: group, segmentation: segmentation)
     } catch {
       throw MirrorcastError("the group can't be sent to: \(error)")
     }
@@ -45,6 +45,25 @@ struct SendingPath: @unchecked Sendable {
         advice: "raise it to 1280 or more")
     }
     blockLength = min(length, Limits.blockLengthMax)
+  }
+
+  /// Where there is no route to the group a socket can't be connected to it, and what is sent may
+  /// go nowhere: then the legs don't hear the probe, and are served otherwise.
+  private static func socket(
+    _ address: Endpoint, _ interface: NetworkInterface, group: Endpoint,
+    segmentation: OffloadPolicy
+  ) throws(SystemError) -> (DatagramSocket, isConnected: Bool) {
+    do throws(SystemError) {
+      let socket = try DatagramSocket.groupSender(
+        address: address, interface: interface, loopsBack: true,
+        sendBufferByteCount: sendBufferByteCount, connects: group, segmentation: segmentation)
+      return (socket, true)
+    } catch {
+      let socket = try DatagramSocket.groupSender(
+        address: address, interface: interface, loopsBack: true,
+        sendBufferByteCount: sendBufferByteCount, segmentation: segmentation)
+      return (socket, false)
+    }
   }
 
   private static func interface(
@@ -63,8 +82,10 @@ struct SendingPath: @unchecked Sendable {
   }
 
   /// Where a leg's answers may be had by a stream; nil where it offers none that makes sense.
-  static func answers(_ grant: RegistrationGrant, on interface: NetworkInterface) -> AnswerOffer? {
-    guard let offer = grant.answers, let endpoint = try? Endpoint(offer.endpoint) else {
+  static func answers(
+    _ grant: RegistrationGrant, _ options: MirrorOptions, on interface: NetworkInterface
+  ) -> AnswerOffer? {
+    guard options.answersByStream, let offer = grant.answers, let endpoint = try? Endpoint(offer.endpoint) else {
       return nil
     }
     return AnswerOffer(endpoint: endpoint.scoped(to: interface), token: offer.token)

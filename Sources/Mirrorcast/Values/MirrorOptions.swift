@@ -43,6 +43,9 @@ public struct MirrorOptions: Sendable {
   public var isSolicited = false
   /// CRC32C over the data of datagrams; without, a damaged block is caught by UDP's checksum alone.
   public var digestsData = true
+  /// Legs answer on TCP streams between the lanes, where they offer that; else, and where a stream
+  /// can't be had, on their sessions, which takes small writes longer.
+  public var answersByStream = true
   /// What may leave for the legs in bytes a second, all headers included; nil: what the path takes.
   public var bytesPerSecondMax: UInt64?
   public var status: StatusPolicy = .all
