@@ -56,7 +56,8 @@ struct AnswerPort: ~Copyable {
   /// Lets streams in and hears what they say; `attach` gets each one that named a registration, and
   /// says whether the word was right.
   mutating func work(
-    ready: WaitList, now: UInt64, attach: (_ registration: UInt32, _ token: UInt64, StreamSocket) -> Bool
+    ready: WaitList, now: UInt64,
+    attach: (_ registration: UInt32, _ token: UInt64, StreamSocket) -> Bool
   ) -> Int {
     var work = 0
     for (_, listener) in listeners where ready.isReady(descriptor: listener.descriptor) {

@@ -85,7 +85,9 @@ struct SendingPath: @unchecked Sendable {
   static func answers(
     _ grant: RegistrationGrant, _ options: MirrorOptions, on interface: NetworkInterface
   ) -> AnswerOffer? {
-    guard options.answersByStream, let offer = grant.answers, let endpoint = try? Endpoint(offer.endpoint) else {
+    guard options.answersByStream, let offer = grant.answers,
+      let endpoint = try? Endpoint(offer.endpoint)
+    else {
       return nil
     }
     return AnswerOffer(endpoint: endpoint.scoped(to: interface), token: offer.token)
