@@ -34,6 +34,22 @@ extension RawSpan {
     return unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: I.self)
   }
 
+  /// Six 64-bit fields, big-endian, from the first byte on: a header by one call, since calls from
+  /// other modules are not inlined.
+  package func sixWords() -> SixWords {
+    precondition(byteCount >= 48, "field outside the span")
+    // Safe: all 48 bytes were compared with the span's length just above; unaligned is allowed.
+    return unsafe withUnsafeBytes { bytes in
+      unsafe SixWords(
+        first: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
+        second: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+        third: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)),
+        fourth: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt64.self)),
+        fifth: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 32, as: UInt64.self)),
+        sixth: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 40, as: UInt64.self)))
+    }
+  }
+
   /// The bytes as an array, for the control path.
   package func array() -> [UInt8] {
     // Safe: the closure copies and keeps no pointer.
@@ -41,7 +57,42 @@ extension RawSpan {
   }
 }
 
+/// Forty-eight bytes as six fields in the host's order.
+package struct SixWords: Sendable, BitwiseCopyable {
+  package var first: UInt64
+  package var second: UInt64
+  package var third: UInt64
+  package var fourth: UInt64
+  package var fifth: UInt64
+  package var sixth: UInt64
+
+  package init(
+    first: UInt64, second: UInt64, third: UInt64, fourth: UInt64, fifth: UInt64, sixth: UInt64
+  ) {
+    self.first = first
+    self.second = second
+    self.third = third
+    self.fourth = fourth
+    self.fifth = fifth
+    self.sixth = sixth
+  }
+}
+
 extension MutableRawSpan {
+  /// Stores six 64-bit fields, big-endian, from the first byte on.
+  package mutating func store(_ words: SixWords) {
+    precondition(byteCount >= 48, "field outside the span")
+    // Safe: all 48 bytes were compared with the span's length just above; unaligned is allowed.
+    unsafe withUnsafeMutableBytes { bytes in
+      unsafe bytes.storeBytes(of: words.first.bigEndian, as: UInt64.self)
+      unsafe bytes.storeBytes(of: words.second.bigEndian, toByteOffset: 8, as: UInt64.self)
+      unsafe bytes.storeBytes(of: words.third.bigEndian, toByteOffset: 16, as: UInt64.self)
+      unsafe bytes.storeBytes(of: words.fourth.bigEndian, toByteOffset: 24, as: UInt64.self)
+      unsafe bytes.storeBytes(of: words.fifth.bigEndian, toByteOffset: 32, as: UInt64.self)
+      unsafe bytes.storeBytes(of: words.sixth.bigEndian, toByteOffset: 40, as: UInt64.self)
+    }
+  }
+
   /// Stores one byte at `offset`.
   @inlinable package mutating func store(_ value: UInt8, at offset: Int) {
     storeInteger(value, at: offset)

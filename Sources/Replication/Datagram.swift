@@ -42,7 +42,8 @@ package struct Datagram: Sendable {
   /// What a datagram has beside its data.
   package static let overheadByteCount = BasicHeaderSegment.byteCount + trailerByteCount
 
-  package var header: BasicHeaderSegment
+  /// The header as it stood; its fields are below, the whole of it is made when it is asked for.
+  let words: SixWords
   package var kind: Kind
   package var registration: UInt32
   package var epoch: UInt16
@@ -51,18 +52,36 @@ package struct Datagram: Sendable {
   /// Digest of header and data, the same for every sending of a block.
   package var contentDigest: UInt32
 
-  package var dataLength: Int { header.dataSegmentLength }
+  package var dataLength: Int { Int(words.first & 0x00ff_ffff) }
+  package var isFinal: Bool { words.first >> 48 & 0x80 != 0 }
+  package var lun: UInt64 { words.second }
+  package var taskTag: UInt32 { UInt32(truncatingIfNeeded: words.third >> 32) }
+  /// The transfer tag of data, the expected length of a command.
+  package var word20: UInt32 { UInt32(truncatingIfNeeded: words.third) }
+  /// DataSN of data.
+  package var word36: UInt32 { UInt32(truncatingIfNeeded: words.fifth) }
+  /// Buffer offset of data.
+  package var word40: UInt32 { UInt32(truncatingIfNeeded: words.sixth >> 32) }
 
   /// The lowest write number still open, told along in the place of ExpStatSN.
-  package var lowestOpen: SerialNumber { SerialNumber(header.word28) }
+  package var lowestOpen: SerialNumber {
+    SerialNumber(UInt32(truncatingIfNeeded: words.fourth))
+  }
+
+  package var header: BasicHeaderSegment {
+    var header = BasicHeaderSegment()
+    for (index, word) in [
+      words.first, words.second, words.third, words.fourth, words.fifth, words.sixth,
+    ].enumerated() { header.setUInt64(word, at: index * 8) }
+    return header
+  }
 
   /// Reads and verifies a whole datagram. The data stands at byte 48, `dataLength` bytes of it.
   package init(_ bytes: RawSpan) throws(DatagramFault) {
-    guard bytes.byteCount >= Self.overheadByteCount, let header = BasicHeaderSegment(bytes) else {
-      throw .short
-    }
-    guard header.totalAHSLength == 0 else { throw .additionalHeader }
-    let padded = (header.dataSegmentLength + 3) & ~3
+    guard bytes.byteCount >= Self.overheadByteCount else { throw .short }
+    words = bytes.sixWords()
+    guard words.first >> 24 & 0xff == 0 else { throw .additionalHeader }
+    let padded = (Int(words.first & 0x00ff_ffff) + 3) & ~3
     guard bytes.byteCount == Self.overheadByteCount + padded else { throw .lengthMismatch }
     let trailer = BasicHeaderSegment.byteCount + padded
     let flags = Flags(rawValue: bytes.bigEndian16(at: trailer + 6))
@@ -75,8 +94,7 @@ package struct Datagram: Sendable {
     guard checksum.value == bytes.bigEndian32(at: trailer + 12) else { throw .digest }
 
     guard flags.isSubset(of: .known) else { throw .flags }
-    self.kind = try Self.kind(of: header, flags: flags)
-    self.header = header
+    self.kind = try Self.kind(ofOpcode: UInt8(truncatingIfNeeded: words.first >> 56), flags: flags)
     registration = bytes.bigEndian32(at: trailer)
     epoch = bytes.bigEndian16(at: trailer + 4)
     self.flags = flags
@@ -91,9 +109,9 @@ package struct Datagram: Sendable {
   }
 
   private static func kind(
-    of header: BasicHeaderSegment, flags: Flags
+    ofOpcode opcode: UInt8, flags: Flags
   ) throws(DatagramFault) -> Kind {
-    switch header.storage[0] {
+    switch opcode {
     case 0x41 where !flags.contains(.probe) && !flags.contains(.dataNotDigested): return .command
     case 0x05 where !flags.contains(.probe): return .data
     case 0x40 where flags.contains(.probe): return .probe

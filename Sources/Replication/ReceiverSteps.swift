@@ -239,12 +239,12 @@ extension Receiver {
     let tag = Datagram.taskTag(of: datagram.writeNumber)
     // RFC 7143 §11.7.4: unsolicited data has no transfer tag.
     let transferTag = writes[slot].isUnsolicited ? 0xffff_ffff : tag
-    let block = Int(datagram.header.word36)
+    let block = Int(datagram.word36)
     let blockCount = writes[slot].missing.blockCount
-    guard datagram.header.lun == configuration.virtualLUN,
-      datagram.header.word20 == transferTag, datagram.header.initiatorTaskTag == tag,
-      block < blockCount, Int(datagram.header.word40) == block * configuration.blockLength,
-      datagram.header.isFinal == (block == blockCount - 1),
+    guard datagram.lun == configuration.virtualLUN,
+      datagram.word20 == transferTag, datagram.taskTag == tag,
+      block < blockCount, Int(datagram.word40) == block * configuration.blockLength,
+      datagram.isFinal == (block == blockCount - 1),
       datagram.dataLength
         == min(configuration.blockLength, writes[slot].length - block * configuration.blockLength)
     else { return nil }
@@ -255,16 +255,15 @@ extension Receiver {
   private mutating func handleEarly(
     _ datagram: Datagram, in known: Int? = nil, now: UInt64
   ) -> Placement {
-    let header = datagram.header
     let number = datagram.writeNumber
     let blocksMax = Limits.blocks(
       of: configuration.writeLengthMax, blockLength: configuration.blockLength)
-    let block = Int(header.word36)
+    let block = Int(datagram.word36)
     let isWhole = datagram.dataLength == configuration.blockLength
-    guard header.word20 == 0xffff_ffff, header.lun == configuration.virtualLUN,
-      header.initiatorTaskTag == Datagram.taskTag(of: number), block > 0, block < blocksMax,
-      Int(header.word40) == block * configuration.blockLength,
-      isWhole || header.isFinal && datagram.dataLength < configuration.blockLength,
+    guard datagram.word20 == 0xffff_ffff, datagram.lun == configuration.virtualLUN,
+      datagram.taskTag == Datagram.taskTag(of: number), block > 0, block < blocksMax,
+      Int(datagram.word40) == block * configuration.blockLength,
+      isWhole || datagram.isFinal && datagram.dataLength < configuration.blockLength,
       datagram.dataLength > 0
     else {
       counters.withoutCommand += 1
@@ -274,7 +273,7 @@ extension Receiver {
     if known == nil {
       writes[slot].beginEarly(number, epoch: datagram.epoch, blocksMax: blocksMax)
     }
-    if header.isFinal { writes[slot].last = (block, datagram.dataLength) }
+    if datagram.isFinal { writes[slot].last = (block, datagram.dataLength) }
     counters.early += 1
     return takeBlock(datagram, block, in: slot, isCarried: false, now: now)
   }

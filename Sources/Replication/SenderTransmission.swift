@@ -239,12 +239,12 @@ extension Sender {
     let isLast: UInt64 = block == writes[slot].blockCount - 1 ? 0x80 << 48 : 0
     let transferTag = writes[slot].isUnsolicited ? 0xffff_ffff : tag
     let opcode = UInt64(Opcode.dataOut.rawValue) << 56
-    bytes.storeBigEndian(opcode | isLast | UInt64(count), at: 0)
-    bytes.storeBigEndian(configuration.virtualLUN, at: 8)
-    bytes.storeBigEndian(tag << 32 | transferTag, at: 16)
-    bytes.storeBigEndian(UInt64(writes[slot].lowestOpen.rawValue), at: 24)
-    bytes.storeBigEndian(UInt64(UInt32(block)), at: 32)
-    bytes.storeBigEndian(UInt64(UInt32(block * configuration.blockLength)) << 32, at: 40)
+    bytes.store(
+      SixWords(
+        first: opcode | isLast | UInt64(count), second: configuration.virtualLUN,
+        third: tag << 32 | transferTag, fourth: UInt64(writes[slot].lowestOpen.rawValue),
+        fifth: UInt64(UInt32(block)),
+        sixth: UInt64(UInt32(block * configuration.blockLength)) << 32))
   }
 
   /// A full-size probe of the path to the group.
