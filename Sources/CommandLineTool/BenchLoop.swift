@@ -1,5 +1,7 @@
-// The benchmark's writes: each one that ends begins the next from its own completion, on the lane's
-// thread, so that no other thread has to wake up in between. What is measured is the mirror.
+// The benchmark's writes: each one that ends begins the next from its own completion, on the thread
+// of a lane, so that no other thread has to wake up in between. What is measured is the mirror.
+// With several lanes writes end at the same time: that one has ended, and that none is to follow,
+// is decided in one step, or nobody would be the last, or two.
 
 import Dispatch
 import Mirrorcast
@@ -49,17 +51,20 @@ final class BenchLoop: Sendable {
       { @Sendable [unowned self] (result: WriteResult) in end(slot, result) }
     }
     state.withLock { $0.completions = completions }
-    for slot in 0..<min(plan.depth, Int(clamping: plan.count)) { next(slot) }
+    for slot in 0..<min(plan.depth, Int(clamping: plan.count)) { next(slot, hasEnded: false) }
     isDone.wait()
   }
 
-  /// Begins the next write in a slot that has none; false when all were begun.
-  @discardableResult
-  private func next(_ slot: Int) -> Bool {
+  /// Begins the next write in a slot that has none, or none when all were begun; the last one that
+  /// ends ends the loop.
+  private func next(_ slot: Int, hasEnded: Bool) {
     let now = ContinuousClock.now
     let isStopped = run.watch.everyLegFailed
-    let begun = state.withLock { state -> Begun? in
-      guard state.begun < plan.count, !isStopped else { return nil }
+    let (begun, isLast) = state.withLock { state -> (Begun?, isLast: Bool) in
+      if hasEnded { state.ended += 1 }
+      guard state.begun < plan.count, !isStopped else {
+        return (nil, hasEnded && state.ended == state.begun)
+      }
       let index = state.begun
       state.begun += 1
       let place =
@@ -67,15 +72,16 @@ final class BenchLoop: Sendable {
         ? UInt64.random(in: 0..<plan.places, using: &state.random) : index % plan.places
       state.starts[slot] = now
       state.offsets[slot] = place * UInt64(payload.writeLength)
-      return Begun(
+      let begun = Begun(
         index: Int(truncatingIfNeeded: index), offset: state.offsets[slot],
         completion: state.completions[slot])
+      return (begun, false)
     }
-    guard let begun else { return false }
+    if isLast { isDone.signal() }
+    guard let begun else { return }
     // Safe: nobody changes the payload, and it outlives `perform`.
     unsafe run.mirror.submit(
       payload[begun.index], at: begun.offset, completion: begun.completion)
-    return true
   }
 
   private struct Begun {
@@ -91,11 +97,6 @@ final class BenchLoop: Sendable {
       offset: offset, length: payload.writeLength, start: start, end: now, result: result)
     run.record(ended)
     progress.advance(by: payload.writeLength)
-    guard !next(slot) else { return state.withLock { $0.ended += 1 } }
-    let isLast = state.withLock { state in
-      state.ended += 1
-      return state.ended == state.begun
-    }
-    if isLast { isDone.signal() }
+    next(slot, hasEnded: true)
   }
 }

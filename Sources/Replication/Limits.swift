@@ -3,6 +3,8 @@
 package enum Limits {
   /// Legs of one mirror; a set of legs is one machine word.
   package static let legsMax = 64
+  /// Parts of one mirror, each carried by a lane of its own.
+  package static let stripesMax = 16
   /// Writes open at once in one registration.
   package static let openWritesMax = 64
   /// How far the highest write number may run ahead of the lowest one still open.

@@ -49,6 +49,7 @@ extension RegistrationRequest {
     guard keys[RegistrationKey.transport] ?? "udp" == "udp" else {
       throw RegistrationFault(.badRequest, "no such transport here: udp is")
     }
+    stripe = try Stripe(keys)
   }
 
   init(literal keys: TextKeys) throws(RegistrationFault) {
@@ -58,6 +59,30 @@ extension RegistrationRequest {
       registration: Self.literalBase + UInt32(map.virtualLUN), group: unbracketed(group),
       port: Self.defaultPort, luns: map.luns, virtualLUN: map.virtualLUN)
     isLiteral = true
+  }
+}
+
+extension Stripe {
+  /// `I/L`, and the mirror it is of; nil where a text knows nothing of parts.
+  fileprivate init?(_ keys: TextKeys) throws(RegistrationFault) {
+    guard let text = keys.value(ignoringCase: RegistrationKey.stripe) else {
+      guard keys.value(ignoringCase: RegistrationKey.mirror) == nil else {
+        throw RegistrationFault(.badRequest, "\(RegistrationKey.stripe) is missing")
+      }
+      return nil
+    }
+    let numbers = text.split(separator: "/", omittingEmptySubsequences: false).map { digits in
+      digits.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(digits) : nil
+    }
+    guard numbers.count == 2, let index = numbers[0], let count = numbers[1],
+      (1...Limits.stripesMax).contains(count), index < count
+    else {
+      throw RegistrationFault(
+        .badRequest, "stripe is I/L, one of at most \(Limits.stripesMax) parts from 0 on")
+    }
+    self.init(
+      mirror: try number(keys, RegistrationKey.mirror, 1...UInt64.max), index: index,
+      count: count)
   }
 }
 

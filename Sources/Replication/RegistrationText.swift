@@ -50,6 +50,8 @@ package enum RegistrationKey {
   package static let writeLengthMax = prefix + "write_length_max"
   package static let sender = prefix + "sender"
   package static let transport = prefix + "transport"
+  package static let mirror = prefix + "mirror"
+  package static let stripe = prefix + "stripe"
   package static let result = prefix + "result"
   package static let reason = prefix + "reason"
   package static let datagramMax = prefix + "datagram_max"
@@ -60,6 +62,20 @@ package enum RegistrationKey {
   package static let initialR2T = prefix + "initial_r2t"
   package static let answers = prefix + "answers"
   package static let answersToken = prefix + "answers_token"
+}
+
+/// One part of a mirror that several lanes carry; each part is a registration of its own.
+package struct Stripe: Sendable, Hashable {
+  /// The same for all parts of a mirror, chosen at random.
+  package var mirror: UInt64
+  package var index: Int
+  package var count: Int
+
+  package init(mirror: UInt64, index: Int, count: Int) {
+    self.mirror = mirror
+    self.index = index
+    self.count = count
+  }
 }
 
 /// What an initiator asks of a target: to register a mirror.
@@ -76,6 +92,8 @@ package struct RegistrationRequest: Sendable, Equatable {
   package var writeLengthMax: Int
   /// Where datagrams come from, `address:port`; nil in the patent's text: the session's address.
   package var sender: String?
+  /// Which part of a mirror this is; nil where the mirror is one registration.
+  package var stripe: Stripe?
   /// The patent's literal text: LUNs of a second registration are added to the first one's.
   package var isLiteral = false
 
@@ -108,6 +126,10 @@ package struct RegistrationRequest: Sendable, Equatable {
       .init(RegistrationKey.transport, "udp"),
     ])
     if let sender { keys.append(RegistrationKey.sender, sender) }
+    if let stripe {
+      keys.append(RegistrationKey.mirror, "0x" + String(stripe.mirror, radix: 16))
+      keys.append(RegistrationKey.stripe, "\(stripe.index)/\(stripe.count)")
+    }
     return keys
   }
 }

@@ -62,7 +62,7 @@ struct `Establishing a mirror` {
     try await MirrorScene.run([["0=memory:1M", "255=memory:1M"], ["0=memory:1M"]]) { scene in
       var options = try scene.options()
       let chosen = try await scene.mirror(options)
-      #expect(chosen.membership.withLock { $0.request.virtualLUN } == 254)
+      #expect(chosen.parts[0].membership.withLock { $0.request.virtualLUN } == 254)
       _ = await chosen.terminate()
       options.virtualLUN = 255
       try await refused(options, "virtual LUN 255 is a LUN of a leg")

@@ -12,7 +12,7 @@ struct `Datagrams of strangers` {
       legs: 2, size: "4M", faults: Faults(drop: 0.05, duplicate: 0, reorder: 0.05, seed: seed)
     ) { scene in
       let mirror = try await scene.mirror()
-      let (request, repairs) = mirror.membership.withLock { membership in
+      let (request, repairs) = mirror.parts[0].membership.withLock { membership in
         (membership.request, membership.legs.compactMap { $0.repair.map { "\($0)" } })
       }
       #expect(repairs.count == 2)

@@ -16,12 +16,15 @@ struct SceneTarget {
 
   /// - Parameter isForeign: a target that knows nothing of mirrors, as any other make.
   static func start(
-    _ units: [String], name: String, faults: Faults = .none, isForeign: Bool = false
+    _ units: [String], name: String, faults: Faults = .none, isForeign: Bool = false,
+    lanes: Int = 1, connectionsMax: Int = 64
   ) async throws -> SceneTarget {
     var configuration = try Mirrorcast.TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: name, logicalUnits: units)
     configuration.interface = "lo"
     configuration.faults = faults
+    configuration.limits.connectionsMax = connectionsMax
+    configuration.lanes.placements = Array(repeating: "any", count: lanes)
     let (portals, told) = AsyncStream<String>.makeStream()
     let ready: @Sendable (String) -> Void = {
       told.yield($0)
@@ -71,7 +74,8 @@ final class MirrorScene: Sendable {
 
   /// Runs `body` with one daemon for each list of LUNs; all have ended when it returns.
   static func run(
-    _ units: [[String]], faults: Faults = .none, _ body: (MirrorScene) async throws -> Void
+    _ units: [[String]], faults: Faults = .none, lanes: Int = 1,
+    _ body: (MirrorScene) async throws -> Void
   ) async throws {
     var targets: [SceneTarget] = []
     do {
@@ -80,7 +84,8 @@ final class MirrorScene: Sendable {
         faults.seed += UInt64(index)
         targets.append(
           try await .start(
-            units, name: "iqn.2025-01.org.example:scene-\(index)", faults: faults))
+            units, name: "iqn.2025-01.org.example:scene-\(index)", faults: faults,
+            lanes: lanes))
       }
       let scene = MirrorScene(targets, try newGroup())
       let outcome: Result<Void, any Error>
@@ -101,11 +106,12 @@ final class MirrorScene: Sendable {
 
   /// The same with LUN 0 of `size` in memory at each of `count` targets.
   static func run(
-    legs count: Int, size: String = "8M", faults: Faults = .none,
+    legs count: Int, size: String = "8M", faults: Faults = .none, lanes: Int = 1,
     _ body: (MirrorScene) async throws -> Void
   ) async throws {
     try await run(
-      [[String]](repeating: ["0=memory:\(size)"], count: count), faults: faults, body)
+      [[String]](repeating: ["0=memory:\(size)"], count: count), faults: faults, lanes: lanes,
+      body)
   }
 
   static func newGroup() throws -> GroupAddress {

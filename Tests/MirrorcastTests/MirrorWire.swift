@@ -38,6 +38,13 @@ final class Wire: @unchecked Sendable {
     }
   }
 
+  /// Both ends of the oldest connection see it closed; the others live.
+  func cutOldest() {
+    condition.withLock {
+      for socket in sockets.prefix(2) { shutdown(socket, Int32(SHUT_RDWR)) }
+    }
+  }
+
   /// Nothing passes any more, and nobody is told.
   func fallSilent() {
     condition.withLock { state = .silent }

@@ -11,7 +11,7 @@ import Testing
     let closed = Mutex<[UInt64]>([])
     let stopped = Mutex(false)
 
-    func text(_ keys: TextKeys, session: SessionPort, reply: TaskHandle) {
+    func text(_ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle) {
       let place = "\(session.localAddress)-\(session.remoteAddress)"
       Task {
         session.perform {

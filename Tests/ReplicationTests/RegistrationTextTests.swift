@@ -55,6 +55,38 @@ import Testing
       refusal(TextKeys(whole.pairs.filter { $0.key != RegistrationKey.transport })) == nil)
   }
 
+  @Test func `a part of a mirror says which, and of what`() throws {
+    var asked = request()
+    asked.stripe = Stripe(mirror: 0xfeed_beef_0000_0001, index: 15, count: 16)
+    let keys = try TextKeys(strict: asked.keys.encoded[...])
+    #expect(try MirrorText(keys) == .register(asked))
+    #expect(keys["X-org.mirrorcast.stripe"] == "15/16")
+    // One without the other means nothing.
+    for key in [RegistrationKey.stripe, RegistrationKey.mirror] {
+      #expect(refusal(TextKeys(keys.pairs.filter { $0.key != key })) == .badRequest)
+    }
+  }
+
+  @Test(arguments: [
+    "5/2", "2/2", "0/0", "99/1", "0/17", "16/17", "-1/2", "+0/2", "0", "/", "0/", "/2", "0/2/2",
+    "0x0/2", "0 /2", "a/b", "0/99999999999999999999", "-0/2", "",
+  ]) func `a part that can't be is refused`(stripe: String) {
+    var asked = request()
+    asked.stripe = Stripe(mirror: 7, index: 0, count: 2)
+    let keys = TextKeys(
+      asked.keys.pairs.map { $0.key == RegistrationKey.stripe ? .init($0.key, stripe) : $0 })
+    #expect(refusal(keys) == .badRequest)
+  }
+
+  @Test(arguments: ["0", "0x0", "-1", "x", "0x10000000000000000", ""])
+  func `a mirror of parts has a number`(mirror: String) {
+    var asked = request()
+    asked.stripe = Stripe(mirror: 7, index: 0, count: 2)
+    let keys = TextKeys(
+      asked.keys.pairs.map { $0.key == RegistrationKey.mirror ? .init($0.key, mirror) : $0 })
+    #expect(refusal(keys) == .badRequest)
+  }
+
   static let hostile: [(String, [String])] = [
     (
       RegistrationKey.registration,

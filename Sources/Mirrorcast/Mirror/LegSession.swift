@@ -147,30 +147,37 @@ struct LegSession: Sendable {
     return free
   }
 
-  /// Registers the mirror with every leg of ours; agrees on the least block and write length.
+  /// Registers all parts with every leg of ours; agrees on the least block and write length.
   static func register(
-    _ sessions: [LegSession], _ request: inout RegistrationRequest, within limit: Double
-  ) async throws -> [RegistrationGrant?] {
+    _ drafts: inout [Establishment.Draft], blockSize: Int, within limit: Double
+  ) async throws {
     for _ in 0..<3 {
-      var grants: [RegistrationGrant?] = []
-      for session in sessions {
-        let connection = session.connection
-        grants.append(
-          connection.isMirrorcast
-            ? try await connection.register(request, session.urls, within: limit) : nil)
+      for part in drafts.indices {
+        drafts[part].grants = []
+        for session in drafts[part].sessions {
+          let connection = session.connection
+          drafts[part].grants.append(
+            connection.isMirrorcast
+              ? try await connection.register(drafts[part].request, session.urls, within: limit)
+              : nil)
+        }
       }
-      let blockLength = grants.compactMap { $0?.blockLength }.min() ?? request.blockLength
-      let writeLength = grants.compactMap { $0?.writeLengthMax }.min() ?? request.writeLengthMax
-      let blockSize = Int(sessions[0].sizes[0].blockLength)
-      request.writeLengthMax = min(request.writeLengthMax, writeLength) / blockSize * blockSize
-      guard request.writeLengthMax > 0 else {
+      let asked = drafts[0].request
+      let grants = drafts.flatMap(\.grants)
+      let blockLength = grants.compactMap { $0?.blockLength }.min() ?? asked.blockLength
+      let granted = grants.compactMap { $0?.writeLengthMax }.min() ?? asked.writeLengthMax
+      let writeLengthMax = min(asked.writeLengthMax, granted) / blockSize * blockSize
+      guard writeLengthMax > 0 else {
         throw MirrorcastError("a leg takes no write as long as a block of \(blockSize) bytes")
       }
-      if blockLength == request.blockLength { return grants }
-      for session in sessions where session.connection.isMirrorcast {
-        try await session.connection.terminate(request, session.urls, within: limit)
+      for part in drafts.indices { drafts[part].request.writeLengthMax = writeLengthMax }
+      if blockLength == asked.blockLength { return }
+      for draft in drafts {
+        for session in draft.sessions where session.connection.isMirrorcast {
+          try await session.connection.terminate(draft.request, session.urls, within: limit)
+        }
       }
-      request.blockLength = blockLength
+      for part in drafts.indices { drafts[part].request.blockLength = blockLength }
     }
     throw MirrorcastError("the legs don't agree on a block length")
   }

@@ -1,7 +1,7 @@
-// Phase one: log in to every leg, agree on the mirror by text, probe the group, start the lane.
+// Phase one: log in to every leg, agree on the mirror by text, start the lanes, probe the group.
+// All parts are established, or none.
 import Bytes
 import Datagrams
-import ISCSI
 import Lanes
 public import Logging
 import Replication
@@ -13,6 +13,36 @@ extension Mirror {
   ///
   /// Throws `MirrorcastError` naming the leg and what to do; nothing is left behind then.
   public static func establish(_ options: MirrorOptions, logger: Logger) async throws -> Mirror {
+    var establishment = try Establishment(options, logger)
+    return try await establishment.perform()
+  }
+}
+
+/// A mirror on its way.
+struct Establishment: Sendable {
+  /// One part before its lane runs.
+  struct Draft: Sendable {
+    let index: Int
+    let ends: MirrorPart.Ends
+    let sessions: [LegSession]
+    let path: SendingPath
+    /// Of this part: its number, group port and sender's address.
+    var request: RegistrationRequest
+    var grants: [RegistrationGrant?] = []
+  }
+
+  let options: MirrorOptions
+  let settings: LaneSettings
+  let logger: Logger
+  /// The same for all parts.
+  private let mirror = UInt64.random(in: 1...UInt64.max)
+  private(set) var size: (byteCount: UInt64, blockSize: Int) = (0, 0)
+  /// What the parts have agreed on; numbers and addresses are the first part's.
+  private(set) var request = RegistrationRequest(
+    registration: 0, group: "", port: 0, luns: [], virtualLUN: 0)
+  private var notices: [String] = []
+
+  init(_ options: MirrorOptions, _ logger: Logger) throws(MirrorcastError) {
     guard !options.legs.isEmpty, options.legs.count <= Limits.legsMax else {
       throw MirrorcastError("a mirror has 1 to \(Limits.legsMax) legs")
     }
@@ -24,89 +54,154 @@ extension Mirror {
         "a deadline of \(options.deadlineSeconds) s", advice: "It is above 0, and a day at most.")
     }
     _ = try options.faults.injector()
-    let settings = try LaneSettings(options.lanes)
-    let inbox = try LaneInbox<SenderOrder>(capacity: SenderDuty.ordersMax)
-    let sessions = try await LegSession.openAll(options, inbox: inbox, logger: logger)
+    settings = try LaneSettings(options.lanes)
+    guard options.group.port + settings.laneCount - 1 <= 65_535 else {
+      throw MirrorcastError(
+        "\(settings.laneCount) lanes want as many ports from \(options.group.port) on",
+        advice: "Name a lower port behind the group.")
+    }
+    self.options = options
+    self.logger = logger
+  }
+
+  mutating func perform() async throws -> Mirror {
+    var opened: [(ends: MirrorPart.Ends, sessions: [LegSession])] = []
+    var parts: [MirrorPart] = []
     do {
-      return try await establish(options, settings, sessions, inbox: inbox, logger: logger)
+      for _ in 0..<settings.laneCount {
+        let ends = try MirrorPart.Ends()
+        let sessions = try await LegSession.openAll(options, inbox: ends.inbox, logger: logger)
+        opened.append((ends, sessions))
+      }
+      var drafts = try agreeOnDisk(opened)
+      try await LegSession.register(
+        &drafts, blockSize: size.blockSize, within: options.deadlineSeconds)
+      request = drafts[0].request
+      parts = try start(drafts)
     } catch {
-      for session in sessions { await session.connection.close() }
+      for part in parts { part.lane.stop() }
+      for session in opened.flatMap({ $0.sessions }) { await session.connection.close() }
+      throw error
+    }
+    let made = Mirror(self, parts, notices: notices)
+    await made.probeAll()
+    made.noteForPeople()
+    return made
+  }
+
+  // MARK: Agreeing
+
+  /// One disk at all legs, seen alike by all parts; then a request for each part.
+  private mutating func agreeOnDisk(
+    _ opened: [(ends: MirrorPart.Ends, sessions: [LegSession])]
+  ) throws -> [Draft] {
+    let sessions = opened[0].sessions
+    for other in opened.dropFirst() {
+      guard other.sessions.map(\.urls) == sessions.map(\.urls),
+        other.sessions.map(\.sizes) == sessions.map(\.sizes)
+      else { throw MirrorcastError("a leg changed while the mirror was being established") }
+    }
+    size = try LegSession.commonSize(sessions)
+    let virtualLUN = try LegSession.virtualLUN(options, sessions)
+    let writeLengthMax = options.writeLength / size.blockSize * size.blockSize
+    guard (size.blockSize...Limits.writeLengthMax).contains(writeLengthMax) else {
+      throw MirrorcastError(
+        "a mirrored write has \(size.blockSize) bytes to \(Limits.writeLengthMax >> 20) MiB")
+    }
+    return try opened.enumerated().map { index, opened in
+      let path = try SendingPath(
+        options, opened.sessions, part: index, segmentation: settings.segmentation)
+      var request = RegistrationRequest(
+        registration: UInt32.random(in: 1...UInt32.max), group: options.group.address,
+        port: UInt16(options.group.port + index), luns: [], virtualLUN: virtualLUN)
+      request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
+      request.sender = try path.socket.localEndpoint().wireText
+      request.blockLength = path.blockLength
+      request.writeLengthMax = writeLengthMax
+      if settings.laneCount > 1 {
+        request.stripe = Stripe(mirror: mirror, index: index, count: settings.laneCount)
+      }
+      return Draft(
+        index: index, ends: opened.ends, sessions: opened.sessions, path: path, request: request)
+    }
+  }
+
+  // MARK: Starting
+
+  /// Starts the lanes, all or none.
+  private func start(_ drafts: [Draft]) throws -> [MirrorPart] {
+    let fates = drafts[0].sessions.map { LegRecord($0.urls) }
+    var parts: [MirrorPart] = []
+    do {
+      for draft in drafts { parts.append(try start(draft, fates)) }
+      return parts
+    } catch {
+      for part in parts { part.lane.stop() }
       throw error
     }
   }
 
-  private static func establish(
-    _ options: MirrorOptions, _ settings: LaneSettings, _ sessions: [LegSession],
-    inbox: LaneInbox<SenderOrder>, logger: Logger
-  ) async throws -> Mirror {
-    let size = try LegSession.commonSize(sessions)
-    let path = try SendingPath(options, sessions, segmentation: settings.segmentation)
-    var request = RegistrationRequest(
-      registration: UInt32.random(in: 1...UInt32.max), group: options.group.address,
-      port: UInt16(options.group.port), luns: [],
-      virtualLUN: try LegSession.virtualLUN(options, sessions))
-    request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
-    request.sender = try path.socket.localEndpoint().wireText
-    request.blockLength = path.blockLength
-    request.writeLengthMax = options.writeLength / size.blockSize * size.blockSize
-    guard (size.blockSize...Limits.writeLengthMax).contains(request.writeLengthMax) else {
-      throw MirrorcastError(
-        "a mirrored write has \(size.blockSize) bytes to \(Limits.writeLengthMax >> 20) MiB")
+  private func start(_ draft: Draft, _ fates: [LegRecord]) throws -> MirrorPart {
+    let legs = try draft.sessions.indices.map { index in
+      try MirrorLeg(
+        draft.sessions[index], draft.grants[index]?.answering(by: options), fate: fates[index],
+        index: index,
+        interface: draft.path.interface, inbox: draft.ends.inbox)
     }
-    let grants = try await LegSession.register(
-      sessions, &request, within: options.deadlineSeconds)
-    let legs = try zip(sessions, grants).map { session, grant in
-      MirrorLeg(
-        urls: session.urls, connection: session.connection,
-        repair: try grant.map { try SendingPath.repairs($0, on: path.interface) },
-        answers: grant.flatMap { SendingPath.answers($0, options, on: path.interface) })
+    let openWritesMax = draft.grants.compactMap { $0?.openWritesMax }.min() ?? Limits.openWritesMax
+    let credit = draft.grants.compactMap { $0?.credit }.min() ?? .max
+    let descriptions = draft.grants.map {
+      $0?.description
+        ?? LegDescription(path: .foreign, openWritesMax: max(options.depth, 1), credit: .max)
     }
-    let parts = Parts(
-      options: options, byteCount: size.byteCount, blockSize: size.blockSize, request: request,
-      openWritesMax: grants.compactMap { $0?.openWritesMax }.min() ?? Limits.openWritesMax,
-      credit: grants.compactMap { $0?.credit }.min() ?? .max, legs: legs,
-      interface: path.interface, notices: [], inbox: inbox,
-      calls: WriteCalls(signal: inbox.signal), board: MirrorBoard(), logger: logger)
-    let mirror = try start(parts, settings, path: path, grants: grants.map { $0?.description })
-    await mirror.probe(LegSet(legs.indices.filter { !legs[$0].isForeign }), epoch: request.epoch)
-    mirror.noteForPeople()
-    return mirror
+    let sender = Sender(configuration(draft.request), legs: descriptions)
+    let (lane, started) = try lane(draft, sender, legs)
+    return MirrorPart(
+      options, MirrorPart.Membership(legs: legs, request: draft.request), draft.ends,
+      interface: draft.path.interface,
+      depthMax: min(openWritesMax, max(credit / draft.request.writeLengthMax, 1)), lane: lane,
+      started: started)
   }
 
-  private static func start(
-    _ parts: Parts, _ settings: LaneSettings, path: SendingPath, grants: [LegDescription?]
-  ) throws -> Mirror {
-    guard let virtualLUN = LogicalUnitNumber(parts.request.virtualLUN) else {
+  private func configuration(_ request: RegistrationRequest) -> SenderConfiguration {
+    guard let virtualLUN = LogicalUnitNumber(request.virtualLUN) else {
       preconditionFailure("the virtual LUN was chosen in range")
     }
     var configuration = SenderConfiguration(
-      registration: parts.request.registration, virtualLUN: virtualLUN.field,
-      blockLength: parts.request.blockLength, unitBlockSize: parts.blockSize,
-      writeLengthMax: parts.request.writeLengthMax)
-    configuration.recovery = parts.options.recovery.machine
-    configuration.isSolicited = parts.options.isSolicited
-    configuration.bytesPerSecondMax = parts.options.bytesPerSecondMax.map { Int(clamping: $0) }
-    configuration.omitsDataDigest = !parts.options.digestsData
-    configuration.waitsForStatus = parts.options.status == .all
-    configuration.deadlineNanoseconds = UInt64(parts.options.deadlineSeconds * 1e9)
-    configuration.firstWrite = parts.request.firstWrite
-    configuration.epoch = parts.request.epoch
-    let descriptions = grants.map {
-      $0
-        ?? LegDescription(
-          path: .foreign, openWritesMax: max(parts.options.depth, 1), credit: .max)
+      registration: request.registration, virtualLUN: virtualLUN.field,
+      blockLength: request.blockLength, unitBlockSize: size.blockSize,
+      writeLengthMax: request.writeLengthMax)
+    configuration.recovery = options.recovery.machine
+    configuration.waitsForStatus = options.status == .all
+    configuration.isSolicited = options.isSolicited
+    // The parts share what may leave.
+    configuration.bytesPerSecondMax = options.bytesPerSecondMax.map {
+      max(Int(clamping: $0 / UInt64(settings.laneCount)), 1)
     }
-    let placement = settings.placements(near: path.interface.name)[0]
+    configuration.omitsDataDigest = !options.digestsData
+    configuration.deadlineNanoseconds = UInt64(options.deadlineSeconds * 1e9)
+    configuration.firstWrite = request.firstWrite
+    configuration.epoch = request.epoch
+    return configuration
+  }
+
+  private func lane(
+    _ draft: Draft, _ sender: Sender, _ legs: [MirrorLeg]
+  ) throws -> (Lane<SenderDuty>, StartedLane) {
+    let placement = settings.placements(near: draft.path.interface.name)[draft.index]
+    var faults = options.faults
+    faults.seed &+= UInt64(draft.index)
     let outlet = SenderOutlet(
-      path, faults: try parts.options.faults.injector(), node: placement.memoryNode,
-      pages: settings.pages, logger: parts.logger)
+      draft.path, faults: try faults.injector(), node: placement.memoryNode,
+      pages: settings.pages, logger: logger)
     let pages = outlet.pageKind
+    let ends = draft.ends
     let duty = SenderDuty(
-      sender: Sender(configuration, legs: descriptions), legs: parts.legs, outlet: outlet,
-      shared: (parts.inbox, parts.calls, parts.board, parts.logger))
+      sender: sender, legs: legs, outlet: outlet,
+      shared: (ends.inbox, ends.calls, ends.board, logger))
     let lane = try Lane(
-      name: LaneSettings.name(ofLane: 0), placement: placement, idle: settings.idle,
-      signal: parts.inbox.signal, duty: duty)
+      name: LaneSettings.name(ofLane: draft.index), placement: placement, idle: settings.idle,
+      signal: ends.inbox.signal, duty: duty)
     let report: PlacementReport
     do throws(PlacementError) {
       report = try lane.start()
@@ -114,53 +209,40 @@ extension Mirror {
       throw MirrorcastError(error)
     }
     let started = StartedLane(
-      placement: report, pages: pages, segmentation: path.socket.segmentation)
-    parts.logger.info("lane started", metadata: started.metadata)
-    return Mirror(parts, lane: lane, started: started)
-  }
-
-  /// Finds out which legs hear full datagrams; the others are served over their connections.
-  func probe(_ legs: LegSet, epoch: UInt16) async {
-    let deaf = await withCheckedContinuation { continuation in
-      inbox.post(.probe(legs, epoch: epoch) { continuation.resume(returning: $0) })
-    }
-    membership.withLock { membership in
-      membership.deaf.formUnion(deaf)
-      for (index, leg) in membership.legs.enumerated() where deaf.contains(LegSet(index)) {
-        membership.notices.append(
-          "\(leg.urls[0]) does not hear the group \(options.group): served over TCP")
-      }
-    }
-  }
-
-  private func noteForPeople() {
-    membership.withLock { membership in
-      membership.notices.append("datagrams not authenticated: trust everybody on this segment")
-      for leg in membership.legs where leg.isForeign {
-        membership.notices.append(
-          "\(leg.urls[0]) is a target of another make: served by plain iSCSI")
-      }
-    }
+      placement: report, pages: pages, segmentation: draft.path.socket.segmentation)
+    logger.info("lane started", metadata: started.metadata)
+    return (lane, started)
   }
 }
 
-/// What an initiator's lane got when it started.
-struct StartedLane: Sendable {
-  let placement: PlacementReport
-  let pages: PageKind
-  let segmentation: Offload
-
-  var metadata: Logger.Metadata {
-    [
-      "placement": "\(placement)", "pages": "\(pages)", "segmentation": "\(segmentation)",
-    ]
+extension Mirror {
+  /// Each part finds out which legs hear it.
+  fileprivate func probeAll() async {
+    await withTaskGroup(of: Void.self) { group in
+      for part in parts {
+        let legs = part.membership.withLock { $0.legs }
+        let ours = LegSet(legs.indices.filter { !legs[$0].isForeign })
+        group.addTask { _ = await part.probe(ours) }
+      }
+    }
+    noteDeaf()
   }
 
-  /// The same for programs; trains may have failed since.
-  func told(segmentation now: Offload?) -> MirrorStatistics.Lane {
-    MirrorStatistics.Lane(
-      placement: "\(placement.asked)", coreCount: placement.cores, node: placement.node,
-      pages: "\(pages)", segmentation: "\(now ?? segmentation)")
+  /// Tells once which legs don't hear a part.
+  func noteDeaf() {
+    for part in parts {
+      let (legs, deaf) = part.membership.withLock { ($0.legs, $0.deaf) }
+      deaf.forEach { leg in
+        note("\(legs[leg].urls[0]) does not hear the group \(options.group): served over TCP")
+      }
+    }
+  }
+
+  fileprivate func noteForPeople() {
+    note("datagrams not authenticated: trust everybody on this segment")
+    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isForeign {
+      note("\(leg.urls[0]) is a target of another make: served by plain iSCSI")
+    }
   }
 }
 
@@ -171,25 +253,16 @@ extension LegSet {
 }
 
 extension RegistrationGrant {
+  /// The grant without the stream for answers, where that is not wanted.
+  func answering(by options: MirrorOptions) -> RegistrationGrant {
+    var grant = self
+    if !options.answersByStream { grant.answers = nil }
+    return grant
+  }
+
   var description: LegDescription {
     LegDescription(
       path: .datagrams, openWritesMax: openWritesMax, credit: credit,
       takesUnsolicited: takesUnsolicited)
-  }
-}
-
-extension Faults {
-  /// The injector, nil where no fault is asked for.
-  func injector() throws(MirrorcastError) -> FaultInjector? {
-    guard self != Faults(drop: 0, duplicate: 0, reorder: 0, seed: seed) else { return nil }
-    guard
-      let injector = FaultInjector(
-        drop: drop, duplicate: duplicate, reorder: reorder, seed: seed)
-    else {
-      throw MirrorcastError(
-        "faults of \(drop), \(duplicate) and \(reorder) are no probabilities",
-        advice: "Each is from 0 to 1, and together they are at most 1.")
-    }
-    return injector
   }
 }

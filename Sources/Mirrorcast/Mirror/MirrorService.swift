@@ -1,15 +1,20 @@
-// The mirror at a target: what its sessions ask goes by ring to the lane that owns all
-// registrations, what the lane answers goes back to the session's event loop, a batch at a time.
+// The mirror at a target: what its sessions ask goes by ring to the lane that owns their
+// registrations, what a lane answers goes back to the session's event loop, a batch at a time.
+//
+// Law: a session belongs to one lane, that of its first registration: part I of a mirror to lane I
+// modulo the lanes. So all that a session asks comes in order to one place, and no lane has to
+// ask another.
 import Datagrams
 package import ISCSI
 import Lanes
 import Logging
 import Replication
 import Storage
+import Synchronization
 
 /// What a session asks of the lane.
 enum MirrorOrder: Sendable {
-  case register(RegistrationRequest, SessionPort, TaskHandle)
+  case register(RegistrationRequest, MirroredNumbers.Owner, SessionPort, TaskHandle)
   case terminate(TerminationRequest, SessionPort, TaskHandle)
   case request(MirrorRequest, ArraySlice<UInt8>, SessionPort)
   case abort(taskTag: UInt32, SessionPort, TaskHandle)
@@ -17,7 +22,7 @@ enum MirrorOrder: Sendable {
   case stop(@Sendable () -> Void)
 }
 
-/// The mirror service of one daemon: a lane with its sockets and registrations.
+/// The mirror service of one daemon: lanes with their sockets and registrations.
 package final class MirrorService: MirrorHost {
   /// The mirror of a daemon that was configured so.
   static func make(
@@ -33,20 +38,26 @@ package final class MirrorService: MirrorHost {
       throw MirrorcastError("\(error)")
     }
     let settings = try LaneSettings(configuration.lanes)
-    let service = try MirrorService(
-      Configuration(
-        units: units.list, interface: interface, faults: try configuration.faults.injector(),
-        placement: settings.placements(near: interface?.name ?? "lo")[0], settings: settings),
-      workers: workers, logger: logger)
+    var lanes: [Configuration] = []
+    for (index, placement) in settings.placements(near: interface?.name ?? "lo").enumerated() {
+      var faults = configuration.faults
+      faults.seed &+= UInt64(index)
+      lanes.append(
+        Configuration(
+          units: units.list, interface: interface, faults: try faults.injector(),
+          placement: placement, settings: settings))
+    }
+    let service = try MirrorService(lanes, workers: workers, logger: logger)
     logger.notice("datagrams not authenticated: trust everybody on the mirror's segment")
     return service
   }
 
-  private let inbox: LaneInbox<MirrorOrder>
-  private let mirrored: MirroredNumbers
-  private let lane: Lane<ReceiverDuty>
+  private let lanes: [ReceptionLane]
+  private let mirrored = MirroredNumbers()
+  /// The lane of each session that has asked for a registration.
+  private let laneOfSession = Mutex<[UInt64: Int]>([:])
 
-  /// What a daemon gives to its mirror.
+  /// What a daemon gives to a lane of its mirror.
   struct Configuration: Sendable {
     var units: [ServedUnit]
     var interface: NetworkInterface?
@@ -55,17 +66,111 @@ package final class MirrorService: MirrorHost {
     var settings: LaneSettings
   }
 
-  /// Starts the lane.
+  /// Starts the lanes, all or none.
+  init(_ configurations: [Configuration], workers: StorageWorkers, logger: Logger) throws {
+    precondition(!configurations.isEmpty, "a mirror service has a lane")
+    var lanes: [ReceptionLane] = []
+    do {
+      for configuration in configurations {
+        lanes.append(
+          try ReceptionLane(
+            starting: lanes.count, configuration, mirrored: mirrored, workers: workers,
+            logger: logger))
+      }
+    } catch {
+      for lane in lanes { lane.lane.stop() }
+      throw error
+    }
+    self.lanes = lanes
+  }
+
+  /// Ends all registrations, waits for their I/O, then ends the lanes.
+  package func stop() async {
+    for lane in lanes {
+      await withCheckedContinuation { continuation in
+        lane.inbox.post(.stop { continuation.resume() })
+      }
+      lane.lane.stop()
+    }
+  }
+
+  // MARK: The sessions' orders
+
+  private func lane(of session: UInt64) -> ReceptionLane {
+    lanes[lanes.count == 1 ? 0 : laneOfSession.withLock { $0[session] ?? 0 }]
+  }
+
+  /// The lane of a session from its first registration on; another part's is another session's.
+  private func assign(_ session: UInt64, _ stripe: Stripe?) throws(RegistrationFault) {
+    let wanted = (stripe?.index ?? 0) % lanes.count
+    let assigned = laneOfSession.withLock { lanes in
+      let lane = lanes[session] ?? wanted
+      lanes[session] = lane
+      return lane
+    }
+    guard assigned == wanted else {
+      throw RegistrationFault(.badRequest, "each part of a mirror is registered by its own session")
+    }
+  }
+
+  private func order(_ order: MirrorOrder, for session: SessionPort) {
+    if !lane(of: session.id).inbox.offer(order) {
+      session.close(reason: "the mirror's queue is full")
+    }
+  }
+
+  package func text(
+    _ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle
+  ) {
+    do throws(RegistrationFault) {
+      switch try MirrorText(keys) {
+      case .register(let request):
+        try assign(session.id, request.stripe)
+        let owner = MirroredNumbers.Owner(request, initiator: initiator, session: session.id)
+        order(.register(request, owner, session, reply), for: session)
+      case .terminate(let request): order(.terminate(request, session, reply), for: session)
+      }
+    } catch {
+      let answer = error.keys
+      session.perform { $0.respondText(reply, answer) }
+    }
+  }
+
+  package func request(_ pdu: PDU, session: SessionPort) {
+    do throws(MirrorPDUFault) {
+      order(.request(try MirrorRequest(pdu.header), pdu.data, session), for: session)
+    } catch {
+      session.close(reason: error.reason)
+    }
+  }
+
+  package func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle) {
+    order(.abort(taskTag: taskTag, session, reply), for: session)
+  }
+
+  package func sessionClosed(_ id: UInt64) {
+    lane(of: id).inbox.post(.sessionClosed(id))
+    laneOfSession.withLock { _ = $0.removeValue(forKey: id) }
+  }
+
+  package func isMirrored(lun: Int) -> Bool { mirrored.contains(lun) }
+}
+
+/// One lane of a daemon, and the ring by which it gets its orders.
+struct ReceptionLane: Sendable {
+  let inbox: LaneInbox<MirrorOrder>
+  let lane: Lane<ReceiverDuty>
+
   init(
-    _ configuration: Configuration, workers: StorageWorkers, logger: Logger
+    starting index: Int, _ configuration: MirrorService.Configuration, mirrored: MirroredNumbers,
+    workers: StorageWorkers, logger: Logger
   ) throws {
     inbox = try LaneInbox(capacity: 4096)
-    mirrored = MirroredNumbers()
     let duty = ReceiverDuty(
       configuration, inbox: inbox, mirrored: mirrored, workers: workers, logger: logger)
     let pages = duty.arrivals.pageKind
     lane = try Lane(
-      name: LaneSettings.name(ofLane: 0), placement: configuration.placement,
+      name: LaneSettings.name(ofLane: index), placement: configuration.placement,
       idle: configuration.settings.idle, signal: inbox.signal, duty: duty)
     do throws(PlacementError) {
       let report = try lane.start()
@@ -88,46 +193,4 @@ package final class MirrorService: MirrorHost {
     else { return policy == .off ? "off" : "not tried" }
     return "\(socket.coalescing)"
   }
-
-  /// Ends all registrations, waits for their I/O, then ends the lane.
-  package func stop() async {
-    await withCheckedContinuation { continuation in
-      inbox.post(.stop { continuation.resume() })
-    }
-    lane.stop()
-  }
-
-  private func order(_ order: MirrorOrder, for session: SessionPort) {
-    if !inbox.offer(order) { session.close(reason: "the mirror's queue is full") }
-  }
-
-  package func text(_ keys: TextKeys, session: SessionPort, reply: TaskHandle) {
-    do throws(RegistrationFault) {
-      switch try MirrorText(keys) {
-      case .register(let request): order(.register(request, session, reply), for: session)
-      case .terminate(let request): order(.terminate(request, session, reply), for: session)
-      }
-    } catch {
-      let answer = error.keys
-      session.perform { $0.respondText(reply, answer) }
-    }
-  }
-
-  package func request(_ pdu: PDU, session: SessionPort) {
-    do throws(MirrorPDUFault) {
-      order(.request(try MirrorRequest(pdu.header), pdu.data, session), for: session)
-    } catch {
-      session.close(reason: error.reason)
-    }
-  }
-
-  package func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle) {
-    order(.abort(taskTag: taskTag, session, reply), for: session)
-  }
-
-  package func sessionClosed(_ id: UInt64) {
-    inbox.post(.sessionClosed(id))
-  }
-
-  package func isMirrored(lun: Int) -> Bool { mirrored.contains(lun) }
 }

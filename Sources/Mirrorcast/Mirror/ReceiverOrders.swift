@@ -15,9 +15,9 @@ extension ReceiverDuty {
 
   mutating func handle(_ order: MirrorOrder, now: UInt64) {
     switch order {
-    case .register(let request, let session, let reply):
+    case .register(let request, let owner, let session, let reply):
       do throws(RegistrationFault) {
-        let keys = try register(request, session)
+        let keys = try register(request, owner, session)
         confirmations.append((keys, request.luns, session, reply))
       } catch {
         logger.warning("registration refused: \(error.reason)")
@@ -43,7 +43,7 @@ extension ReceiverDuty {
   // MARK: Registering
 
   private mutating func register(
-    _ request: RegistrationRequest, _ session: SessionPort
+    _ request: RegistrationRequest, _ owner: MirroredNumbers.Owner, _ session: SessionPort
   ) throws(RegistrationFault) -> TextKeys {
     if let known = registrations.first(where: {
       $0.request.registration == request.registration
@@ -53,15 +53,17 @@ extension ReceiverDuty {
     guard registrations.count < Self.registrationsMax else {
       throw RegistrationFault(.busy, "no more than \(Self.registrationsMax) registrations here")
     }
-    if registrations.contains(where: { $0.request.virtualLUN == request.virtualLUN }) {
-      throw RegistrationFault(
-        .vlunTaken, "virtual LUN \(request.virtualLUN) is another mirror's: choose another")
-    }
     let units = try mapped(request.luns, virtualLUN: request.virtualLUN)
     let place = try ReceptionPlace(request, session, configured: configuration.interface)
-    let registration = try open(request, session, units: units, place: place)
+    try mirrored.claim(request, by: owner)
+    let registration: Registration
+    do throws(RegistrationFault) {
+      registration = try open(request, owner, session, units: units, place: place)
+    } catch {
+      mirrored.release(request, by: owner)
+      throw error
+    }
     registrations.append(registration)
-    mirrored.insert(request.luns)
     let keys: TextKeys
     do throws(RegistrationFault) {
       keys = try grant(registration, place: place)
@@ -80,7 +82,7 @@ extension ReceiverDuty {
     return keys
   }
 
-  /// The LUNs of a map, all there, free and of one size.
+  /// The LUNs of a map, all there and of one size.
   private func mapped(
     _ luns: [Int], virtualLUN: Int
   ) throws(RegistrationFault) -> [ServedUnit] {
@@ -93,9 +95,6 @@ extension ReceiverDuty {
       guard let unit = configuration.units.first(where: { Int($0.number.value) == lun }) else {
         throw RegistrationFault(.noSuchLUN, "there is no LUN \(lun) here")
       }
-      guard !mirrored.contains(lun) else {
-        throw RegistrationFault(.busy, "LUN \(lun) belongs to another mirror")
-      }
       guard units.first.map({ $0.logicalUnit.geometry == unit.logicalUnit.geometry }) ?? true else {
         throw RegistrationFault(.sizesDiffer, "the mapped LUNs differ in size")
       }
@@ -105,8 +104,8 @@ extension ReceiverDuty {
   }
 
   private mutating func open(
-    _ request: RegistrationRequest, _ session: SessionPort, units: [ServedUnit],
-    place: ReceptionPlace
+    _ request: RegistrationRequest, _ owner: MirroredNumbers.Owner, _ session: SessionPort,
+    units: [ServedUnit], place: ReceptionPlace
   ) throws(RegistrationFault) -> Registration {
     do throws(SystemError) {
       let group = try ports.join(place.group, on: place.interface, source: place.sender)
@@ -130,7 +129,7 @@ extension ReceiverDuty {
       }
       nextSerial &+= 1
       return Registration(
-        serial: nextSerial, session: session, request: request, place: place,
+        serial: nextSerial, session: session, request: request, owner: owner, place: place,
         ports: (group, repairs), slab: slab, units: units,
         receiver: Receiver(grants.receiver(request, units: units)))
     } catch {
@@ -181,17 +180,19 @@ extension ReceiverDuty {
         !known.units.contains { Int($0.number.value) == lun }
       }
       let units = try mapped(added, virtualLUN: request.virtualLUN)
-      guard units.allSatisfy({ $0.logicalUnit.geometry == known.units[0].logicalUnit.geometry }),
-        known.receiver.addUnits(units.map(\.number.field))
-      else {
-        throw RegistrationFault(.sizesDiffer, "LUNs of one size, while no write is open, are added")
+      guard units.allSatisfy({ $0.logicalUnit.geometry == known.units[0].logicalUnit.geometry })
+      else { throw RegistrationFault(.sizesDiffer, "the mapped LUNs differ in size") }
+      try mirrored.add(added, to: known.owner)
+      guard known.receiver.addUnits(units.map(\.number.field)) else {
+        mirrored.remove(added, from: known.owner)
+        throw RegistrationFault(.busy, "LUNs are added while no write is open, and a few at most")
       }
       known.units += units
-      mirrored.insert(added)
       return try grant(known, place: place)
     }
     guard request.blockLength == known.receiver.configuration.blockLength,
-      request.luns == known.request.luns, request.virtualLUN == known.request.virtualLUN,
+      request.stripe == known.request.stripe, request.luns == known.request.luns,
+      request.virtualLUN == known.request.virtualLUN,
       place.group.matches(known.place.group), place.sender.matches(known.sender)
     else {
       throw RegistrationFault(.badRequest, "an epoch changes members, not the mirror itself")

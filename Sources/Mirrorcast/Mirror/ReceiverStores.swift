@@ -107,7 +107,7 @@ extension ReceiverDuty {
         logger.warning("\(error)")
       }
       ports.release(registration.repairs)
-      mirrored.remove(registration.units.map { Int($0.number.value) })
+      mirrored.release(registration.request, by: registration.owner)
       let counters = registration.receiver.counters
       logger.info(
         "mirror ended",

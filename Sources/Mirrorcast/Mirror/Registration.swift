@@ -12,6 +12,7 @@ final class Registration {
   let number: UInt32
   let session: SessionPort
   let request: RegistrationRequest
+  let owner: MirroredNumbers.Owner
   let place: ReceptionPlace
   let group: SharedPort
   let repairs: SharedPort
@@ -28,13 +29,15 @@ final class Registration {
   var aborts: [(number: SerialNumber, reply: TaskHandle)] = []
 
   init(
-    serial: UInt32, session: SessionPort, request: RegistrationRequest, place: ReceptionPlace,
+    serial: UInt32, session: SessionPort, request: RegistrationRequest,
+    owner: MirroredNumbers.Owner, place: ReceptionPlace,
     ports: (group: SharedPort, repairs: SharedPort), slab: Slab, units: [ServedUnit],
     receiver: Receiver
   ) {
     self.serial = serial
     self.session = session
     self.request = request
+    self.owner = owner
     self.place = place
     group = ports.group
     repairs = ports.repairs

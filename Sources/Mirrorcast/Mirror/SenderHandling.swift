@@ -250,7 +250,8 @@ extension SenderDuty {
     }
     unitStatuses = unitStatuses.filter { $0.key.leg != leg }
     streams.close(leg)
-    legs[leg].leave(words)
+    // Known where the leg left by another part before.
+    guard legs[leg].leave(words) else { return }
     for url in legs[leg].urls {
       logger.error("leg left the mirror", metadata: ["leg": "\(url)", "why": "\(words)"])
     }

@@ -17,11 +17,11 @@ struct SendingPath: @unchecked Sendable {
   let blockLength: Int
 
   init(
-    _ options: MirrorOptions, _ sessions: [LegSession], segmentation: OffloadPolicy
+    _ options: MirrorOptions, _ sessions: [LegSession], part: Int, segmentation: OffloadPolicy
   ) throws {
     let text = options.group.address
     let bare = try Endpoint(
-      text.contains(":") ? "[\(text)]" : text, defaultPort: UInt16(options.group.port))
+      text.contains(":") ? "[\(text)]" : text, defaultPort: UInt16(options.group.port + part))
     let address: Endpoint
     do throws(NetworkInterfaceError) {
       interface = try Self.interface(options, sessions)
@@ -82,12 +82,8 @@ struct SendingPath: @unchecked Sendable {
   }
 
   /// Where a leg's answers may be had by a stream; nil where it offers none that makes sense.
-  static func answers(
-    _ grant: RegistrationGrant, _ options: MirrorOptions, on interface: NetworkInterface
-  ) -> AnswerOffer? {
-    guard options.answersByStream, let offer = grant.answers,
-      let endpoint = try? Endpoint(offer.endpoint)
-    else {
+  static func answers(_ grant: RegistrationGrant, on interface: NetworkInterface) -> AnswerOffer? {
+    guard let offer = grant.answers, let endpoint = try? Endpoint(offer.endpoint) else {
       return nil
     }
     return AnswerOffer(endpoint: endpoint.scoped(to: interface), token: offer.token)

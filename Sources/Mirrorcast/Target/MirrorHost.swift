@@ -4,8 +4,9 @@ package import Storage
 
 /// What a daemon tells its mirror service; called on event loops, so nothing here may wait.
 package protocol MirrorHost: Sendable {
-  /// Keys for the mirror; answered, now or later, by `respondText` on the session.
-  func text(_ keys: TextKeys, session: SessionPort, reply: TaskHandle)
+  /// Keys for the mirror, from an initiator of that name; answered, now or later, by
+  /// `respondText` on the session.
+  func text(_ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle)
   /// A mirror request, opcode 0x1c.
   func request(_ pdu: PDU, session: SessionPort)
   /// ABORT TASK of a mirrored write; answered by `completeTaskManagement` on the session.

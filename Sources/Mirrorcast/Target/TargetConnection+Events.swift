@@ -31,6 +31,7 @@ extension TargetConnection {
   }
 
   private func loggedIn(_ description: SessionDescription) {
+    initiatorName = description.initiatorName
     logger[metadataKey: "initiator"] = "\(description.initiatorName)"
     logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
     guard description.type == .normal else { return }
@@ -48,7 +49,9 @@ extension TargetConnection {
   }
 
   private func answer(_ keys: TextKeys, _ reply: TaskHandle) {
-    if let host = serving.host { return host.text(keys, session: port, reply: reply) }
+    if let host = serving.host {
+      return host.text(keys, initiator: initiatorName, session: port, reply: reply)
+    }
     let refusal = TextKeys([
       .init(KeyName.mirrorPrefix + "result", "bad-request"),
       .init(KeyName.mirrorPrefix + "reason", "this_target_takes_part_in_no_mirror"),

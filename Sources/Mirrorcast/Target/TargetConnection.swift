@@ -41,6 +41,8 @@ final class TargetConnection: ChannelInboundHandler {
   let channel: any Channel
   var logger: Logger
   var session: TargetSession
+  /// As it logged in; empty until then.
+  var initiatorName = ""
   var commands: CommandQueue
   var stage = Stage.open
   /// Unit attentions by LUN, told by the next command.

@@ -73,6 +73,8 @@ struct LaneSettings: Sendable {
     pages = options.hugePages ? .automatic : .off
   }
 
+  var laneCount: Int { max(1, placements.count) }
+
   /// A place for each lane.
   func placements(near interface: String) -> [LanePlacement] {
     placements.isEmpty ? [.near(interface: interface)] : placements

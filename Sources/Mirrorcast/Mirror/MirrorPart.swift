@@ -1,0 +1,150 @@
+// One part of a mirror: a lane, its sockets, a session with every leg, a registration of its own. A
+// mirror of one lane is one part. What is asked here goes to the lane, what the lane tells comes
+// back by completion.
+import Datagrams
+import Lanes
+import Logging
+import Replication
+import Synchronization
+
+/// What one lane carries of a mirror.
+final class MirrorPart: Sendable {
+  let options: MirrorOptions
+  let interface: NetworkInterface
+  let inbox: LaneInbox<SenderOrder>
+  let calls: WriteCalls
+  let lane: Lane<SenderDuty>
+  let started: StartedLane
+  let board: MirrorBoard
+  /// Writes that the legs allow to be open at once in this part.
+  let depthMax: Int
+  let membership: Mutex<Membership>
+
+  /// The members, as the control side knows them.
+  struct Membership: Sendable {
+    var legs: [MirrorLeg]
+    var request: RegistrationRequest
+    var deaf: LegSet = []
+    var dropped: LegSet = []
+    /// The lane is handed nothing more but what the end itself needs.
+    var hasEnded = false
+
+    /// The epoch of the next members; zero is none.
+    var nextEpoch: UInt16 { request.epoch == .max ? 1 : request.epoch + 1 }
+
+    /// The legs that are members still.
+    var present: [(index: Int, leg: MirrorLeg)] {
+      legs.enumerated().compactMap { index, leg in
+        leg.isGone || dropped.contains(LegSet(index)) ? nil : (index, leg)
+      }
+    }
+  }
+
+  /// The shared ends of a lane: what is handed to it, and where it tells.
+  struct Ends: Sendable {
+    let inbox: LaneInbox<SenderOrder>
+    let calls: WriteCalls
+    let board = MirrorBoard()
+
+    init() throws(SystemError) {
+      inbox = try LaneInbox(capacity: SenderDuty.ordersMax)
+      calls = WriteCalls(signal: inbox.signal)
+    }
+  }
+
+  init(
+    _ options: MirrorOptions, _ membership: Membership, _ ends: Ends,
+    interface: NetworkInterface, depthMax: Int, lane: Lane<SenderDuty>, started: StartedLane
+  ) {
+    self.options = options
+    self.interface = interface
+    self.depthMax = depthMax
+    self.lane = lane
+    self.started = started
+    self.membership = Mutex(membership)
+    inbox = ends.inbox
+    calls = ends.calls
+    board = ends.board
+  }
+
+  /// Hands a write of at most the longest length to the lane.
+  func submit(_ call: WriteCall) {
+    let isTaken = membership.withLock { $0.hasEnded ? nil : calls.offer(call) }
+    guard isTaken != true else { return }
+    call.release()
+    let most = WriteCalls.underWayMax
+    call.completion(
+      refusal(isTaken == nil ? "mirror ended" : "more than \(most) writes under way"))
+  }
+
+  /// A write that was not begun at any leg.
+  func refusal(_ words: String) -> WriteResult {
+    let failures = membership.withLock { $0.legs }.flatMap(\.urls).map {
+      LegStatus(url: $0, isGood: false, text: words)
+    }
+    return WriteResult(isGood: false, failures: failures)
+  }
+
+  /// Waits until nothing is open and nothing waits; false when the mirror has ended.
+  func isIdle() async -> Bool {
+    await withCheckedContinuation { continuation in
+      while true {
+        // Never waiting for room under the lock: the lane's completions may want it, too.
+        let isTaken = membership.withLock {
+          $0.hasEnded ? nil : inbox.offer(.whenIdle { continuation.resume(returning: true) })
+        }
+        if isTaken == nil { continuation.resume(returning: false) }
+        guard isTaken == false else { return }
+      }
+    }
+  }
+
+  /// Finds out which legs hear full datagrams; the others are served over their connections.
+  func probe(_ legs: LegSet) async -> LegSet {
+    let epoch = membership.withLock { $0.request.epoch }
+    let deaf = await withCheckedContinuation { continuation in
+      inbox.post(.probe(legs, epoch: epoch) { continuation.resume(returning: $0) })
+    }
+    membership.withLock { $0.deaf.formUnion(deaf) }
+    return deaf
+  }
+
+  // MARK: The end
+
+  /// From now on callers' writes are refused.
+  func refuseCalls() { membership.withLock { $0.hasEnded = true } }
+
+  /// Waits until nothing is open, ended or not.
+  func finishWrites() async {
+    await withCheckedContinuation { continuation in
+      inbox.post(.whenIdle { continuation.resume() })
+    }
+  }
+
+  /// The map is removed at each leg that is still here.
+  func removeMaps() async {
+    let membership = membership.withLock { $0 }
+    let limit = options.deadlineSeconds
+    await withTaskGroup(of: Void.self) { group in
+      for (_, leg) in membership.present where !leg.isForeign {
+        group.addTask {
+          do {
+            try await leg.connection.terminate(membership.request, leg.urls, within: limit)
+          } catch {
+            leg.record("termination: \(error)")
+          }
+        }
+      }
+    }
+  }
+
+  /// The sessions end, then the lane.
+  func close() async {
+    await withTaskGroup(of: Void.self) { group in
+      for leg in membership.withLock({ $0.legs }) {
+        group.addTask { await leg.connection.close() }
+      }
+    }
+    lane.stop()
+  }
+}

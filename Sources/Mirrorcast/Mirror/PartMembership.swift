@@ -1,0 +1,130 @@
+// Members that come and go in one part. Coming is of two steps, so that a leg joins all parts or
+// none: until the second step there is a way back, after it there is none, since the legs that have
+// confirmed an epoch take nothing of the old one any more.
+import Bytes
+import Lanes
+import Logging
+import Replication
+import SCSI
+import Synchronization
+
+extension MirrorPart {
+  /// A leg that has agreed to join; the part's new writes are held back meanwhile.
+  struct Joining: Sendable {
+    let leg: MirrorLeg
+    let grant: RegistrationGrant?
+    let request: RegistrationRequest
+  }
+
+  /// Opens a session with a leg that is to be the next one.
+  func open(_ url: LogicalUnitURL, as index: Int, logger: Logger) async throws -> LegSession {
+    inbox.post(.expect(leg: index))
+    return try await LegSession.open(
+      [url], firstIndex: index, initiatorName: options.initiatorName, inbox: inbox,
+      logger: logger)[0]
+  }
+
+  /// Holds new writes back and registers the next epoch with the new leg; undone by `abandon`.
+  func prepare(_ session: LegSession, _ fate: LegRecord, as index: Int) async throws -> Joining {
+    let membership = membership.withLock { $0 }
+    var request = membership.request
+    request.epoch = membership.nextEpoch
+    request.firstWrite = await pause()
+    do {
+      var grant: RegistrationGrant?
+      if session.connection.isMirrorcast {
+        let got = try await session.connection.register(
+          request, session.urls, within: options.deadlineSeconds)
+        guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
+        else {
+          throw MirrorcastError("\(session.urls[0]) takes shorter blocks or writes than the mirror")
+        }
+        grant = got.answering(by: options)
+      }
+      let leg = try MirrorLeg(
+        session, grant, fate: fate, index: index, interface: interface, inbox: inbox)
+      return Joining(leg: leg, grant: grant, request: request)
+    } catch {
+      inbox.post(.resume(epoch: nil, joining: []))
+      throw error
+    }
+  }
+
+  /// Goes on without the leg, which forgets the mirror.
+  func abandon(_ joining: Joining) async {
+    inbox.post(.resume(epoch: nil, joining: []))
+    guard !joining.leg.isForeign else { return }
+    try? await joining.leg.connection.terminate(
+      joining.request, joining.leg.urls, within: options.deadlineSeconds)
+  }
+
+  /// The leg is a member from the next write on.
+  func commit(_ joining: Joining, as index: Int) async {
+    await agree(joining.request, but: [])
+    let description =
+      joining.grant?.description
+      ?? LegDescription(path: .foreign, openWritesMax: Limits.openWritesMax, credit: .max)
+    let added = await withCheckedContinuation { continuation in
+      inbox.post(.add(joining.leg, description) { continuation.resume(returning: $0) })
+    }
+    precondition(added == index, "legs are numbered in the order in which they come")
+    membership.withLock {
+      $0.legs.append(joining.leg)
+      $0.request = joining.request
+    }
+    if joining.grant != nil { _ = await probe(LegSet(index)) }
+    inbox.post(.resume(epoch: joining.request.epoch, joining: LegSet(index)))
+  }
+
+  /// Lets a leg go; what is open ends there before.
+  func drop(_ index: Int) async throws {
+    let membership = membership.withLock { $0 }
+    let leg = membership.legs[index]
+    var request = membership.request
+    request.epoch = membership.nextEpoch
+    request.firstWrite = await pause()
+    await withCheckedContinuation { continuation in
+      inbox.post(.whenNoneOpen { continuation.resume() })
+    }
+    await agree(request, but: LegSet(index))
+    inbox.post(.drop(leg: index))
+    inbox.post(.resume(epoch: request.epoch, joining: []))
+    self.membership.withLock {
+      $0.request = request
+      $0.dropped.insert(LegSet(index))
+    }
+    // A leg that is gone has lost its map with its session.
+    do {
+      if !leg.isForeign, !leg.isGone {
+        try await leg.connection.terminate(request, leg.urls, within: options.deadlineSeconds)
+      }
+    } catch {
+      await leg.connection.close()
+      throw error
+    }
+    await leg.connection.close()
+  }
+
+  private func pause() async -> SerialNumber {
+    await withCheckedContinuation { continuation in
+      inbox.post(.pause { continuation.resume(returning: $0) })
+    }
+  }
+
+  /// Every present member confirms the new epoch; one that doesn't leaves the mirror and is named.
+  private func agree(_ request: RegistrationRequest, but excluded: LegSet) async {
+    let present = membership.withLock { $0.present }
+    let limit = options.deadlineSeconds
+    await withTaskGroup(of: Void.self) { group in
+      for (index, leg) in present where !leg.isForeign && !excluded.contains(LegSet(index)) {
+        group.addTask { [inbox] in
+          do {
+            _ = try await leg.connection.register(request, leg.urls, within: limit)
+          } catch {
+            inbox.post(.lost(leg: index, "\(error)"))
+          }
+        }
+      }
+    }
+  }
+}
