@@ -1,14 +1,16 @@
-// What the lanes got, for programs: a measurement without it can't be compared with another.
+// What lanes and datagrams got, for programs: a measurement without it can't be compared with
+// another.
 
 import Mirrorcast
 
 extension MirrorStatistics {
-  /// The members that tell of lanes, beside those of the run.
+  /// The members that tell of lanes and path, beside those of the run.
   var laneMembers: [(String, JSONValue)] {
     // One lane without trains is what limits a mirror.
     let segmentation = lanes.map(\.segmentation).first { $0 != "on" } ?? "on"
     return [
-      ("segmentation", .string(segmentation)), ("lanes", .array(lanes.map(\.json))),
+      ("blockLength", .integer(UInt64(blockLength))), ("segmentation", .string(segmentation)),
+      ("lanes", .array(lanes.map(\.json))),
     ]
   }
 }

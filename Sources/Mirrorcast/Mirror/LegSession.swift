@@ -147,10 +147,12 @@ struct LegSession: Sendable {
     return free
   }
 
-  /// Registers all parts with every leg of ours; agrees on the least block and write length.
+  /// Registers all parts with every leg of ours; agrees on the least block and write length. Tells
+  /// the first leg that takes no longer blocks, where that is less than was asked.
   static func register(
     _ drafts: inout [Establishment.Draft], blockSize: Int, within limit: Double
-  ) async throws {
+  ) async throws -> LogicalUnitURL? {
+    var shortest: LogicalUnitURL?
     for _ in 0..<3 {
       for part in drafts.indices {
         drafts[part].grants = []
@@ -171,7 +173,10 @@ struct LegSession: Sendable {
         throw MirrorcastError("a leg takes no write as long as a block of \(blockSize) bytes")
       }
       for part in drafts.indices { drafts[part].request.writeLengthMax = writeLengthMax }
-      if blockLength == asked.blockLength { return }
+      if blockLength == asked.blockLength { return shortest }
+      shortest =
+        zip(drafts.flatMap(\.sessions), grants)
+        .first { $0.1?.blockLength == blockLength }?.0.urls[0]
       for draft in drafts {
         for session in draft.sessions where session.connection.isMirrorcast {
           try await session.connection.terminate(draft.request, session.urls, within: limit)

@@ -138,6 +138,7 @@ public final class Mirror: Sendable {
   /// What was sent, lost and repaired so far; leg by leg, LUN by LUN.
   public func statistics() -> MirrorStatistics {
     var statistics = MirrorStatistics()
+    statistics.blockLength = blockLength
     var counters: [LegCounters] = []
     var deaf: LegSet = []
     for part in parts {

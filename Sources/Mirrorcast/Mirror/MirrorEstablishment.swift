@@ -1,5 +1,11 @@
 // Phase one: log in to every leg, agree on the mirror by text, start the lanes, probe the group.
 // All parts are established, or none.
+//
+// Law: no datagram is longer than one that every leg served by datagrams has confirmed. What an
+// interface says of its MTU is a guess about the path behind it: a switch between two of them may
+// carry less, in silence. So long blocks are tried; where a leg doesn't confirm them the mirror is
+// established anew with the blocks of an ordinary frame, and only a leg that doesn't confirm those
+// is served by TCP.
 import Bytes
 import Datagrams
 import Lanes
@@ -41,6 +47,8 @@ struct Establishment: Sendable {
   private(set) var request = RegistrationRequest(
     registration: 0, group: "", port: 0, luns: [], virtualLUN: 0)
   private var notices: [String] = []
+  /// The longest block that is tried; the interface may allow less.
+  private var blockLengthMax = Limits.blockLengthMax
 
   init(_ options: MirrorOptions, _ logger: Logger) throws(MirrorcastError) {
     guard !options.legs.isEmpty, options.legs.count <= Limits.legsMax else {
@@ -65,6 +73,34 @@ struct Establishment: Sendable {
   }
 
   mutating func perform() async throws -> Mirror {
+    let made = try await attempt()
+    let deaf = await made.probeAll()
+    guard !deaf.isEmpty, let ordinary = ordinaryBlockLength else {
+      made.noteForPeople()
+      return made
+    }
+    // Registrations are taken back in words: those of the next attempt want the same LUNs.
+    _ = await made.terminate()
+    let long = "datagrams of \(request.blockLength + Datagram.overheadByteCount) bytes"
+    notices = [
+      "\(deaf.map { "\($0)" }.joined(separator: ", ")) did not confirm \(long):"
+        + " all blocks have \(ordinary) bytes"
+    ]
+    blockLengthMax = ordinary
+    let again = try await attempt()
+    _ = await again.probeAll()
+    again.noteForPeople()
+    return again
+  }
+
+  /// The block of a frame that any network carries; nil where blocks are no longer than that.
+  private var ordinaryBlockLength: Int? {
+    let family: Endpoint.Family = options.group.address.contains(":") ? .v6 : .v4
+    let ordinary = DatagramArithmetic.blockLength(mtu: 1500, family: family)
+    return ordinary.flatMap { $0 < request.blockLength ? $0 : nil }
+  }
+
+  private mutating func attempt() async throws -> Mirror {
     var opened: [(ends: MirrorPart.Ends, sessions: [LegSession])] = []
     var parts: [MirrorPart] = []
     do {
@@ -74,19 +110,22 @@ struct Establishment: Sendable {
         opened.append((ends, sessions))
       }
       var drafts = try agreeOnDisk(opened)
-      try await LegSession.register(
+      let asked = drafts[0].request.blockLength
+      let short = try await LegSession.register(
         &drafts, blockSize: size.blockSize, within: options.deadlineSeconds)
       request = drafts[0].request
+      if let short {
+        notices.append(
+          "\(short) takes no longer blocks than \(request.blockLength) bytes, of \(asked) that"
+            + " could be: all blocks have as many")
+      }
       parts = try start(drafts)
     } catch {
       for part in parts { part.lane.stop() }
       for session in opened.flatMap({ $0.sessions }) { await session.connection.close() }
       throw error
     }
-    let made = Mirror(self, parts, notices: notices)
-    await made.probeAll()
-    made.noteForPeople()
-    return made
+    return Mirror(self, parts, notices: notices)
   }
 
   // MARK: Agreeing
@@ -116,7 +155,7 @@ struct Establishment: Sendable {
         port: UInt16(options.group.port + index), luns: [], virtualLUN: virtualLUN)
       request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
       request.sender = try path.socket.localEndpoint().wireText
-      request.blockLength = path.blockLength
+      request.blockLength = min(path.blockLength, blockLengthMax)
       request.writeLengthMax = writeLengthMax
       if settings.laneCount > 1 {
         request.stripe = Stripe(mirror: mirror, index: index, count: settings.laneCount)
@@ -216,8 +255,8 @@ struct Establishment: Sendable {
 }
 
 extension Mirror {
-  /// Each part finds out which legs hear it.
-  fileprivate func probeAll() async {
+  /// Each part finds out which legs hear it; which don't hear one.
+  fileprivate func probeAll() async -> [LogicalUnitURL] {
     await withTaskGroup(of: Void.self) { group in
       for part in parts {
         let legs = part.membership.withLock { $0.legs }
@@ -225,7 +264,11 @@ extension Mirror {
         group.addTask { _ = await part.probe(ours) }
       }
     }
-    noteDeaf()
+    let deaf = parts.reduce(LegSet()) { $0.union($1.membership.withLock { $0.deaf }) }
+    let legs = parts[0].membership.withLock { $0.legs }
+    // Who left meanwhile is another matter.
+    return legs.indices.filter { deaf.contains(LegSet($0)) && !legs[$0].isGone }
+      .map { legs[$0].urls[0] }
   }
 
   /// Tells once which legs don't hear a part.
@@ -239,30 +282,10 @@ extension Mirror {
   }
 
   fileprivate func noteForPeople() {
+    noteDeaf()
     note("datagrams not authenticated: trust everybody on this segment")
     for leg in parts[0].membership.withLock({ $0.legs }) where leg.isForeign {
       note("\(leg.urls[0]) is a target of another make: served by plain iSCSI")
     }
-  }
-}
-
-extension LegSet {
-  init(_ legs: [Int]) {
-    self = legs.reduce(into: []) { $0.insert(LegSet($1)) }
-  }
-}
-
-extension RegistrationGrant {
-  /// The grant without the stream for answers, where that is not wanted.
-  func answering(by options: MirrorOptions) -> RegistrationGrant {
-    var grant = self
-    if !options.answersByStream { grant.answers = nil }
-    return grant
-  }
-
-  var description: LegDescription {
-    LegDescription(
-      path: .datagrams, openWritesMax: openWritesMax, credit: credit,
-      takesUnsolicited: takesUnsolicited)
   }
 }

@@ -50,3 +50,24 @@ final class MirrorLeg: Sendable {
   func record(_ failure: LegFailure) -> [LegStatus] { fate.record(failure) }
   func record(_ text: String) { fate.record(text) }
 }
+
+extension LegSet {
+  init(_ legs: [Int]) {
+    self = legs.reduce(into: []) { $0.insert(LegSet($1)) }
+  }
+}
+
+extension RegistrationGrant {
+  /// The grant without the stream for answers, where that is not wanted.
+  func answering(by options: MirrorOptions) -> RegistrationGrant {
+    var grant = self
+    if !options.answersByStream { grant.answers = nil }
+    return grant
+  }
+
+  var description: LegDescription {
+    LegDescription(
+      path: .datagrams, openWritesMax: openWritesMax, credit: credit,
+      takesUnsolicited: takesUnsolicited)
+  }
+}

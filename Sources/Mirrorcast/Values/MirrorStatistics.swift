@@ -52,6 +52,8 @@ public struct MirrorStatistics: Sendable {
   public var groupRepairDatagrams: UInt64 = 0
   /// Bytes of all datagrams with IP and UDP headers, and of all TCP payload sent.
   public var wireBytes: UInt64 = 0
+  /// Bytes of data in a full datagram.
+  public var blockLength = 0
   public var legs: [Leg]
   public var lanes: [Lane] = []
 

@@ -28,12 +28,13 @@ SO_RCVBUFFORCE = 33  # Linux; not in this Python.
 class Network:
     """Hosts h0…hN on a bridge, each with 10.77.0.N+1 and fd77::N+1."""
 
-    def __init__(self, stage, hosts):
+    def __init__(self, stage, hosts, mtu=1500):
         if os.geteuid() != 0:
             raise Skip("network namespaces want root")
         stage.need_tools("ip", "nft")
         self._stage = stage
         self._name = f"mc{os.getpid()}"
+        self._mtu = str(mtu)
         self._add(self._bridge)
         _sh("ip", "-n", self._bridge, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         _sh("ip", "-n", self._bridge, "link", "set", "br0", "up")
@@ -72,7 +73,9 @@ class Network:
         inside = ("ip", "-n", space)
         _sh("ip", "link", "add", device, "netns", space, "type", "veth",
             "peer", "name", f"p{host}", "netns", self._bridge)
+        _sh("ip", "-n", self._bridge, "link", "set", f"p{host}", "mtu", self._mtu)
         _sh("ip", "-n", self._bridge, "link", "set", f"p{host}", "master", "br0", "up")
+        _sh(*inside, "link", "set", device, "mtu", self._mtu)
         _sh(*inside, "link", "set", "lo", "up")
         _sh(*inside, "addr", "add", self.address(host) + "/24", "dev", device)
         _sh(*inside, "addr", "add", self.address(host, 6) + "/64", "dev", device, "nodad")
@@ -88,14 +91,26 @@ class Network:
         self._stage.need_tools("ethtool")
         _sh(*self.at(host), "ethtool", "-K", self.device(host), "tx-udp-segmentation", "off")
 
+    def narrow_port(self, host, mtu):
+        """The bridge carries no longer packets to a host, which doesn't know; TCP finds out."""
+        _sh("ip", "-n", self._bridge, "link", "set", f"p{host}", "mtu", str(mtu))
+        for version, route in ((4, ("10.77.0.0/24",)), (6, ("fd77::/64", "metric", "256"))):
+            _sh("ip", f"-{version}", "-n", self.namespace(host), "route", "change", *route, "dev",
+                self.device(host), "mtu", str(mtu))
+
+    def narrow_interface(self, host, mtu):
+        """A host's own interface carries no longer packets."""
+        _sh("ip", "-n", self.namespace(host), "link", "set", self.device(host), "mtu", str(mtu))
+
     def drop(self, host, percent):
         """Loses this share of the UDP datagrams that come in at a host."""
+        chance = "" if percent >= 100 else f"numgen random mod 1000 < {round(percent * 10)}"
         rules = f"""
         table inet loss {{
           chain input {{
             type filter hook input priority 0;
             meta l4proto udp counter
-            meta l4proto udp numgen random mod 1000 < {round(percent * 10)} counter drop
+            meta l4proto udp {chance} counter drop
           }}
         }}
         """
