@@ -101,6 +101,10 @@ int mirrorcast_current_cores(uint64_t *mask, unsigned words) {
     return CPU_COUNT(&set);
 }
 
+void mirrorcast_yield(void) {
+    sched_yield();
+}
+
 int mirrorcast_name_thread(const char *name) {
     char cut[16];
     strncpy(cut, name, sizeof cut - 1);

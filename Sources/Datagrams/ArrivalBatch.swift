@@ -22,7 +22,7 @@ package struct ArrivalBatch: ~Copyable {
 
   /// Slots shorter than the longest message suit sockets that don't couple datagrams.
   package init(
-    capacity: Int = 6, slotByteCount: Int = Self.slotByteCountMax, node: Int? = nil,
+    capacity: Int = 4, slotByteCount: Int = Self.slotByteCountMax, node: Int? = nil,
     pages policy: PagePolicy = .automatic
   ) {
     precondition(capacity > 0 && capacity <= Self.capacityMax, "1 to 64 messages a batch")

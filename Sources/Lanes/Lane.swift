@@ -151,6 +151,9 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
         spin.pause()
         continue
       }
+      mirrorcast_yield()
+      look(&duty, &list, nanoseconds: 0)
+      if duty.doWork(now: MonotonicClock.now()) > 0 { continue }
       signal.arm()
       let now = MonotonicClock.now()
       if duty.doWork(now: now) == 0 && !mustStop.load(ordering: .acquiring) {

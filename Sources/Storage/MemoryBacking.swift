@@ -27,6 +27,9 @@ package import SCSI
     guard let mapping = unsafe mapping, unsafe mapping != MAP_FAILED else {
       throw BackingRefusal("memory", "\(size) bytes can't be had: \(words(of: errno))")
     }
+    // Safe: advice about our own mapping, which may be ignored. Large pages cost fewer faults and
+    // walks; only where they would be refused is there nothing to gain.
+    unsafe _ = madvise(mapping, length, MADV_HUGEPAGE)
     unsafe memory = mapping
     byteCount = size
   }

@@ -153,6 +153,8 @@ static inline void mirrorcast_pause(void) {
 int mirrorcast_pin_to_core(int core);
 int mirrorcast_pin_to_cores(const uint64_t *mask, unsigned words);
 int mirrorcast_current_cores(uint64_t *mask, unsigned words);
+/// Lets others that wait for this core go first.
+void mirrorcast_yield(void);
 int mirrorcast_name_thread(const char *name);
 int mirrorcast_start_thread(void *(*body)(void *), void *context, void **thread);
 int mirrorcast_join_thread(void *thread);
