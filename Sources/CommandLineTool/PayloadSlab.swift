@@ -1,7 +1,7 @@
 /// Pseudo random bytes to write, made before a clock starts and never changed; several writes may
 /// take the same ones at once.
 final class PayloadSlab: Sendable {
-  private static let byteCountMax = 64 << 20
+  private static let byteCountMax = 4 << 20
 
   let writeLength: Int
   private let count: Int

@@ -12,7 +12,7 @@ import Replication
 struct SenderDuty: LaneDuty, ~Copyable {
   static let ordersMax = 8192
   /// Batches sent before answers are looked at again.
-  static let batchesPerCycle = 4
+  static let batchesPerCycle = 1
 
   let inbox: LaneInbox<SenderOrder>
   let newCalls: WriteCalls
