@@ -21,11 +21,6 @@ struct OutgoingWrite: Sendable {
     var round: UInt8 = 0
     var repairedAt: UInt64 = 0
     var hasReported = false
-    /// Blocks sent again in the last round, until the leg's next word about them.
-    var roundBlocks = 0
-    var roundBeganAt: UInt64 = 0
-    /// Whether the first word of this leg was taken as a measure of what the path lost.
-    var isMeasured = false
   }
 
   var phase = Phase.idle
@@ -55,6 +50,8 @@ struct OutgoingWrite: Sendable {
   var repairDue: UInt64?
   /// What each leg has reported for that; legs in `reported` only.
   var gaps: [BlockBitmap] = []
+  /// What each leg that has reported lacked at any time.
+  var lostOnce: [BlockBitmap] = []
   var reported: LegSet = []
   /// The caller was told already (no status wanted).
   var isTold = false
@@ -127,6 +124,8 @@ struct SenderLeg: Sendable {
   var askAgainAt: UInt64 = 0
   /// Datagrams lost at its sockets, as it told last.
   var socketDrops: UInt32 = 0
+  var hasToldDrops = false
+  var untoldDrops: UInt32 = 0
   var counters = LegCounters()
 }
 

@@ -151,6 +151,6 @@ package struct Pacer: Sendable {
     refilledAt = now
     tokens = min(tokens + (pacedRate ?? 0) * elapsed, depth)
     if pacedRate == nil { tokens = depth }
-    credit = min(credit + Law.rateMin * elapsed, creditMax)
+    credit = min(credit + Law.repairRateMin * elapsed, creditMax)
   }
 }

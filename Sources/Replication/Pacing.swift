@@ -61,9 +61,15 @@ package struct PacingCounters: Sendable, Equatable {
 enum Law {
   /// Blocks of the longest write.
   static let deliveryBlocksMax = Limits.writeLengthMax / Limits.blockLengthMin
-  static let rateMin = 250_000.0
+  /// The slowest pace that is tried, in bytes per second: what is lost at random may look like
+  /// congestion for a while, and a mirror that crawls is worse than one that repeats itself.
+  static let rateMin = 8_000_000.0
   static let lossMin = 0.02
+  /// Loss of a path that nothing paces yet: so much costs less to repair than to search.
+  static let toleratedLoss = 0.4
   static let sigmas = 4.0
+  /// Repairs' part of the bucket grows by so much a second, whatever goes.
+  static let repairRateMin = 250_000.0
   static let dropsMax = 32
   static let floorMax = 0.5
   static let floorBlocksMin = 32
@@ -102,11 +108,14 @@ struct Scale: Sendable {
   let blocksMin: Int
   /// A train that was lost as a whole, and a little.
   let trainBlocks: Double
+  /// Loss that is no reason to pace at all.
+  let toleratedLoss: Double
 
   /// - Parameter rate: bytes per second.
   init(rate: Double, isPaced: Bool) {
     let blocks = rate / 1400
     blocksMin = Int(min(max(blocks * 3e-3, 64), 512))
+    toleratedLoss = isPaced ? 0 : Law.toleratedLoss
     trainBlocks = 4 + (isPaced ? min(blocks * 200e-6, 44) : 44)
   }
 }

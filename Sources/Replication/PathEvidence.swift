@@ -79,7 +79,7 @@ struct PathEvidence: Sendable {
 
   private func isExcessive(_ loss: Double, _ blocks: Int, _ scale: Scale) -> Bool {
     let count = Double(blocks)
-    let above = (loss - floor) * count
+    let above = (loss - max(floor, scale.toleratedLoss)) * count
     // Both the loss and the floor are known from so many blocks only.
     let pooled = (loss * count + floor * floorBlocks) / max(count + floorBlocks, 1)
     let spread = pooled * (1 - pooled) * count * (1 + count / max(floorBlocks, 1))

@@ -3,10 +3,10 @@
 // rate is judged by the loss that a slower one would have saved. A leg's floor is the loss that
 // stayed at a slow rate; what lies above it counts, and the leg with most of that governs.
 // Law, with L a leg's loss, B its floor, S the speed of what was lost:
-// - Unlimited until a leg's L lies above B. A floor nobody looked for is looked for by a test:
-//   some milliseconds at S(1−L) × 0.6, slower still while L goes on falling. What L is then is B.
-//   Where that explains the loss, the rate comes back as it was: random loss costs one such dip,
-//   and one every two seconds to see whether it still holds.
+// - Unlimited until a leg's L lies above B by 40 %: less costs less to repair than to search, and a
+//   path too narrow for an unlimited sender loses far more. A floor nobody looked for is looked for
+//   by a test: some milliseconds at S(1−L) × 0.6, slower while L goes on falling. L then is B.
+//   Where that explains the loss, the rate comes back: random loss costs a dip every two seconds.
 // - Else rate := S(1−L)/(1−B) × 0.98, after a moment at 0.9 of it in which queues run empty. At
 //   most × 0.3 in one cut: the next answers tell whether to cut again. A loss that stands still
 //   over three cuts is no congestion, or not alone: test.
@@ -23,7 +23,7 @@
 // BBR's delivery rate: legs answer writes, not datagrams, and after their disks; S(1−L) is the same
 // rate without a clock at the leg. Delay alone (Vegas, Swift): disks make it, too; here it can only
 // stop a raise. PCC's trials: the same idea as the test, but paid all the time.
-/// Finds the rate that the narrowest leg's path carries, from the losses that legs report.
+/// Finds the rate that the narrowest leg's path carries.
 struct RateFinder: Sendable {
   /// What is being found out at the present rate.
   enum Phase: Sendable, Equatable {

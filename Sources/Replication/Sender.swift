@@ -132,7 +132,7 @@ package struct Sender: Sendable {
       return
     }
     answered(slot, leg, now: now)
-    measure(slot, leg, missing: nil, socketDrops: 0, now: now)
+    measure(slot, leg, now: now)
     finish(
       slot, leg, failure: status == 0 ? nil : .status(status, sense: sense, units: units), now: now)
   }

@@ -6,7 +6,10 @@ struct SenderFlow: Sendable {
   /// Of a full datagram, headers of IP and UDP included (the shorter of the two versions').
   let datagramByteCount: Int
   var pacer: Pacer
-  var isRepairsTurn = false
+  /// Repairs and new data take turns by runs of datagrams, so that both go in trains.
+  static let runDatagramsMax = 44
+  private var isRepairsTurn = false
+  private var turnLeft = 0
   /// When to ask again, after something was refused.
   private(set) var heldUntil: UInt64?
   private var fresh = Account()
@@ -23,6 +26,16 @@ struct SenderFlow: Sendable {
     pacer = Pacer(
       PacingConfiguration(legCount: Limits.legsMax, rateMax: configuration.bytesPerSecondMax),
       now: 0)
+  }
+
+  /// Whether it is the repairs' turn, while both wait.
+  mutating func takeTurn() -> Bool {
+    if turnLeft == 0 {
+      isRepairsTurn.toggle()
+      turnLeft = Self.runDatagramsMax
+    }
+    turnLeft -= 1
+    return isRepairsTurn
   }
 
   func hasAllowance(_ traffic: Pacer.Traffic) -> Bool {
@@ -65,48 +78,33 @@ struct SenderFlow: Sendable {
 }
 
 extension Sender {
-  /// Tells the pacer what a leg's first word about a write says of the path.
-  mutating func measure(
-    _ slot: Int, _ leg: Int, missing: BlockBitmap?, socketDrops: Int, now: UInt64
-  ) {
-    guard writes[slot].isAnnounced, legs[leg].description.path == .datagrams else { return }
-    guard !writes[slot].progress[leg].isMeasured else {
-      measureRound(slot, leg, missing: missing, socketDrops: socketDrops, now: now)
+  /// Tells the pacer what a write that a leg has ended says of the path: how much of what was sent
+  /// first did not come. Reports come earlier, but while a write is on its way nobody can tell what
+  /// of it is lost from what is late; taken for loss, that made the pace collapse.
+  mutating func measure(_ slot: Int, _ leg: Int, now: UInt64) {
+    guard writes[slot].isAnnounced, writes[slot].isSent,
+      legs[leg].description.path == .datagrams
+    else { return }
+    let hasLost = writes[slot].progress[leg].hasReported && leg < writes[slot].lostOnce.count
+    let drops = Int(legs[leg].untoldDrops)
+    legs[leg].untoldDrops = 0
+    flow.pacer.handleDelivery(
+      Delivery(
+        leg: leg, blocks: writes[slot].blockCount,
+        lostBlocks: hasLost ? writes[slot].lostOnce[leg].missingCount : 0, socketDrops: drops,
+        firstSentAt: writes[slot].beganAt, lastSentAt: writes[slot].sentAt), now: now)
+  }
+
+  /// A leg's sockets have lost datagrams for want of room since it told last.
+  mutating func noteDrops(_ leg: Int, _ total: UInt32) {
+    let drops = total &- legs[leg].socketDrops
+    legs[leg].socketDrops = total
+    // Its sockets are shared with other mirrors: what it says first is only where it begins.
+    guard legs[leg].hasToldDrops, Int32(bitPattern: drops) > 0 else {
+      legs[leg].hasToldDrops = true
       return
     }
-    var blocks = writes[slot].blockCount
-    var lost = missing?.missingCount ?? 0
-    var lastSentAt = writes[slot].sentAt
-    if writes[slot].phase == .sending || writes[slot].phase == .announcing {
-      // What lies behind the last block there may be on its way.
-      blocks = (missing?.lastPresent ?? -1) + 1
-      lost -= writes[slot].blockCount - blocks
-      lastSentAt = now
-    }
-    guard blocks > 0 else { return }
-    writes[slot].progress[leg].isMeasured = true
-    pacerHears(
-      Delivery(
-        leg: leg, blocks: blocks, lostBlocks: max(lost, 0), socketDrops: socketDrops,
-        firstSentAt: writes[slot].beganAt, lastSentAt: lastSentAt), now: now)
-  }
-
-  /// In a collapse most of what is sent are repairs: what became of them counts, too.
-  private mutating func measureRound(
-    _ slot: Int, _ leg: Int, missing: BlockBitmap?, socketDrops: Int, now: UInt64
-  ) {
-    let progress = writes[slot].progress[leg]
-    guard progress.roundBlocks > 0 else { return }
-    writes[slot].progress[leg].roundBlocks = 0
-    pacerHears(
-      Delivery(
-        leg: leg, blocks: progress.roundBlocks,
-        lostBlocks: min(missing?.missingCount ?? 0, progress.roundBlocks),
-        socketDrops: socketDrops, firstSentAt: progress.roundBeganAt,
-        lastSentAt: progress.repairedAt), now: now)
-  }
-
-  private mutating func pacerHears(_ delivery: Delivery, now: UInt64) {
-    flow.pacer.handleDelivery(delivery, now: now)
+    legs[leg].counters.socketDrops += UInt64(drops)
+    legs[leg].untoldDrops += drops
   }
 }

@@ -43,10 +43,7 @@ extension Sender {
       }
     }
     guard writes[slot].phase != .idle else { return }
-    let drops = report.socketDrops &- legs[leg].socketDrops
-    legs[leg].socketDrops = report.socketDrops
-    legs[leg].counters.socketDrops += UInt64(drops)
-    measure(slot, leg, missing: missing, socketDrops: Int(drops), now: now)
+    noteDrops(leg, report.socketDrops)
     repair(slot, leg, report: report, missing: missing, now: now)
   }
 
@@ -78,17 +75,16 @@ extension Sender {
       return
     }
     let progress = writes[slot].progress[leg]
-    if Int8(bitPattern: progress.round &- report.roundSeen) > 0,
-      now < progress.repairedAt + legs[leg].timer.holdoff
+    // A repair of two parts, to the group and to the leg, is half seen when the first has come.
+    let isUnseen = Int8(bitPattern: progress.round &- report.roundSeen) > 0
+    let timer = legs[leg].timer
+    if progress.round > 0,
+      now < progress.repairedAt + (isUnseen ? timer.holdoff : timer.crossing)
     {
       legs[leg].counters.reportsIgnored += 1
       return
     }
-    if !progress.hasReported {
-      writes[slot].progress[leg].hasReported = missing != nil || writes[slot].isImmediate
-      legs[leg].counters.lostBlocks += UInt64(
-        missing?.missingCount ?? (writes[slot].isImmediate ? 1 : 0))
-    }
+    noteLost(slot, leg, missing)
     if !report.isCommandMissing { writes[slot].progress[leg].askedAt = nil }
     writes[slot].progress[leg].repairedAt = now
     let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
@@ -106,6 +102,25 @@ extension Sender {
     let round = progress.round &+ 1
     writes[slot].progress[leg].round = round
     enqueueRepair(slot, leg, round: round, missing: missing)
+  }
+
+  /// Counts the blocks that this leg lacks for the first time.
+  private mutating func noteLost(_ slot: Int, _ leg: Int, _ missing: BlockBitmap?) {
+    let isFirst = !writes[slot].progress[leg].hasReported
+    guard let missing else {
+      if isFirst, writes[slot].isImmediate { legs[leg].counters.lostBlocks += 1 }
+      writes[slot].progress[leg].hasReported = writes[slot].isImmediate || !isFirst
+      return
+    }
+    while writes[slot].lostOnce.count <= leg {
+      writes[slot].lostOnce.append(BlockBitmap(capacity: 0))
+    }
+    var all = missing
+    if !isFirst { all.formUnion(writes[slot].lostOnce[leg]) }
+    let known = isFirst ? 0 : writes[slot].lostOnce[leg].missingCount
+    legs[leg].counters.lostBlocks += UInt64(all.missingCount - known)
+    writes[slot].lostOnce[leg] = all
+    writes[slot].progress[leg].hasReported = true
   }
 
   private func isRepairing(_ slot: Int, _ leg: Int) -> Bool {

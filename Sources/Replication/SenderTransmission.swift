@@ -9,8 +9,7 @@ extension Sender {
   package mutating func pollTransmission(now: UInt64) -> Transmission? {
     if !repairs.isEmpty { endFinishedRepairs(now: now) }
     guard !repairs.isEmpty else { return mayGo(.fresh, now: now) ? nextFresh(now: now) : nil }
-    flow.isRepairsTurn.toggle()
-    if flow.isRepairsTurn, mayGo(.repair, now: now) { return nextRepair() }
+    if flow.takeTurn(), mayGo(.repair, now: now) { return nextRepair() }
     if mayGo(.fresh, now: now), let fresh = nextFresh(now: now) { return fresh }
     return mayGo(.repair, now: now) ? nextRepair() : nil
   }
@@ -114,10 +113,6 @@ extension Sender {
       guard job.leg == nil || job.leg == leg else { return }
       guard legs[leg].description.path != .foreign else { return }
       setAsked(job.slot, leg, now: now)
-      // What goes to the group is more than this leg lacked: no measure of its path.
-      writes[job.slot].progress[leg].roundBlocks =
-        job.leg == nil ? 0 : job.blocks?.missingCount ?? 0
-      writes[job.slot].progress[leg].roundBeganAt = writes[job.slot].progress[leg].repairedAt
       writes[job.slot].progress[leg].repairedAt = now
     }
   }
