@@ -142,16 +142,19 @@ function proto.init()
   table:add(registeredPorts, proto)
 end
 
--- On the connection: names for the vendor opcodes.
+-- On the connection, and on the stream for answers: names for the vendor opcodes.
 local vendor = Proto("mirrorcast_tcp", "Mirrorcast on the connection")
-local requestKinds = { [0] = "carried datagram", "sync", "fence" }
+local requestKinds = { [0] = "carried datagram", "sync", "fence", "attach" }
 local answerKinds = { [0] = "report", "fenced", "probe seen" }
 local vendorField = {
   name = ProtoField.string("mirrorcast_tcp.name", "PDU"),
   registration = ProtoField.uint32("mirrorcast_tcp.registration", "Registration", base.HEX),
   epoch = ProtoField.uint16("mirrorcast_tcp.epoch", "Epoch"),
   write = ProtoField.uint32("mirrorcast_tcp.write", "Write number"),
+  token = ProtoField.uint64("mirrorcast_tcp.token", "Token of the stream", base.HEX),
+  drops = ProtoField.uint32("mirrorcast_tcp.drops", "Dropped at the leg's sockets"),
 }
+local ATTACH = 3
 vendor.fields = vendorField
 
 local opcodeField = Field.new("iscsi.opcode")
@@ -167,13 +170,20 @@ function vendor.dissector(_, pinfo, root)
     local opcode = bit32.band(found.value, 0x3f)
     local source, at = found.source, found.offset
     if opcode >= 0x1c and vendorName(opcode, 0) and source:len() >= at + HEADER then
-      local name = vendorName(opcode, bit32.band(source(at + 1, 1):uint(), 0x7f))
+      local kind = bit32.band(source(at + 1, 1):uint(), 0x7f)
+      local name = vendorName(opcode, kind)
       local tree = root:add(vendor, source(at, HEADER))
       tree:add(vendorField.name, source(at, 2), name)
       tree:add(vendorField.registration, source(at + 20, 4))
-      tree:add(vendorField.write, source(at + 36, 4))
-      local epochAt = opcode == 0x1c and 32 or 40
-      tree:add(vendorField.epoch, source(at + epochAt, 2))
+      if opcode == 0x1c and kind == ATTACH then
+        -- It stands where other PDUs have the LUN; write number and epoch are not meant.
+        tree:add(vendorField.token, source(at + 8, 8))
+      else
+        tree:add(vendorField.write, source(at + 36, 4))
+        local epochAt = opcode == 0x1c and 32 or 40
+        tree:add(vendorField.epoch, source(at + epochAt, 2))
+      end
+      if opcode == 0x3c then tree:add(vendorField.drops, source(at + 12, 4)) end
       tree:append_text(", " .. name)
       pinfo.cols.info:append(" [" .. name .. "]")
     end
