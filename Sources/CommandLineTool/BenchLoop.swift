@@ -17,6 +17,11 @@ final class BenchLoop: Sendable {
     var isRandom: Bool
   }
 
+  /// A closure as it is: an array of bare ones would wrap each one anew when it is read.
+  private struct Completion: Sendable {
+    let call: @Sendable (WriteResult) -> Void
+  }
+
   private struct State {
     var begun: UInt64 = 0
     var ended: UInt64 = 0
@@ -24,7 +29,7 @@ final class BenchLoop: Sendable {
     var starts: [ContinuousClock.Instant]
     var offsets: [UInt64]
     /// One for each slot, made once: the lane's thread allocates nothing for a write.
-    var completions: [@Sendable (WriteResult) -> Void] = []
+    var completions: [Completion] = []
   }
 
   private let run: MirrorRun
@@ -48,7 +53,7 @@ final class BenchLoop: Sendable {
   /// Writes them all; returns when none is in flight any more.
   func perform() {
     let completions = (0..<plan.depth).map { slot in
-      { @Sendable [unowned self] (result: WriteResult) in end(slot, result) }
+      Completion { [unowned self] in end(slot, $0) }
     }
     state.withLock { $0.completions = completions }
     for slot in 0..<min(plan.depth, Int(clamping: plan.count)) { next(slot, hasEnded: false) }
@@ -81,13 +86,13 @@ final class BenchLoop: Sendable {
     guard let begun else { return }
     // Safe: nobody changes the payload, and it outlives `perform`.
     unsafe run.mirror.submit(
-      payload[begun.index], at: begun.offset, completion: begun.completion)
+      payload[begun.index], at: begun.offset, completion: begun.completion.call)
   }
 
   private struct Begun {
     let index: Int
     let offset: UInt64
-    let completion: @Sendable (WriteResult) -> Void
+    let completion: Completion
   }
 
   private func end(_ slot: Int, _ result: WriteResult) {
