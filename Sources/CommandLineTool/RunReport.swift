@@ -78,7 +78,6 @@ extension LegOutcome {
   var json: JSONValue {
     .object([
       ("url", .string(url.description)), ("status", .string(status)),
-      ("servedBy", .string(servedBy)),
       ("servedBy", .string(servedBy)), ("lostBlocks", .integer(lostBlocks)),
       ("repairedBlocks", .integer(repairedBlocks)), ("reports", .integer(reports)),
     ])

@@ -4,7 +4,6 @@
 /// the sender ask on the connection, less and less often until the leg says anything.
 struct AnswerTimer: Sendable {
   static let timeoutMinNanoseconds: UInt64 = 2_000_000
-  static let crossingMaxNanoseconds: UInt64 = 20_000_000
   static let timeoutMaxNanoseconds: UInt64 = 1_000_000_000
 
   private(set) var smoothed: UInt64 = 20_000_000
@@ -38,9 +37,8 @@ struct AnswerTimer: Sendable {
     return min(base << backoff, Self.timeoutMaxNanoseconds)
   }
 
-  /// How long the other part of a repair that was half seen may be on its way.
-  var crossing: UInt64 { min(smoothed * 3 / 4, Self.crossingMaxNanoseconds) }
-
   /// How long a report of an older round is taken as crossing its repair.
-  var holdoff: UInt64 { min(2 * smoothed, Self.timeoutMaxNanoseconds) }
+  var holdoff: UInt64 {
+    min(max(2 * smoothed, smoothed + 4 * variation), Self.timeoutMaxNanoseconds)
+  }
 }

@@ -21,6 +21,8 @@ struct OutgoingWrite: Sendable {
     var round: UInt8 = 0
     var repairedAt: UInt64 = 0
     var hasReported = false
+    /// `lostOnce` has what it lacked.
+    var hasLostList = false
   }
 
   var phase = Phase.idle

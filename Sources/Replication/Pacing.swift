@@ -69,7 +69,7 @@ enum Law {
   static let toleratedLoss = 0.4
   static let sigmas = 4.0
   /// Repairs' part of the bucket grows by so much a second, whatever goes.
-  static let repairRateMin = 250_000.0
+  static let repairRateMin = 8_000_000.0
   static let dropsMax = 32
   static let floorMax = 0.5
   static let floorBlocksMin = 32

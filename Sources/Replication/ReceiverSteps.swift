@@ -118,6 +118,19 @@ extension Receiver {
     return slot
   }
 
+  /// The slot of the latest write that only data has come of: a command goes before it.
+  private mutating func takeEarlySlot(for number: SerialNumber) -> Int? {
+    var latest: Int?
+    for slot in writes.indices where writes[slot].phase == .early {
+      guard number.precedes(writes[slot].number) else { continue }
+      if latest.map({ writes[$0].number.precedes(writes[slot].number) }) ?? true { latest = slot }
+    }
+    guard let latest else { return nil }
+    window[writes[latest].number] = .unseen
+    free(latest)
+    return takeSlot(for: number)
+  }
+
   private mutating func begin(
     _ datagram: Datagram, early: Int?, isDistrusted: Bool, now: UInt64
   ) -> Placement {
@@ -152,7 +165,9 @@ extension Receiver {
       counters.malformedCommands += 1
       return .nowhere
     }
-    guard let slot = early ?? takeSlot(for: number) else { return .nowhere }
+    guard let slot = early ?? takeSlot(for: number) ?? takeEarlySlot(for: number) else {
+      return .nowhere
+    }
     counters.commands += 1
     let fitsEarly = writes[slot].begin(
       AcceptedCommand(
@@ -264,7 +279,8 @@ extension Receiver {
       datagram.taskTag == Datagram.taskTag(of: number), block > 0, block < blocksMax,
       Int(datagram.word40) == block * configuration.blockLength,
       isWhole || datagram.isFinal && datagram.dataLength < configuration.blockLength,
-      datagram.dataLength > 0
+      datagram.dataLength > 0,
+      block * configuration.blockLength + datagram.dataLength <= configuration.writeLengthMax
     else {
       counters.withoutCommand += 1
       return .nowhere
@@ -272,6 +288,13 @@ extension Receiver {
     guard let slot = known ?? takeSlot(for: number) else { return .nowhere }
     if known == nil {
       writes[slot].beginEarly(number, epoch: datagram.epoch, blocksMax: blocksMax)
+    }
+    // Two ends of one write, or a block behind its end: one of them is forged.
+    if let last = writes[slot].last,
+      block > last.block || datagram.isFinal && last != (block, datagram.dataLength)
+    {
+      noteForgery(slot, isCarried: false)
+      return .nowhere
     }
     if datagram.isFinal { writes[slot].last = (block, datagram.dataLength) }
     counters.early += 1

@@ -163,6 +163,17 @@ package struct Sender: Sendable {
     fail(leg, loss, now: now)
   }
 
+  /// What a leg has said lately may be lost, though its session is there: it is asked again.
+  package mutating func handleAnswersLost(leg: Int, now: UInt64) {
+    guard legs[leg].isActive, legs[leg].description.path != .foreign else { return }
+    for slot in writes.indices where writes[slot].phase != .idle {
+      guard writes[slot].open.contains(LegSet(leg)), writes[slot].commandDigest != nil else {
+        continue
+      }
+      setAsked(slot, leg, now: now)
+    }
+  }
+
   /// Time has passed.
   package mutating func handleTimeout(now: UInt64) {
     flow.handleTimeout(now: now)

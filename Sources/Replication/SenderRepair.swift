@@ -75,11 +75,8 @@ extension Sender {
       return
     }
     let progress = writes[slot].progress[leg]
-    // A repair of two parts, to the group and to the leg, is half seen when the first has come.
-    let isUnseen = Int8(bitPattern: progress.round &- report.roundSeen) > 0
-    let timer = legs[leg].timer
-    if progress.round > 0,
-      now < progress.repairedAt + (isUnseen ? timer.holdoff : timer.crossing)
+    if Int8(bitPattern: progress.round &- report.roundSeen) > 0,
+      now < progress.repairedAt + legs[leg].timer.holdoff
     {
       legs[leg].counters.reportsIgnored += 1
       return
@@ -106,10 +103,11 @@ extension Sender {
 
   /// Counts the blocks that this leg lacks for the first time.
   private mutating func noteLost(_ slot: Int, _ leg: Int, _ missing: BlockBitmap?) {
-    let isFirst = !writes[slot].progress[leg].hasReported
+    let isFirst = !writes[slot].progress[leg].hasLostList
     guard let missing else {
-      if isFirst, writes[slot].isImmediate { legs[leg].counters.lostBlocks += 1 }
-      writes[slot].progress[leg].hasReported = writes[slot].isImmediate || !isFirst
+      guard writes[slot].isImmediate, !writes[slot].progress[leg].hasReported else { return }
+      legs[leg].counters.lostBlocks += 1
+      writes[slot].progress[leg].hasReported = true
       return
     }
     while writes[slot].lostOnce.count <= leg {
@@ -121,6 +119,7 @@ extension Sender {
     legs[leg].counters.lostBlocks += UInt64(all.missingCount - known)
     writes[slot].lostOnce[leg] = all
     writes[slot].progress[leg].hasReported = true
+    writes[slot].progress[leg].hasLostList = true
   }
 
   private func isRepairing(_ slot: Int, _ leg: Int) -> Bool {

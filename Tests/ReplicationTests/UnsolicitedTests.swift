@@ -93,12 +93,16 @@ import Testing
       ("another tag", data(0, 1, of: 3) { $0.initiatorTaskTag += 1 }),
       ("the command's own block", data(0, 0, of: 3)),
       ("beyond the longest write", data(0, 8, of: 20)),
+      ("reaching beyond it", data(0, 7, of: 8)),
       ("an offset of another block", data(0, 1, of: 3) { $0.word40 += 512 }),
       ("short and not the last", data(0, 1, of: 3, bytes: [1, 2, 3, 4])),
       ("empty", data(0, 2, of: 3, bytes: [])),
     ]
     for (what, bytes) in wrong {
-      var receiver = bench.receiver()
+      var configuration = bench.receiver().configuration
+      // Not a whole number of blocks: a write's last block may be a short one.
+      configuration.writeLengthMax = 8 * 512 - 256
+      var receiver = Receiver(configuration)
       let placement = try receiver.take(bytes)
       #expect(placement == .nowhere, "\(what)")
       #expect(receiver.counters.withoutCommand == 1 && receiver.isQuiescent, "\(what)")

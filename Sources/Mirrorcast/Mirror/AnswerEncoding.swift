@@ -7,10 +7,18 @@ import Lanes
 import Replication
 
 extension Registration {
+  /// Answers that may wait for a stream.
+  static let answersMax = 1024
+
   /// Puts the answers on the stream, as many as it takes; the rest waits for the next cycle. False
   /// when the stream is no more: then the session has to carry them.
   func sendByStream() -> Bool {
     guard let stream else { return false }
+    // Who takes no answers is told on the session, which has its own limit for that.
+    guard receiver.answers.count <= Self.answersMax else {
+      self.stream = nil
+      return false
+    }
     var sent = 0
     for answer in receiver.answers {
       guard encode(answer, into: stream) else { break }
@@ -82,7 +90,7 @@ extension Registration {
     var answer = MirrorAnswer(
       kind, registration: request.registration, epoch: epoch, writeNumber: number)
     if kind == .report { answer.amount = receiver.configuration.credit }
-    answer.socketDrops = group.socket.dropCount &+ repairs.socket.dropCount
+    answer.socketDrops = socketDrops
     return answer
   }
 

@@ -30,6 +30,8 @@ struct LegStreams {
   private let registration: UInt32
   private let logger: Logger
   private var streams: [Stream?] = []
+  /// Legs whose stream was lost: what they had said may be lost with it.
+  var lost: LegSet = []
 
   init(registration: UInt32, logger: Logger) {
     self.registration = registration
@@ -128,6 +130,7 @@ struct LegStreams {
 
   private mutating func drop(_ leg: Int, _ why: String) {
     streams[leg] = nil
+    lost.insert(LegSet(leg))
     logger.notice(
       "a leg's answers come by its session from now on",
       metadata: ["leg": "\(leg)", "why": "\(why)"])

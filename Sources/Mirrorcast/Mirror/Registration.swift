@@ -66,10 +66,12 @@ final class Registration {
     let registration = request.registration
     let epoch = receiver.currentEpoch
     let credit = receiver.configuration.credit
+    let drops = socketDrops
     let finished = takeFencedAborts(answers)
     session.perform { [answers] session in
       for answer in answers {
-        session.send(answer, lun: lun, registration: registration, epoch: epoch, credit: credit)
+        session.send(
+          answer, lun: lun, registration: registration, epoch: epoch, (credit, drops))
       }
       for reply in finished { session.completeTaskManagement(reply, .complete) }
     }
@@ -88,6 +90,9 @@ final class Registration {
     return finished
   }
 
+  /// Datagrams that its sockets lost for want of room, in all.
+  var socketDrops: UInt32 { group.socket.dropCount &+ repairs.socket.dropCount }
+
   /// The number in the window that a mirrored tag means.
   func number(ofTag tag: UInt32) -> SerialNumber? {
     let lowest = receiver.lowestNumber
@@ -99,7 +104,8 @@ final class Registration {
 extension TargetSession {
   /// Puts one answer of the mirror into its PDU.
   mutating func send(
-    _ answer: ReceiverAnswer, lun: UInt64, registration: UInt32, epoch: UInt16, credit: UInt32
+    _ answer: ReceiverAnswer, lun: UInt64, registration: UInt32, epoch: UInt16,
+    _ state: (credit: UInt32, drops: UInt32)
   ) {
     switch answer {
     case .readyToTransfer(let number, let length):
@@ -120,14 +126,16 @@ extension TargetSession {
         .report, registration: registration, epoch: epoch, writeNumber: number)
       answer.roundSeen = round
       answer.isCommandMissing = isCommandMissing
-      answer.amount = credit
+      answer.amount = state.credit
+      answer.socketDrops = state.drops
       sendMirrorAnswer(answer.header, data: missing)
     case .distrusted(let number, let epoch):
       var answer = MirrorAnswer(
         .report, registration: registration, epoch: epoch, writeNumber: number)
       answer.isCommandMissing = true
       answer.isDistrusted = true
-      answer.amount = credit
+      answer.amount = state.credit
+      answer.socketDrops = state.drops
       sendMirrorAnswer(answer.header)
     case .fenced(let number, let epoch):
       let answer = MirrorAnswer(

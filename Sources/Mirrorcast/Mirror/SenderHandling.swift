@@ -29,6 +29,9 @@ extension SenderDuty {
     case .mirrored(let leg, let pdu): handle(pdu, leg: leg, now: now)
     case .foreign(let leg, let number, let failure):
       sender.handleForeign(leg: leg, number: number, failure: failure, now: now)
+    // Before it is a member there is nothing to lose yet: it is lost as soon as it is one.
+    case .lost(let leg, let words) where !sender.activeLegs.contains(LegSet(leg)):
+      earlyLosses[leg] = words
     case .lost(let leg, let words):
       sender.handleLost(leg: leg, .connection(words), now: now)
     case .probe(let legs, let epoch, let done):
@@ -103,6 +106,10 @@ extension SenderDuty {
         streams.consume(leg, dataLength: length)
         count += 1
       }
+    }
+    if !streams.lost.isEmpty {
+      streams.lost.forEach { sender.handleAnswersLost(leg: $0, now: now) }
+      streams.lost = []
     }
     return count
   }
@@ -241,6 +248,8 @@ extension SenderDuty {
   }
 
   private mutating func leave(_ leg: Int, _ loss: LegLoss) {
+    unitStatuses = unitStatuses.filter { $0.key.leg != leg }
+    streams.close(leg)
     let words: String
     switch loss {
     case .deadline: words = "no answer by the deadline"
@@ -248,8 +257,6 @@ extension SenderDuty {
     case .violation(let reason): words = "not trusted any more: \(reason)"
     case .dropped: return
     }
-    unitStatuses = unitStatuses.filter { $0.key.leg != leg }
-    streams.close(leg)
     // Known where the leg left by another part before.
     guard legs[leg].leave(words) else { return }
     for url in legs[leg].urls {

@@ -7,7 +7,7 @@ import Replication
 struct SendingPath: @unchecked Sendable {
   /// What may wait in the kernel: a moment at the speed of a fast link, and no more, since repairs
   /// wait behind it, and what a queue behind it can't hold is lost.
-  static let sendBufferByteCount = 448 << 10
+  static let sendBufferByteCount = 512 << 10
 
   let interface: NetworkInterface
   let group: Endpoint
