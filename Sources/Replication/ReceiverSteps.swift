@@ -91,7 +91,7 @@ extension Receiver {
 
   /// Two checksums for one piece of a write: nobody can tell which is the initiator's, so all of it
   /// is wanted again, by the connection. What runs into the medium is waited for first.
-  private mutating func noteForgery(_ slot: Int, isCarried: Bool) {
+  mutating func noteForgery(_ slot: Int, isCarried: Bool) {
     counters.conflicting += 1
     // Where the connection itself was believed already, what comes beside it is dropped.
     guard !writes[slot].isDistrusted || isCarried else { return }
@@ -109,26 +109,13 @@ extension Receiver {
   }
 
   /// A slot for a write, nil when all are taken: the sender knows how many there are.
-  private mutating func takeSlot(for number: SerialNumber) -> Int? {
+  mutating func takeSlot(for number: SerialNumber) -> Int? {
     guard let slot = freeSlots.popLast() else {
       counters.withoutSlot += 1
       return nil
     }
     window[number] = .open(slot: slot)
     return slot
-  }
-
-  /// The slot of the latest write that only data has come of: a command goes before it.
-  private mutating func takeEarlySlot(for number: SerialNumber) -> Int? {
-    var latest: Int?
-    for slot in writes.indices where writes[slot].phase == .early {
-      guard number.precedes(writes[slot].number) else { continue }
-      if latest.map({ writes[$0].number.precedes(writes[slot].number) }) ?? true { latest = slot }
-    }
-    guard let latest else { return nil }
-    window[writes[latest].number] = .unseen
-    free(latest)
-    return takeSlot(for: number)
   }
 
   private mutating func begin(
@@ -213,7 +200,7 @@ extension Receiver {
     return takeBlock(datagram, block, in: slot, isCarried: isCarried, now: now)
   }
 
-  private mutating func takeBlock(
+  mutating func takeBlock(
     _ datagram: Datagram, _ block: Int, in slot: Int, isCarried: Bool, now: UInt64
   ) -> Placement {
     if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
@@ -264,40 +251,5 @@ extension Receiver {
         == min(configuration.blockLength, writes[slot].length - block * configuration.blockLength)
     else { return nil }
     return block
-  }
-
-  /// Unsolicited data of a write whose command is not here: kept, as far as it makes sense.
-  private mutating func handleEarly(
-    _ datagram: Datagram, in known: Int? = nil, now: UInt64
-  ) -> Placement {
-    let number = datagram.writeNumber
-    let blocksMax = Limits.blocks(
-      of: configuration.writeLengthMax, blockLength: configuration.blockLength)
-    let block = Int(datagram.word36)
-    let isWhole = datagram.dataLength == configuration.blockLength
-    guard datagram.word20 == 0xffff_ffff, datagram.lun == configuration.virtualLUN,
-      datagram.taskTag == Datagram.taskTag(of: number), block > 0, block < blocksMax,
-      Int(datagram.word40) == block * configuration.blockLength,
-      isWhole || datagram.isFinal && datagram.dataLength < configuration.blockLength,
-      datagram.dataLength > 0,
-      block * configuration.blockLength + datagram.dataLength <= configuration.writeLengthMax
-    else {
-      counters.withoutCommand += 1
-      return .nowhere
-    }
-    guard let slot = known ?? takeSlot(for: number) else { return .nowhere }
-    if known == nil {
-      writes[slot].beginEarly(number, epoch: datagram.epoch, blocksMax: blocksMax)
-    }
-    // Two ends of one write, or a block behind its end: one of them is forged.
-    if let last = writes[slot].last,
-      block > last.block || datagram.isFinal && last != (block, datagram.dataLength)
-    {
-      noteForgery(slot, isCarried: false)
-      return .nowhere
-    }
-    if datagram.isFinal { writes[slot].last = (block, datagram.dataLength) }
-    counters.early += 1
-    return takeBlock(datagram, block, in: slot, isCarried: false, now: now)
   }
 }
