@@ -191,7 +191,8 @@ import Testing
     // It came in part, or was lost long ago.
     sender.handleReport(leg: 1, report(0, round: 1), missing: bitmap.span.bytes, now: 9_000_000_002)
     #expect(flush(&sender, now: 9_000_000_002).map(\.flags.round) == [2, 2, 2])
-    sender.handleReport(leg: 1, report(0, round: 1), missing: bitmap.span.bytes, now: 10_100_000_000)
+    sender.handleReport(
+      leg: 1, report(0, round: 1), missing: bitmap.span.bytes, now: 10_100_000_000)
     #expect(flush(&sender, now: 10_100_000_000).map(\.flags.round) == [3, 3, 3])
   }
 
