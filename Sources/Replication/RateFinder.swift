@@ -15,8 +15,8 @@
 //   raise is taken back, mostly before anything is lost. After a deep cut, a guess, raise at once.
 // - Drops at a leg's own socket are congestion: no test, and no part of a floor.
 // - Evidence is what was sent after the last cut had its effect (an answer time later), so that no
-//   loss is paid for twice; a phase lasts until each leg that answers has told enough. Repairs are
-//   evidence like first sendings: in a collapse they are all there is.
+//   loss is paid for twice; a phase lasts until each leg that answers has told enough. A write
+//   tells when it has ended at a leg; its first sendings are what is counted.
 // Bound: what is lost when a path narrows was sent until the cut, within a queue's filling, an
 // answer time and a phase (5 to 50 ms), never more than a window; further cuts halve at least.
 // Roads not taken. AIMD, PGMCC, TFMCC: rate ~ 1/√loss, so 1 % random loss on a LAN would cripple.

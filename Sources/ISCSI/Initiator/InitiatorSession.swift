@@ -1,7 +1,7 @@
 // An initiator's end of one connection, which is one session (MaxConnections=1,
 // ErrorRecoveryLevel=0): the counterpart of `TargetSession`, and a value like it.
 //
-// Tags below 0x80000000 are this session's, those above belong to mirrored writes, whose answers
+// Tags below 0x80000000 are the session's, those above belong to mirrored writes, whose answers
 // are passed out untouched. An answer to a task that isn't open is never ignored: it is a
 // violation, and the owner decides what it means. Requests that the command window doesn't admit
 // yet wait here.

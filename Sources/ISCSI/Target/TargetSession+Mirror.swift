@@ -1,4 +1,4 @@
-// The mirror's traffic on the connection: this session lends its numbers, the owner knows the rest.
+// The mirror's traffic on the connection: the session lends its numbers, the owner knows the rest.
 
 extension TargetSession {
   mutating func handleMirrorRequest(_ pdu: PDU) {

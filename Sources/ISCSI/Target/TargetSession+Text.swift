@@ -84,7 +84,7 @@ extension TargetSession {
     }
   }
 
-  // RFC 7143 appendix C: All in discovery, a name, or nothing for this session's own target.
+  // RFC 7143 appendix C: All in discovery, a name, or nothing for the session's own target.
   private func listTargets(_ value: String, _ answers: inout TextKeys) {
     let wanted = value.isEmpty ? description.targetName ?? "" : value
     let isAll = wanted == "All"

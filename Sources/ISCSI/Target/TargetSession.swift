@@ -107,7 +107,7 @@ package struct TargetSession: ~Copyable, Sendable {
 
   // MARK: Sending
 
-  /// Queues a PDU with this session's numbers; `advances` when it carries a status.
+  /// Queues a PDU with the session's numbers; `advances` when it carries a status.
   mutating func send(_ pdu: PDU, advances: Bool) {
     var stamped = pdu
     stamped.header.word24 = statusNumber.rawValue
