@@ -54,7 +54,7 @@ private func dataHeader(_ count: Int) -> BasicHeaderSegment {
 
 func benchmarkDatagrams() {
   let trailer = DatagramTrailer(
-    registration: 0x1234_5678, epoch: 1, flags: [], writeNumber: SerialNumber(7))
+    registration: 0x1234_5678, epoch: 1, flags: [], sequence: 7)
   Benchmark("datagram-assemble-1408") { benchmark in
     let data = noise(1408)
     let header = dataHeader(1408)

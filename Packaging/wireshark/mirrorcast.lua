@@ -8,7 +8,7 @@
 --   tshark -X lua_script:mirrorcast.lua -r capture.pcap
 
 local HEADER, TRAILER = 48, 16
-local REPAIR, UNSUMMED, PROBE = 0x0001, 0x0002, 0x0004
+local REPAIR, UNSUMMED, PROBE, OWN, RESERVED = 0x0001, 0x0002, 0x0004, 0x0008, 0xfff0
 
 local kinds = { [0x41] = "WRITE command", [0x05] = "Data-Out", [0x40] = "Probe" }
 
@@ -26,8 +26,9 @@ local field = {
   unsummed = ProtoField.bool(
     "mirrorcast.flags.unsummed", "Data not in the CRC", 16, nil, UNSUMMED),
   probe = ProtoField.bool("mirrorcast.flags.probe", "Probe", 16, nil, PROBE),
-  reserved = ProtoField.uint16("mirrorcast.flags.reserved", "Reserved", base.HEX, nil, 0x00f8),
-  round = ProtoField.uint16("mirrorcast.round", "Repair round", base.DEC, nil, 0xff00),
+  own = ProtoField.bool("mirrorcast.flags.own", "To one leg's address", 16, nil, OWN),
+  reserved = ProtoField.uint16("mirrorcast.flags.reserved", "Reserved", base.HEX, nil, RESERVED),
+  sequence = ProtoField.uint32("mirrorcast.sequence", "Sequence"),
   write = ProtoField.uint32("mirrorcast.write", "Write number"),
   crc = ProtoField.uint32("mirrorcast.crc", "CRC32C", base.HEX),
   crcGood = ProtoField.bool("mirrorcast.crc.good", "CRC32C good"),
@@ -88,13 +89,13 @@ local function showTrailer(tvb, tree, at)
   tree:add(field.registration, tvb(at, 4))
   tree:add(field.epoch, tvb(at + 4, 2))
   local flagTree = tree:add(field.flags, tvb(at + 6, 2))
-  for _, name in ipairs({ "round", "reserved", "probe", "unsummed", "repair" }) do
+  for _, name in ipairs({ "reserved", "own", "probe", "unsummed", "repair" }) do
     flagTree:add(field[name], tvb(at + 6, 2))
   end
-  if bit32.band(flags, 0x00f8) ~= 0 then
+  if bit32.band(flags, RESERVED) ~= 0 then
     flagTree:add_proto_expert_info(expert.reserved)
   end
-  tree:add(field.write, tvb(at + 8, 4))
+  tree:add(field.sequence, tvb(at + 8, 4))
   local crcTree = tree:add(field.crc, tvb(at + 12, 4))
   if proto.prefs.check then
     local good = computedCRC(tvb, flags) == tvb(at + 12, 4):uint()
@@ -102,6 +103,12 @@ local function showTrailer(tvb, tree, at)
     if not good then crcTree:add_proto_expert_info(expert.crc) end
   end
   return flags
+end
+
+-- The lowest number at or above the lowest open one (ExpStatSN) whose tag is the ITT.
+local function writeNumber(tvb)
+  local lowest = tvb(28, 4):uint()
+  return (lowest + (tvb(16, 4):uint() - lowest) % 2 ^ 30) % 2 ^ 32
 end
 
 function proto.dissector(tvb, pinfo, root)
@@ -118,9 +125,9 @@ function proto.dissector(tvb, pinfo, root)
   local tree = root:add(proto, tvb(at, TRAILER))
   tree:add(field.kind, tvb(0, 1), kind):set_generated()
   local flags = showTrailer(tvb, tree, at)
-  local number = tvb(at + 8, 4):uint()
-  local repair = bit32.band(flags, REPAIR) ~= 0
-    and string.format(", repair %d", bit32.rshift(flags, 8)) or ""
+  local number = writeNumber(tvb)
+  tree:add(field.write, tvb(16, 4), number):set_generated()
+  local repair = bit32.band(flags, REPAIR) ~= 0 and ", repair" or ""
   tree:append_text(string.format(": %s of write %d%s", kind, number, repair))
   pinfo.cols.protocol = "Mirrorcast"
   pinfo.cols.info:append(string.format(" [write %d%s]", number, repair))
@@ -153,8 +160,12 @@ local vendorField = {
   write = ProtoField.uint32("mirrorcast_tcp.write", "Write number"),
   token = ProtoField.uint64("mirrorcast_tcp.token", "Token of the stream", base.HEX),
   drops = ProtoField.uint32("mirrorcast_tcp.drops", "Dropped at the leg's sockets"),
+  group = ProtoField.uint32("mirrorcast_tcp.heard.group", "Heard of the group's"),
+  own = ProtoField.uint32("mirrorcast_tcp.heard.own", "Heard at its own address"),
+  groupSilence = ProtoField.uint8("mirrorcast_tcp.heard.group.silence", "Silent since, 65.536 us"),
+  ownSilence = ProtoField.uint8("mirrorcast_tcp.heard.own.silence", "Silent since, 65.536 us"),
 }
-local ATTACH = 3
+local ATTACH, REPORT = 3, 0
 vendor.fields = vendorField
 
 local opcodeField = Field.new("iscsi.opcode")
@@ -184,6 +195,12 @@ function vendor.dissector(_, pinfo, root)
         tree:add(vendorField.epoch, source(at + epochAt, 2))
       end
       if opcode == 0x3c then tree:add(vendorField.drops, source(at + 12, 4)) end
+      if opcode == 0x3c and kind == REPORT then
+        tree:add(vendorField.group, source(at + 8, 4))
+        tree:add(vendorField.own, source(at + 44, 4))
+        tree:add(vendorField.groupSilence, source(at + 2, 1))
+        tree:add(vendorField.ownSilence, source(at + 3, 1))
+      end
       tree:append_text(", " .. name)
       pinfo.cols.info:append(" [" .. name .. "]")
     end

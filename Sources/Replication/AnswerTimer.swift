@@ -37,8 +37,9 @@ struct AnswerTimer: Sendable {
     return min(base << backoff, Self.timeoutMaxNanoseconds)
   }
 
-  /// How long a report of an older round is taken as crossing its repair.
+  /// Silence after which nothing more comes of what was sent, where nothing else tells.
   var holdoff: UInt64 {
-    min(max(2 * smoothed, smoothed + 4 * variation), Self.timeoutMaxNanoseconds)
+    let base = max(2 * smoothed, smoothed + 4 * variation, Self.timeoutMinNanoseconds)
+    return min(base, Self.timeoutMaxNanoseconds)
   }
 }

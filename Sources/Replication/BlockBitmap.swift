@@ -97,6 +97,16 @@ package struct BlockBitmap: Sendable, Equatable {
     }
   }
 
+  /// Marks the blocks that another bitmap of the same write misses as present.
+  package mutating func subtract(_ other: BlockBitmap) {
+    precondition(other.blockCount == blockCount, "bitmaps of two writes")
+    missingCount = 0
+    for index in words.indices {
+      if index < other.words.count { words[index] &= ~other.words[index] }
+      missingCount += words[index].nonzeroBitCount
+    }
+  }
+
   /// As on the wire: block n is bit 7 − n mod 8 of byte n ÷ 8, 1 for missing.
   package func serialize() -> [UInt8] { serialize(first: blockCount) }
 

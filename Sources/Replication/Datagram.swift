@@ -1,9 +1,12 @@
 // A datagram is one unmodified iSCSI PDU and a trailer of 16 bytes.
 //
 // The digest is computed in two pieces on purpose: header and data first, the trailer after them.
-// The first piece is the same whenever a block is sent again (the trailer's round isn't), so both
-// sides keep it: the sender sees by it that a caller's buffer changed, the leg that somebody forged
-// a block.
+// The first piece is the same whenever a block is sent again (the trailer's sequence isn't), so
+// both sides keep it: the sender sees by it that a caller's buffer changed, the leg that somebody
+// forged a block.
+//
+// The write number has no field of its own: the tag has 30 bits of it, and the lowest open number,
+// at most a window below it, tells the rest.
 package import Bytes
 package import ISCSI
 
@@ -15,6 +18,7 @@ package enum DatagramFault: Error, Sendable, Equatable, CaseIterable {
   case digest
   case kind
   case flags
+  case number
 }
 
 /// The parsed head of a datagram that was whole and intact.
@@ -29,13 +33,9 @@ package struct Datagram: Sendable {
     package static let repair = Flags(rawValue: 0x0001)
     package static let dataNotDigested = Flags(rawValue: 0x0002)
     package static let probe = Flags(rawValue: 0x0004)
-    static let known = Flags(rawValue: 0xff07)
-
-    /// The repair round, 0 for the first sending.
-    package var round: UInt8 {
-      get { UInt8(truncatingIfNeeded: rawValue >> 8) }
-      set { rawValue = rawValue & 0x00ff | UInt16(newValue) << 8 }
-    }
+    /// Sent to one leg's address: its sequence is that of what goes there.
+    package static let own = Flags(rawValue: 0x0008)
+    static let known = Flags(rawValue: 0x000f)
   }
 
   package static let trailerByteCount = 16
@@ -49,6 +49,8 @@ package struct Datagram: Sendable {
   package var epoch: UInt16
   package var flags: Flags
   package var writeNumber: SerialNumber
+  /// Counts what its registration sends to the group, or to one leg; 0 for none.
+  package var sequence: UInt32
   /// Digest of header and data, the same for every sending of a block.
   package var contentDigest: UInt32
 
@@ -98,8 +100,16 @@ package struct Datagram: Sendable {
     registration = bytes.bigEndian32(at: trailer)
     epoch = bytes.bigEndian16(at: trailer + 4)
     self.flags = flags
-    writeNumber = SerialNumber(bytes.bigEndian32(at: trailer + 8))
+    sequence = bytes.bigEndian32(at: trailer + 8)
     contentDigest = content
+    writeNumber = SerialNumber(0)
+    guard kind != .probe else { return }
+    let lowest = UInt32(truncatingIfNeeded: words.fourth)
+    let above = (UInt32(truncatingIfNeeded: words.third >> 32) &- lowest) % Self.taskTagCount
+    writeNumber = SerialNumber(lowest &+ above)
+    guard taskTag == Self.taskTag(of: writeNumber), above < Limits.writeWindowMax else {
+      throw .number
+    }
   }
 
   /// Which registration a datagram claims, before anything of it was checked but its length.
@@ -134,15 +144,13 @@ package struct DatagramTrailer: Sendable {
   package var registration: UInt32
   package var epoch: UInt16
   package var flags: Datagram.Flags
-  package var writeNumber: SerialNumber
+  package var sequence: UInt32
 
-  package init(
-    registration: UInt32, epoch: UInt16, flags: Datagram.Flags, writeNumber: SerialNumber
-  ) {
+  package init(registration: UInt32, epoch: UInt16, flags: Datagram.Flags, sequence: UInt32) {
     self.registration = registration
     self.epoch = epoch
     self.flags = flags
-    self.writeNumber = writeNumber
+    self.sequence = sequence
   }
 
   /// Puts header, data and this trailer into `bytes`.
@@ -180,7 +188,7 @@ package struct DatagramTrailer: Sendable {
     let content = checksum.state
     bytes.storeBigEndian(registration, at: end)
     bytes.storeBigEndian(UInt32(epoch) << 16 | UInt32(flags.rawValue), at: end + 4)
-    bytes.storeBigEndian(writeNumber.rawValue, at: end + 8)
+    bytes.storeBigEndian(sequence, at: end + 8)
     checksum.update(bytes.bytes.extracting(end..<end + 12))
     bytes.storeBigEndian(checksum.value, at: end + 12)
     return (end + Datagram.trailerByteCount, content)

@@ -84,6 +84,40 @@ package struct MirrorRequest: Sendable {
   }
 }
 
+/// How far a leg has heard one stream of datagrams, the group's or its own: what was sent there
+/// before is not on its way any more.
+package struct Heard: Sendable, Equatable {
+  /// The highest sequence that came; 0 for none.
+  package var sequence: UInt32
+  /// Time since the last one came, in units of 2^16 ns; 255 for more.
+  package var silence: UInt8
+
+  package init(_ sequence: UInt32 = 0, silence: UInt8 = 0) {
+    self.sequence = sequence
+    self.silence = silence
+  }
+
+  package init(_ sequence: UInt32, silenceNanoseconds: UInt64) {
+    self.init(sequence, silence: UInt8(min(silenceNanoseconds >> 16, 255)))
+  }
+
+  /// The longest silence that can be told, in nanoseconds.
+  static let silenceMax: UInt64 = 255 << 16
+
+  package var silenceNanoseconds: UInt64 { UInt64(silence) << 16 }
+}
+
+/// What a leg has heard of both.
+package struct HeardStreams: Sendable, Equatable {
+  package var group = Heard()
+  package var own = Heard()
+
+  package init(group: Heard = Heard(), own: Heard = Heard()) {
+    self.group = group
+    self.own = own
+  }
+}
+
 /// What a leg answers on its connection, opcode 0x3c.
 package struct MirrorAnswer: Sendable {
   /// The kinds of answer.
@@ -93,14 +127,15 @@ package struct MirrorAnswer: Sendable {
   package var registration: UInt32
   package var epoch: UInt16
   package var writeNumber: SerialNumber
-  package var roundSeen: UInt8 = 0
+  /// Of a report.
+  package var heard = HeardStreams()
   package var isCommandMissing = false
   /// Two checksums came for one piece of the write: only the connection is believed.
   package var isDistrusted = false
   /// Datagrams that the leg's sockets lost for want of room, in all, modulo 2^32.
   package var socketDrops: UInt32 = 0
-  /// Report: credit in bytes. Probe seen: length of the probe.
-  package var amount: UInt32 = 0
+  /// Length of the probe that was seen.
+  package var probeByteCount: UInt32 = 0
 
   package init(
     _ kind: Kind, registration: UInt32, epoch: UInt16, writeNumber: SerialNumber
@@ -118,11 +153,16 @@ package struct MirrorAnswer: Sendable {
     self.init(
       kind, registration: header.word20, epoch: header.uint16(at: 40),
       writeNumber: SerialNumber(header.word36))
-    roundSeen = header.storage[42]
     isCommandMissing = header.storage[43] & 1 != 0
     isDistrusted = header.storage[43] & 2 != 0
-    amount = header.word44
     socketDrops = UInt32(truncatingIfNeeded: header.lun)
+    switch kind {
+    case .report:
+      heard.group = Heard(UInt32(truncatingIfNeeded: header.lun >> 32), silence: header.byte2)
+      heard.own = Heard(header.word44, silence: header.byte3)
+    case .probeSeen: probeByteCount = header.word44
+    case .fenced: break
+    }
   }
 
   package var header: BasicHeaderSegment {
@@ -131,10 +171,11 @@ package struct MirrorAnswer: Sendable {
     header.word20 = registration
     header.word36 = writeNumber.rawValue
     header.setUInt16(epoch, at: 40)
-    header.storage[42] = roundSeen
+    header.byte2 = heard.group.silence
+    header.byte3 = heard.own.silence
     header.storage[43] = (isCommandMissing ? 1 : 0) | (isDistrusted ? 2 : 0)
-    header.word44 = amount
-    header.lun = UInt64(socketDrops)
+    header.word44 = kind == .report ? heard.own.sequence : probeByteCount
+    header.lun = UInt64(heard.group.sequence) << 32 | UInt64(socketDrops)
     return header
   }
 }

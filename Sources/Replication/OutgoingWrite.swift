@@ -18,8 +18,12 @@ struct OutgoingWrite: Sendable {
   struct LegProgress: Sendable {
     /// When the leg was last sent something that wants an answer; nil while nothing is owed.
     var askedAt: UInt64?
+    /// Repairs that were lost, too, and one.
     var round: UInt8 = 0
+    /// When something was last sent to this leg alone.
     var repairedAt: UInt64 = 0
+    /// Repairs go over its connection.
+    var isCarried = false
     var hasReported = false
     /// `lostOnce` has what it lacked.
     var hasLostList = false
@@ -62,11 +66,13 @@ struct OutgoingWrite: Sendable {
   var digests: [UInt32]
   var unsent: BlockBitmap
   var commandDigest: UInt32?
+  var order: SendOrder
 
   init(blocksMax: Int) {
     progress = [LegProgress](repeating: LegProgress(), count: Limits.legsMax)
     digests = [UInt32](repeating: 0, count: blocksMax)
     unsent = BlockBitmap(capacity: blocksMax)
+    order = SendOrder(blocksMax: blocksMax)
   }
 
   mutating func begin(
@@ -90,6 +96,7 @@ struct OutgoingWrite: Sendable {
     isTold = submission.isTold
     for index in 0..<legs { progress[index] = LegProgress() }
     unsent.restart(blockCount: blockCount)
+    order.begin(blockCount: blockCount)
     commandDigest = nil
   }
 
@@ -124,6 +131,8 @@ struct SenderLeg: Sendable {
   var isDropped = false
   var timer = AnswerTimer()
   var askAgainAt: UInt64 = 0
+  /// What went to it alone.
+  var sent = SendMoments()
   /// Datagrams lost at its sockets, as it told last.
   var socketDrops: UInt32 = 0
   var hasToldDrops = false

@@ -14,14 +14,13 @@ struct ReceivedWrite: Sendable {
   /// Where the write stands.
   enum Phase: Sendable { case idle, early, collecting, storing }
 
-  /// When the leg reports what is missing, and what it knows of repairs.
+  /// When the leg reports what is missing.
   struct Reporting: Sendable {
     /// When a report is due; nil while none is.
     var due: UInt64?
     var quietFactor: UInt64 = 1
-    /// The block after whose repair a round is over.
-    var roundEnd = 0
-    var roundSeen: UInt8 = 0
+    /// The block after whose coming nothing more is expected: the last, later the last reported.
+    var lastAwaited = 0
     var hasData = false
   }
 
@@ -115,7 +114,7 @@ struct ReceivedWrite: Sendable {
     var fits = true
     if isEarly { fits = takeEarly(blockCount: blockCount, blockLength: blockLength) }
     if !isEarly || !fits { missing.restart(blockCount: blockCount) }
-    reporting.roundEnd = blockCount - 1
+    reporting.lastAwaited = blockCount - 1
     storing.firstGap = missing.firstMissing() ?? blockCount
     return fits
   }
@@ -147,4 +146,21 @@ struct AcceptedCommand: Sendable {
   var digest: UInt32
   /// It came by the connection because datagrams of this write are not believed.
   var isCarried: Bool
+}
+
+/// How far one of the sender's two streams has come.
+struct HeardStream: Sendable {
+  private var sequence: UInt32 = 0
+  private var at: UInt64 = 0
+
+  mutating func note(_ sequence: UInt32, now: UInt64) {
+    at = now
+    if self.sequence == 0 || Int32(bitPattern: sequence &- self.sequence) > 0 {
+      self.sequence = sequence
+    }
+  }
+
+  func heard(now: UInt64) -> Heard {
+    Heard(sequence, silenceNanoseconds: now - min(at, now))
+  }
 }

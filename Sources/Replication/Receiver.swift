@@ -33,6 +33,9 @@ package struct Receiver: Sendable {
   var arrivalGap: UInt64 = 0
   var arrivedAt: UInt64 = 0
   var highestWithData: SerialNumber?
+  /// What has come to the group, and to this leg's own address.
+  var groupStream = HeardStream()
+  var ownStream = HeardStream()
   /// Statuses of ended writes that were not GOOD, to be told again.
   var endedBadly: [UInt32: [UnitStatus]] = [:]
 
@@ -78,6 +81,7 @@ package struct Receiver: Sendable {
       counters.staleEpoch += 1
       return .nowhere
     }
+    if !isCarried { noteHeard(datagram, now: now) }
     switch datagram.kind {
     case .probe:
       handleProbe(datagram)
@@ -177,7 +181,8 @@ package struct Receiver: Sendable {
         counters.reports += 1
         answers.append(
           .report(
-            number, epoch: epochs.epoch(of: number), roundSeen: 0, missing: [], command: true))
+            number, epoch: epochs.epoch(of: number), heard: heard(now: now), missing: [],
+            command: true))
       case .open(let slot):
         // Without any data either all of it is lost or none was sent yet: the sender knows which.
         if writes[slot].isOpenForData { report(slot, now: now) }

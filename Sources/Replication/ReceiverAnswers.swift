@@ -54,10 +54,10 @@ extension Receiver {
     }
     writes[slot].reporting.hasData = true
     writes[slot].reporting.quietFactor = 1
-    // What comes behind the round's last block was overtaken by it.
-    let roundEnd = writes[slot].reporting.roundEnd
-    let isRoundOver = block >= roundEnd || !writes[slot].missing.isMissing(roundEnd)
-    writes[slot].reporting.due = now + (isRoundOver ? timing.reorderNanoseconds : quiet)
+    // What comes behind the last block that is awaited was overtaken by it.
+    let last = writes[slot].reporting.lastAwaited
+    let isOver = block >= last || !writes[slot].missing.isMissing(last)
+    writes[slot].reporting.due = now + (isOver ? timing.reorderNanoseconds : quiet)
     let number = writes[slot].number
     guard highestWithData?.precedes(number) ?? true else { return }
     // Data of a later write: the bursts of the earlier ones are over.
@@ -78,17 +78,11 @@ extension Receiver {
     return min(max(4 * arrivalGap, timing.quietNanoseconds), timing.quietMaxNanoseconds)
   }
 
-  mutating func noteRound(_ slot: Int, _ round: UInt8) {
-    if Int8(bitPattern: round &- writes[slot].reporting.roundSeen) > 0 {
-      writes[slot].reporting.roundSeen = round
-    }
-  }
-
   mutating func report(_ slot: Int, now: UInt64) {
     let timing = configuration.timing
     counters.reports += 1
     let isEarly = writes[slot].phase == .early
-    writes[slot].reporting.roundEnd = writes[slot].missing.lastMissing ?? 0
+    writes[slot].reporting.lastAwaited = writes[slot].missing.lastMissing ?? 0
     let factor = min(writes[slot].reporting.quietFactor * 2, timing.quietFactorMax)
     writes[slot].reporting.quietFactor = factor
     writes[slot].reporting.due = now + quiet * factor
@@ -98,8 +92,7 @@ extension Receiver {
       : writes[slot].missing.blockCount
     answers.append(
       .report(
-        writes[slot].number, epoch: writes[slot].epoch,
-        roundSeen: writes[slot].reporting.roundSeen,
+        writes[slot].number, epoch: writes[slot].epoch, heard: heard(now: now),
         missing: writes[slot].missing.serialize(first: known), command: isEarly))
   }
 

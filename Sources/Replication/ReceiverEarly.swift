@@ -13,7 +13,7 @@ extension Receiver {
     let block = Int(datagram.word36)
     let isWhole = datagram.dataLength == configuration.blockLength
     guard datagram.word20 == 0xffff_ffff, datagram.lun == configuration.virtualLUN,
-      datagram.taskTag == Datagram.taskTag(of: number), block > 0, block < blocksMax,
+      block > 0, block < blocksMax,
       Int(datagram.word40) == block * configuration.blockLength,
       isWhole || datagram.isFinal && datagram.dataLength < configuration.blockLength,
       datagram.dataLength > 0,

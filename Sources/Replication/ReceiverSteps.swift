@@ -4,6 +4,19 @@ import ISCSI
 import SCSI
 
 extension Receiver {
+  mutating func noteHeard(_ datagram: Datagram, now: UInt64) {
+    guard datagram.kind != .probe, datagram.sequence != 0 else { return }
+    if datagram.flags.contains(.own) {
+      ownStream.note(datagram.sequence, now: now)
+    } else {
+      groupStream.note(datagram.sequence, now: now)
+    }
+  }
+
+  func heard(now: UInt64) -> HeardStreams {
+    HeardStreams(group: groupStream.heard(now: now), own: ownStream.heard(now: now))
+  }
+
   mutating func handleProbe(_ datagram: Datagram) {
     guard epochs.knows(datagram.epoch) else {
       counters.staleEpoch += 1
@@ -16,10 +29,6 @@ extension Receiver {
   /// Whether the number is one that may still be written, after the window moved up.
   mutating func admit(_ datagram: Datagram) -> Bool {
     let lowestOpen = datagram.lowestOpen
-    guard !datagram.writeNumber.precedes(lowestOpen) else {
-      counters.late += 1
-      return false
-    }
     guard window.lowest.distance(to: lowestOpen) < Limits.writeWindowMax else {
       counters.beyondWindow += 1
       return false
@@ -79,7 +88,6 @@ extension Receiver {
         return .nowhere
       }
       counters.duplicates += 1
-      if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
     case .distrusted where !isCarried:
       counters.distrusted += 1
     case .distrusted, .unseen:
@@ -125,9 +133,7 @@ extension Receiver {
     let header = datagram.header
     // RFC 7143 §11.3.1: W, not R; F where no unsolicited data follows. A mirrored command is a
     // WRITE and nothing else.
-    guard header.flags & 0x60 == 0x20, header.lun == configuration.virtualLUN,
-      header.initiatorTaskTag == Datagram.taskTag(of: number)
-    else {
+    guard header.flags & 0x60 == 0x20, header.lun == configuration.virtualLUN else {
       counters.malformedCommands += 1
       return .nowhere
     }
@@ -163,7 +169,6 @@ extension Receiver {
         digest: datagram.contentDigest, isCarried: isDistrusted),
       blockLength: configuration.blockLength, isDirect: configuration.placesDirectly)
     if !fitsEarly { counters.misplaced += 1 }
-    if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
     guard immediate > 0 else {
       answers.append(.readyToTransfer(number, length: UInt32(length)))
       return .nowhere
@@ -203,7 +208,6 @@ extension Receiver {
   mutating func takeBlock(
     _ datagram: Datagram, _ block: Int, in slot: Int, isCarried: Bool, now: UInt64
   ) -> Placement {
-    if datagram.flags.contains(.repair) { noteRound(slot, datagram.flags.round) }
     guard writes[slot].isOpenForData, writes[slot].missing.isMissing(block) else {
       if writes[slot].digests[block] == datagram.contentDigest {
         counters.duplicates += 1
@@ -244,7 +248,7 @@ extension Receiver {
     let block = Int(datagram.word36)
     let blockCount = writes[slot].missing.blockCount
     guard datagram.lun == configuration.virtualLUN,
-      datagram.word20 == transferTag, datagram.taskTag == tag,
+      datagram.word20 == transferTag,
       block < blockCount, Int(datagram.word40) == block * configuration.blockLength,
       datagram.isFinal == (block == blockCount - 1),
       datagram.dataLength

@@ -77,7 +77,7 @@ package struct StoreRequest: Sendable {
 package enum ReceiverAnswer: Sendable, Equatable {
   case readyToTransfer(SerialNumber, length: UInt32)
   case response(SerialNumber, status: UInt8, sense: [UInt8], units: [UnitStatus])
-  case report(SerialNumber, epoch: UInt16, roundSeen: UInt8, missing: [UInt8], command: Bool)
+  case report(SerialNumber, epoch: UInt16, heard: HeardStreams, missing: [UInt8], command: Bool)
   /// Two checksums for one piece of the write: all of it is wanted by the connection.
   case distrusted(SerialNumber, epoch: UInt16)
   case fenced(SerialNumber, epoch: UInt16)

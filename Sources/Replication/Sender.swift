@@ -35,6 +35,7 @@ package struct Sender: Sendable {
   /// The lowest write number still open; the next number where none is.
   package internal(set) var lowestOpen: SerialNumber
   var openBytes = 0
+  var sentToGroup = SendMoments()
   /// Not later than the moment at which `handleTimeout` has something to do.
   var timerDue = UInt64.max
   var isPaused = false

@@ -13,7 +13,11 @@ extension Sender {
   ) {
     guard let missing else { return }
     while writes[slot].gaps.count <= leg { writes[slot].gaps.append(BlockBitmap(capacity: 0)) }
-    writes[slot].gaps[leg] = missing
+    if writes[slot].reported.contains(LegSet(leg)) {
+      writes[slot].gaps[leg].formUnion(missing)
+    } else {
+      writes[slot].gaps[leg] = missing
+    }
     writes[slot].reported.insert(LegSet(leg))
     var isAwaited = false
     writes[slot].open.forEach {
@@ -37,24 +41,10 @@ extension Sender {
 
   /// Figure 5: the whole write again, to all, once the reports had time to come in.
   private mutating func repairGroup(_ slot: Int, now: UInt64) {
-    var flags = Datagram.Flags.repair
-    flags.round = advanceRound(slot, of: writes[slot].open, now: now)
     repairs.append(
       RepairJob(
-        slot: slot, number: writes[slot].number, destination: .group, flags: flags,
+        slot: slot, number: writes[slot].number, destination: .group, flags: .repair,
         sendsCommand: true, blocks: writes[slot].isSent ? wholeWrite(slot) : nil))
-  }
-
-  /// One round for all these legs, so that a report tells which repairs it has seen.
-  private mutating func advanceRound(_ slot: Int, of set: LegSet, now: UInt64) -> UInt8 {
-    var round: UInt8 = 0
-    set.forEach { round = max(round, writes[slot].progress[$0].round) }
-    round &+= 1
-    set.forEach {
-      writes[slot].progress[$0].round = round
-      writes[slot].progress[$0].repairedAt = now
-    }
-    return round
   }
 
   /// Each block the way that costs least. A block sent to the group costs the uplink once and every
@@ -65,8 +55,6 @@ extension Sender {
     guard !wanting.isEmpty, writes[slot].phase != .idle, writes[slot].phase != .restarting else {
       return
     }
-    var flags = Datagram.Flags.repair
-    flags.round = advanceRound(slot, of: wanting, now: now)
     var heard = 0
     for leg in legs.indices where legs[leg].isActive && legs[leg].description.path == .datagrams {
       heard += 1
@@ -74,7 +62,7 @@ extension Sender {
     let many = max(2, heard / Limits.groupRepairShare)
     if wanting.count >= many {
       let group = takeShared(slot, of: wanting, many: many)
-      if group.missingCount > 0 { enqueue(slot, .group, flags, sendsCommand: false, group) }
+      if group.missingCount > 0 { enqueue(slot, .group, sendsCommand: false, group) }
     }
     wanting.forEach { leg in
       let lacks = writes[slot].gaps[leg].missingCount
@@ -82,9 +70,9 @@ extension Sender {
       // Nearly all is gone: the whole write, in order, makes longer trains than its pieces.
       let isNearlyAll = lacks * 16 >= writes[slot].blockCount * 15 && lacks > 16
       if isNearlyAll, writes[slot].isSent, let whole = wholeWrite(slot) {
-        enqueue(slot, .leg(leg), flags, sendsCommand: true, whole)
+        enqueue(slot, .leg(leg), sendsCommand: true, whole)
       } else {
-        enqueue(slot, .leg(leg), flags, sendsCommand: false, writes[slot].gaps[leg])
+        enqueue(slot, .leg(leg), sendsCommand: false, writes[slot].gaps[leg])
       }
     }
   }

@@ -30,7 +30,6 @@ extension Sender {
         return
       }
       missing = parsed
-      answered(slot, leg, now: now)
       markReady(slot, leg, now: now)
     } else if writes[slot].isUnsolicited {
       let blocksMax = Limits.blocks(
@@ -55,93 +54,92 @@ extension Sender {
     events.append(.forged(leg: leg))
     writes[slot].progress[leg].askedAt = nil
     writes[slot].progress[leg].round = Limits.datagramRoundsMax + 1
-    var flags = Datagram.Flags.repair
-    flags.round = Limits.datagramRoundsMax + 1
+    writes[slot].progress[leg].isCarried = true
     repairs.append(
       RepairJob(
-        slot: slot, number: writes[slot].number, destination: .connection(leg), flags: flags,
+        slot: slot, number: writes[slot].number, destination: .connection(leg), flags: .repair,
         sendsCommand: true, blocks: wholeWrite(slot)))
   }
 
   private mutating func repair(
     _ slot: Int, _ leg: Int, report: MirrorAnswer, missing: BlockBitmap?, now: UInt64
   ) {
-    var missing = missing
-    dropUnsent(&missing, slot, leg, now: now)
-    guard missing.map({ $0.missingCount > 0 }) ?? isAnnounced(slot) else { return }
-    // A repair that still waits for its turn needs no second one behind it.
-    guard !isRepairing(slot, leg), !isEarly(slot, missing) else {
-      legs[leg].counters.reportsIgnored += 1
-      return
+    let heard = report.heard
+    var lost = missing
+    if missing == nil {
+      guard isCommandLost(slot, leg, heard, now: now) else { return ignore(leg) }
+    } else {
+      lost = lost.map { onlyLost($0, slot, leg, heard, now: now) }
+      guard lost?.missingCount ?? 0 > 0, !isEarly(slot, leg) else { return ignore(leg) }
     }
-    let progress = writes[slot].progress[leg]
-    if Int8(bitPattern: progress.round &- report.roundSeen) > 0,
-      now < progress.repairedAt + legs[leg].timer.holdoff
-    {
-      legs[leg].counters.reportsIgnored += 1
-      return
+    // Of what is only on its way nobody knows how long it takes.
+    if !report.isCommandMissing {
+      if writes[slot].isSent { answered(slot, leg, now: now) }
+      writes[slot].progress[leg].askedAt = nil
     }
-    noteLost(slot, leg, missing)
-    if !report.isCommandMissing { writes[slot].progress[leg].askedAt = nil }
-    writes[slot].progress[leg].repairedAt = now
+    if noteLost(slot, leg, lost) { writes[slot].progress[leg].round += 1 }
     let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
-    let isTogether = progress.round < roundsMax && legs[leg].description.path == .datagrams
+    let isTogether =
+      writes[slot].progress[leg].round <= roundsMax && legs[leg].description.path == .datagrams
+    if !isTogether { writes[slot].progress[leg].isCarried = true }
     switch configuration.recovery {
     case .group where isTogether:
       // Other legs' reports are on their way: one repair serves them all.
       setRepairDue(slot, at: now + legs[leg].timer.smoothed / 2)
-      return
     case .adaptive where isTogether && missing != nil:
-      keepGap(slot, leg, missing, now: now)
-      return
-    default: break
+      keepGap(slot, leg, lost, now: now)
+    default: enqueueRepair(slot, leg, missing: lost)
     }
-    let round = progress.round &+ 1
-    writes[slot].progress[leg].round = round
-    enqueueRepair(slot, leg, round: round, missing: missing)
   }
 
-  /// Counts the blocks that this leg lacks for the first time.
-  private mutating func noteLost(_ slot: Int, _ leg: Int, _ missing: BlockBitmap?) {
+  private mutating func ignore(_ leg: Int) { legs[leg].counters.reportsIgnored += 1 }
+
+  /// Whether the command of a solicited write has to go again.
+  private func isCommandLost(_ slot: Int, _ leg: Int, _ heard: HeardStreams, now: UInt64) -> Bool {
+    guard isAnnounced(slot), !isRepairing(slot, leg) else { return false }
+    let progress = writes[slot].progress[leg]
+    let place = writes[slot].hasImmediateData ? 1 : SendOrder.command
+    return progress.round == 0
+      || isLost(place, of: slot, leg, heard, now: now)
+  }
+
+  /// Counts the blocks that this leg lacks for the first time. Whether any was repaired before.
+  private mutating func noteLost(_ slot: Int, _ leg: Int, _ lost: BlockBitmap?) -> Bool {
     let isFirst = !writes[slot].progress[leg].hasLostList
-    guard let missing else {
-      guard writes[slot].isImmediate, !writes[slot].progress[leg].hasReported else { return }
-      legs[leg].counters.lostBlocks += 1
-      writes[slot].progress[leg].hasReported = true
-      return
+    guard let lost else {
+      if writes[slot].isImmediate, !writes[slot].progress[leg].hasReported {
+        legs[leg].counters.lostBlocks += 1
+        writes[slot].progress[leg].hasReported = true
+      }
+      return true
     }
     while writes[slot].lostOnce.count <= leg {
       writes[slot].lostOnce.append(BlockBitmap(capacity: 0))
     }
-    var all = missing
+    var all = lost
     if !isFirst { all.formUnion(writes[slot].lostOnce[leg]) }
     let known = isFirst ? 0 : writes[slot].lostOnce[leg].missingCount
-    legs[leg].counters.lostBlocks += UInt64(all.missingCount - known)
+    let new = all.missingCount - known
+    legs[leg].counters.lostBlocks += UInt64(new)
     writes[slot].lostOnce[leg] = all
     writes[slot].progress[leg].hasReported = true
     writes[slot].progress[leg].hasLostList = true
+    return isFirst || new < lost.missingCount
   }
 
   private func isRepairing(_ slot: Int, _ leg: Int) -> Bool {
-    repairs.contains {
-      $0.slot == slot && $0.number == writes[slot].number && ($0.leg ?? leg) == leg
-    }
+    repairs.contains { isFor($0, slot, leg) }
   }
 
-  /// Where the whole write is to be sent again, it is sent whole once first.
-  private func isEarly(_ slot: Int, _ missing: BlockBitmap?) -> Bool {
+  /// Where the whole write is to be sent again, it is sent whole once first, and again only when
+  /// that is done.
+  private func isEarly(_ slot: Int, _ leg: Int) -> Bool {
     let sendsWhole = configuration.recovery == .group || configuration.recovery == .target
-    return missing != nil && sendsWhole && !writes[slot].isSent
+    return sendsWhole && (!writes[slot].isSent || isRepairing(slot, leg))
   }
 
-  private mutating func enqueueRepair(
-    _ slot: Int, _ leg: Int, round: UInt8, missing: BlockBitmap?
-  ) {
-    var flags = Datagram.Flags.repair
-    flags.round = round
-    let isCarried =
-      round > (missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax)
-      || legs[leg].description.path == .connection
+  private mutating func enqueueRepair(_ slot: Int, _ leg: Int, missing: BlockBitmap?) {
+    let isCarried = writes[slot].progress[leg].isCarried
     var blocks = missing
     var sendsCommand = missing == nil
     if configuration.recovery == .target, !isCarried {
@@ -149,16 +147,16 @@ extension Sender {
       blocks = writes[slot].isSent ? wholeWrite(slot) : nil
     }
     enqueue(
-      slot, isCarried ? .connection(leg) : .leg(leg), flags, sendsCommand: sendsCommand, blocks)
+      slot, isCarried ? .connection(leg) : .leg(leg), sendsCommand: sendsCommand, blocks)
   }
 
   /// A job for these blocks; where the first one goes with the command, it does here.
   mutating func enqueue(
-    _ slot: Int, _ destination: Transmission.Destination, _ flags: Datagram.Flags,
-    sendsCommand: Bool, _ blocks: BlockBitmap?
+    _ slot: Int, _ destination: Transmission.Destination, sendsCommand: Bool,
+    _ blocks: BlockBitmap?
   ) {
     var job = RepairJob(
-      slot: slot, number: writes[slot].number, destination: destination, flags: flags,
+      slot: slot, number: writes[slot].number, destination: destination, flags: .repair,
       sendsCommand: sendsCommand, blocks: blocks)
     if writes[slot].hasImmediateData, job.blocks?.isMissing(0) == true {
       _ = job.blocks?.markPresent(0)
@@ -174,22 +172,6 @@ extension Sender {
     all.restart(blockCount: writes[slot].blockCount)
     if writes[slot].isUnsolicited { _ = all.markPresent(0) }
     return all
-  }
-
-  /// Blocks that were on their way, or not yet sent, when the report was made aren't lost: while a
-  /// write is being sent, and a moment after, what lies behind the last block there is ignored.
-  private func dropUnsent(_ missing: inout BlockBitmap?, _ slot: Int, _ leg: Int, now: UInt64) {
-    let isFresh =
-      writes[slot].progress[leg].round == 0
-      && now < writes[slot].sentAt + legs[leg].timer.holdoff
-    guard let last = missing?.lastPresent, writes[slot].phase != .awaiting || isFresh else {
-      return
-    }
-    var block = missing?.firstMissing(from: last + 1)
-    while let unsent = block {
-      _ = missing?.markPresent(unsent)
-      block = missing?.firstMissing(from: unsent + 1)
-    }
   }
 
   private func isAnnounced(_ slot: Int) -> Bool { writes[slot].commandDigest != nil }

@@ -126,9 +126,10 @@ extension Sender {
     precondition(
       writes[slot].phase != .idle && data.byteCount == writes[slot].submission.length,
       "data of another write")
+    let sequence = nextSequence(to: transmission.destination, now: now)
     let trailer = DatagramTrailer(
       registration: configuration.registration, epoch: writes[slot].epoch,
-      flags: transmission.flags, writeNumber: writes[slot].number)
+      flags: transmission.wireFlags, sequence: sequence)
     let blockLength = configuration.blockLength
     let made: (byteCount: Int, contentDigest: UInt32)
     switch transmission.content {
@@ -146,6 +147,7 @@ extension Sender {
       restart(slot, now: now)
       return nil
     }
+    noteOrder(transmission, sequence, now: now)
     flow.noteSent(transmission, byteCount: made.byteCount)
     return made.byteCount
   }
@@ -250,8 +252,7 @@ extension Sender {
     header.dataSegmentLength = configuration.blockLength
     let data = [UInt8](repeating: 0x5a, count: configuration.blockLength)
     let trailer = DatagramTrailer(
-      registration: configuration.registration, epoch: epoch, flags: .probe,
-      writeNumber: nextNumber)
+      registration: configuration.registration, epoch: epoch, flags: .probe, sequence: 0)
     // Safe: the span over our own array ends with the statement.
     return unsafe trailer.assemble(header: header, data: data.span.bytes, into: &bytes).byteCount
   }

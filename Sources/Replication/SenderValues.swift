@@ -143,6 +143,12 @@ package struct Transmission: Sendable, Equatable {
   package var slot: Int
   package var content: Content
   package var flags: Datagram.Flags
+
+  /// The flags of the trailer.
+  var wireFlags: Datagram.Flags {
+    guard case .leg = destination else { return flags }
+    return flags.union(.own)
+  }
 }
 
 /// What the sender asks its owner to do, or tells.

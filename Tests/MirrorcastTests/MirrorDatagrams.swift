@@ -87,7 +87,7 @@ struct DatagramMaker {
     header.initiatorTaskTag = Datagram.taskTag(of: SerialNumber(number))
     header.word28 = number
     let trailer = DatagramTrailer(
-      registration: registration, epoch: epoch, flags: [], writeNumber: SerialNumber(number))
+      registration: registration, epoch: epoch, flags: [], sequence: 0)
     var bytes = [UInt8](
       repeating: 0, count: Datagram.overheadByteCount + (data.count + 3) & ~3)
     var span = bytes.mutableSpan

@@ -22,18 +22,19 @@ import Testing
   ) throws {
     var bench = bench
     bench.epoch = 0xabcd
-    var flags = Datagram.Flags.repair
-    flags.round = 0x9c
+    bench.sequence = 0x9c9d_9e9f
+    let flags: Datagram.Flags = [.repair, .own]
     var random = SeededRandom(UInt64(length))
     let data = random.bytes(length)
-    let bytes = bench.data(0xfedc_ba98, block: 3, of: 5, bytes: data, lowest: 0x1111, flags: flags)
+    let bytes = bench.data(
+      0xfedc_ba98, block: 3, of: 5, bytes: data, lowest: 0xfedc_b9aa, flags: flags)
     #expect(bytes.count == 64 + (length + 3) & ~3 && bytes.count % 4 == 0)
     let datagram = try Datagram(bytes.span.bytes)
     #expect(datagram.kind == .data && datagram.dataLength == length)
     #expect(datagram.registration == 0x1234_5678 && datagram.epoch == 0xabcd)
     #expect(datagram.writeNumber == SerialNumber(0xfedc_ba98))
-    #expect(datagram.lowestOpen == SerialNumber(0x1111))
-    #expect(datagram.flags == flags && datagram.flags.round == 0x9c)
+    #expect(datagram.lowestOpen == SerialNumber(0xfedc_b9aa))
+    #expect(datagram.flags == flags && datagram.sequence == 0x9c9d_9e9f)
     #expect(Array(bytes[48..<48 + length]) == data)
     // RFC 7143 §11.1: padding is zeros, whatever stood in the buffer.
     #expect(bytes[(48 + length)..<(bytes.count - 16)].allSatisfy { $0 == 0 })
@@ -44,9 +45,10 @@ import Testing
     var bench = bench
     bench.registration = 0x0102_0304
     bench.epoch = 0x0506
-    let bytes = bench.data(0x0708_090a, block: 0, of: 2, flags: .init(rawValue: 0x0b01))
+    bench.sequence = 0x0708_090a
+    let bytes = bench.data(3, block: 0, of: 2, flags: .init(rawValue: 0x0009))
     let trailer = bytes.suffix(16)
-    #expect(Array(trailer.prefix(12)) == [1, 2, 3, 4, 5, 6, 0x0b, 0x01, 7, 8, 9, 0x0a])
+    #expect(Array(trailer.prefix(12)) == [1, 2, 3, 4, 5, 6, 0x00, 0x09, 7, 8, 9, 0x0a])
     #expect(Array(trailer.suffix(4)) == bitwiseCRC32C(bytes.dropLast(4)))
   }
 
@@ -96,7 +98,7 @@ import Testing
     #expect(fault(made { $0.totalAHSLength = 1 }) == .additionalHeader)
     #expect(fault(made { $0.dataSegmentLength = 0xff_ffff }) == .lengthMismatch)
     #expect(fault(made { $0.dataSegmentLength = 0 }) == .lengthMismatch)
-    for bit: UInt16 in [0x08, 0x10, 0x20, 0x40, 0x80] {
+    for bit: UInt16 in [0x10, 0x20, 0x40, 0x80, 0x100, 0x8000] {
       #expect(fault(made(.init(rawValue: bit)) { _ in }) == .flags)
     }
     // Only a WRITE command with I, Data-Out without it, and the probe with its flag are kinds.
@@ -120,15 +122,35 @@ import Testing
     #expect(fault(bytes) == .digest)
   }
 
-  @Test func `a block's digest is the same in every round, and of its bytes only`() throws {
+  @Test func `a block's digest is the same at every sending, and of its bytes only`() throws {
     let first = try Datagram(bench.data(1, block: 0, of: 2).span.bytes)
-    var flags = Datagram.Flags.repair
-    flags.round = 7
-    let again = try Datagram(bench.data(1, block: 0, of: 2, flags: flags).span.bytes)
+    var later = bench
+    later.sequence = 7
+    let again = try Datagram(later.data(1, block: 0, of: 2, flags: [.repair, .own]).span.bytes)
     #expect(first.contentDigest == again.contentDigest)
     let changed = [UInt8](repeating: 0, count: 511) + [1]
     let other = try Datagram(bench.data(1, block: 0, of: 2, bytes: changed).span.bytes)
     #expect(first.contentDigest != other.contentDigest)
+  }
+
+  @Test func `the number is what the tag and the lowest open number say together`() {
+    func number(_ number: UInt32, lowest: UInt32) -> SerialNumber? {
+      let bytes = bench.data(number, block: 0, of: 2, lowest: lowest)
+      return try? Datagram(bytes.span.bytes).writeNumber
+    }
+    for lowest: UInt32 in [0, 5, 0x3fff_ff00, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff] {
+      for above: UInt32 in [0, 1, 17, 1023] {
+        #expect(number(lowest &+ above, lowest: lowest) == SerialNumber(lowest &+ above))
+      }
+      // Further above than a window, or below, no write of its sender's can be.
+      for above: UInt32 in [1024, 0x3fff_ffff, 0x1000_0000, UInt32.max] {
+        #expect(number(lowest &+ above, lowest: lowest) == nil, "\(lowest) and \(above)")
+      }
+    }
+    for tag: UInt32 in [0, 7, 0x4000_0007, 0xc000_0007, 0xffff_ffff] {
+      let bytes = bench.data(7, block: 0, of: 2) { $0.initiatorTaskTag = tag }
+      #expect(fault(bytes) == .number)
+    }
   }
 
   @Test func `noise is never taken`() {

@@ -26,15 +26,26 @@ import Testing
     for kind: MirrorAnswer.Kind in [.report, .fenced, .probeSeen] {
       var answer = MirrorAnswer(
         kind, registration: 0x0102_0304, epoch: 0x0506, writeNumber: SerialNumber(0x0708_090a))
-      answer.roundSeen = 0xf1
       answer.isCommandMissing = true
-      answer.amount = 0x1112_1314
+      answer.socketDrops = 0x2122_2324
+      let isReport = kind == .report
+      if isReport {
+        answer.heard = HeardStreams(
+          group: Heard(0x3132_3334, silence: 0x41), own: Heard(0x1112_1314, silence: 0x51))
+      }
+      if kind == .probeSeen { answer.probeByteCount = 0x1112_1314 }
       let bytes = answer.header.array
       #expect(bytes[0] == 0x3c && bytes[1] == 0x80 | kind.rawValue)
-      #expect(Array(bytes[36..<48]) == [7, 8, 9, 10, 5, 6, 0xf1, 1, 0x11, 0x12, 0x13, 0x14])
+      let group: [UInt8] = isReport ? [0x31, 0x32, 0x33, 0x34] : [0, 0, 0, 0]
+      #expect(Array(bytes[8..<16]) == group + [0x21, 0x22, 0x23, 0x24])
+      #expect(Array(bytes[36..<44]) == [7, 8, 9, 10, 5, 6, 0, 1])
+      #expect(Array(bytes[2..<4]) == (isReport ? [0x41, 0x51] : [0, 0]))
+      let last: [UInt8] = kind == .fenced ? [0, 0, 0, 0] : [0x11, 0x12, 0x13, 0x14]
+      #expect(Array(bytes[44..<48]) == last)
       let read = try MirrorAnswer(answer.header)
-      #expect(read.kind == kind && read.roundSeen == 0xf1 && read.isCommandMissing)
-      #expect(read.amount == 0x1112_1314 && read.epoch == 0x0506)
+      #expect(read.kind == kind && read.heard == answer.heard && read.isCommandMissing)
+      #expect(read.probeByteCount == answer.probeByteCount && read.epoch == 0x0506)
+      #expect(read.socketDrops == answer.socketDrops)
       #expect(read.writeNumber == answer.writeNumber)
     }
   }

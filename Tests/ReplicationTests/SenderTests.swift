@@ -132,10 +132,13 @@ import Testing
     }
   }
 
-  private func report(_ number: UInt32, epoch: UInt16 = 1, round: UInt8 = 0) -> MirrorAnswer {
+  /// As of a leg that has heard the command and three blocks of a write, unless it says else.
+  private func report(
+    _ number: UInt32, epoch: UInt16 = 1, heard: HeardStreams = HeardStreams(group: Heard(4))
+  ) -> MirrorAnswer {
     var report = MirrorAnswer(
       .report, registration: 1, epoch: epoch, writeNumber: SerialNumber(number))
-    report.roundSeen = round
+    report.heard = heard
     return report
   }
 
@@ -174,7 +177,7 @@ import Testing
     group.handleTimeout(now: due)
     let toGroup = flush(&group, now: due)
     #expect(toGroup.map(\.content) == [.command, .block(0), .block(1), .block(2)])
-    #expect(toGroup.allSatisfy { $0.destination == .group && $0.flags.round == 1 })
+    #expect(toGroup.allSatisfy { $0.destination == .group && $0.flags == .repair })
   }
 
   @Test func `a report that crosses its repair is not answered twice`() {
@@ -188,12 +191,22 @@ import Testing
     sender.handleReport(leg: 1, report(0), missing: bitmap.span.bytes, now: 9_000_000_001)
     #expect(flush(&sender, now: 9_000_000_001).isEmpty)
     #expect(sender.counters(ofLeg: 1).reportsIgnored == 2)
-    // It came in part, or was lost long ago.
-    sender.handleReport(leg: 1, report(0, round: 1), missing: bitmap.span.bytes, now: 9_000_000_002)
-    #expect(flush(&sender, now: 9_000_000_002).map(\.flags.round) == [2, 2, 2])
+    // Two of its three datagrams were heard, or what followed them: those are lost, not the third.
+    let some = HeardStreams(group: Heard(4), own: Heard(2))
     sender.handleReport(
-      leg: 1, report(0, round: 1), missing: bitmap.span.bytes, now: 10_100_000_000)
-    #expect(flush(&sender, now: 10_100_000_000).map(\.flags.round) == [3, 3, 3])
+      leg: 1, report(0, heard: some), missing: bitmap.span.bytes, now: 9_000_000_002)
+    #expect(flush(&sender, now: 9_000_000_002).map(\.content) == [.block(0), .block(1)])
+    #expect(sender.counters(ofLeg: 1).lostBlocks == 3)
+    // All was lost long ago, though nothing that came later says so.
+    let silent = HeardStreams(group: Heard(4, silence: 255), own: Heard(2, silence: 255))
+    sender.handleReport(
+      leg: 1, report(0, heard: silent), missing: bitmap.span.bytes, now: 10_100_000_000)
+    #expect(flush(&sender, now: 10_100_000_000).count == 3)
+    // A leg can't have heard what was never sent.
+    let much = HeardStreams(group: Heard(5), own: Heard(99))
+    sender.handleReport(
+      leg: 1, report(0, heard: much), missing: bitmap.span.bytes, now: 10_100_000_001)
+    #expect(flush(&sender, now: 10_100_000_001).isEmpty)
   }
 
   @Test func `reports of stale epochs and ended writes are late`() {

@@ -111,10 +111,10 @@ extension VirtualMirror {
         .response(
           Datagram.taskTag(of: number), status: status, sense: sense,
           units: UnitStatus.serialize(units)))
-    case .report(let number, let epoch, let roundSeen, let missing, let isCommandMissing):
+    case .report(let number, let epoch, let heard, let missing, let isCommandMissing):
       header = MirrorAnswer(
         .report, registration: Self.registration, epoch: epoch, writeNumber: number)
-      header.roundSeen = roundSeen
+      header.heard = heard
       header.isCommandMissing = isCommandMissing
       data = missing
     case .fenced(let number, let epoch):
@@ -127,7 +127,7 @@ extension VirtualMirror {
     case .probeSeen(let epoch, let byteCount):
       header = MirrorAnswer(
         .probeSeen, registration: Self.registration, epoch: epoch, writeNumber: SerialNumber(0))
-      header.amount = byteCount
+      header.probeByteCount = byteCount
     }
     toSender(leg, .answer(header.header.array, data: data))
   }

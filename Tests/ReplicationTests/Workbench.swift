@@ -10,6 +10,8 @@ struct DatagramWorkbench {
   var registration: UInt32 = 0x1234_5678
   var epoch: UInt16 = 1
   var blockLength = 512
+  /// Of the datagrams to come.
+  var sequence: UInt32 = 0
 
   func command(
     _ number: UInt32, address: UInt64 = 8, blocks: UInt32, lowest: UInt32 = 0,
@@ -28,7 +30,7 @@ struct DatagramWorkbench {
       ).bytes
     header.dataSegmentLength = immediate.count
     edit(&header)
-    return datagram(header, immediate, number, flags)
+    return datagram(header, immediate, flags)
   }
 
   func data(
@@ -45,14 +47,14 @@ struct DatagramWorkbench {
     header.word40 = UInt32(block * blockLength)
     header.dataSegmentLength = bytes.count
     edit(&header)
-    return datagram(header, bytes, number, flags)
+    return datagram(header, bytes, flags)
   }
 
   func datagram(
-    _ header: BasicHeaderSegment, _ data: [UInt8], _ number: UInt32, _ flags: Datagram.Flags
+    _ header: BasicHeaderSegment, _ data: [UInt8], _ flags: Datagram.Flags
   ) -> [UInt8] {
     let trailer = DatagramTrailer(
-      registration: registration, epoch: epoch, flags: flags, writeNumber: SerialNumber(number))
+      registration: registration, epoch: epoch, flags: flags, sequence: sequence)
     var bytes = [UInt8](repeating: 0xaa, count: data.count + Datagram.overheadByteCount + 3)
     var span = bytes.mutableSpan
     var raw = span.mutableBytes

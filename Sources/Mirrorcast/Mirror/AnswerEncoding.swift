@@ -65,9 +65,9 @@ extension Registration {
       var data: [UInt8] = []
       data.appendBigEndian(UInt16(sense.count))
       return stream.append(header, data + sense)
-    case .report(let number, let epoch, let round, let missing, let isCommandMissing):
+    case .report(let number, let epoch, let heard, let missing, let isCommandMissing):
       var report = answerPDU(.report, number, epoch: epoch)
-      report.roundSeen = round
+      report.heard = heard
       report.isCommandMissing = isCommandMissing
       return stream.append(report.header, missing)
     case .distrusted(let number, let epoch):
@@ -79,7 +79,7 @@ extension Registration {
       return stream.append(answerPDU(.fenced, number, epoch: epoch).header)
     case .probeSeen(let epoch, let byteCount):
       var seen = answerPDU(.probeSeen, SerialNumber(0), epoch: epoch)
-      seen.amount = byteCount
+      seen.probeByteCount = byteCount
       return stream.append(seen.header)
     }
   }
@@ -89,7 +89,6 @@ extension Registration {
   ) -> MirrorAnswer {
     var answer = MirrorAnswer(
       kind, registration: request.registration, epoch: epoch, writeNumber: number)
-    if kind == .report { answer.amount = receiver.configuration.credit }
     answer.socketDrops = socketDrops
     return answer
   }

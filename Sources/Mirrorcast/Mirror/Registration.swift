@@ -65,13 +65,12 @@ final class Registration {
     let lun = receiver.configuration.virtualLUN
     let registration = request.registration
     let epoch = receiver.currentEpoch
-    let credit = receiver.configuration.credit
     let drops = socketDrops
     let finished = takeFencedAborts(answers)
     session.perform { [answers] session in
       for answer in answers {
         session.send(
-          answer, lun: lun, registration: registration, epoch: epoch, (credit, drops))
+          answer, lun: lun, registration: registration, epoch: epoch, drops: drops)
       }
       for reply in finished { session.completeTaskManagement(reply, .complete) }
     }
@@ -105,7 +104,7 @@ extension TargetSession {
   /// Puts one answer of the mirror into its PDU.
   mutating func send(
     _ answer: ReceiverAnswer, lun: UInt64, registration: UInt32, epoch: UInt16,
-    _ state: (credit: UInt32, drops: UInt32)
+    drops: UInt32
   ) {
     switch answer {
     case .readyToTransfer(let number, let length):
@@ -121,21 +120,19 @@ extension TargetSession {
         sendMirrorStatuses(header, data: UnitStatus.serialize(units))
       }
       sendMirroredResponse(taskTag: tag, status: status, sense: sense)
-    case .report(let number, let epoch, let round, let missing, let isCommandMissing):
+    case .report(let number, let epoch, let heard, let missing, let isCommandMissing):
       var answer = MirrorAnswer(
         .report, registration: registration, epoch: epoch, writeNumber: number)
-      answer.roundSeen = round
+      answer.heard = heard
       answer.isCommandMissing = isCommandMissing
-      answer.amount = state.credit
-      answer.socketDrops = state.drops
+      answer.socketDrops = drops
       sendMirrorAnswer(answer.header, data: missing)
     case .distrusted(let number, let epoch):
       var answer = MirrorAnswer(
         .report, registration: registration, epoch: epoch, writeNumber: number)
       answer.isCommandMissing = true
       answer.isDistrusted = true
-      answer.amount = state.credit
-      answer.socketDrops = state.drops
+      answer.socketDrops = drops
       sendMirrorAnswer(answer.header)
     case .fenced(let number, let epoch):
       let answer = MirrorAnswer(
@@ -144,7 +141,7 @@ extension TargetSession {
     case .probeSeen(let epoch, let byteCount):
       var answer = MirrorAnswer(
         .probeSeen, registration: registration, epoch: epoch, writeNumber: SerialNumber(0))
-      answer.amount = byteCount
+      answer.probeByteCount = byteCount
       sendMirrorAnswer(answer.header)
     }
   }

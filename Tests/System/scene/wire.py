@@ -7,7 +7,7 @@ import socket
 import struct
 
 REGISTRATION = 0x1234ABCD
-REPAIR, UNSUMMED, PROBE = 0x0001, 0x0002, 0x0004
+REPAIR, UNSUMMED, PROBE, OWN = 0x0001, 0x0002, 0x0004, 0x0008
 TRAILER = 16
 
 
@@ -44,38 +44,38 @@ def task_tag(write):
     return 0x80000000 | write % (1 << 30)
 
 
-def _seal(pdu, data, write, flags, registration, epoch):
+def _seal(pdu, data, flags, registration, epoch, sequence):
     padded = data + bytes(-len(data) % 4)
-    trailer = struct.pack(">IHHI", registration, epoch, flags, write)
+    trailer = struct.pack(">IHHI", registration, epoch, flags, sequence)
     summed = pdu + trailer if flags & UNSUMMED else pdu + padded + trailer
     return pdu + padded + trailer + struct.pack(">I", crc32c(summed))
 
 
 def command(write, vlun, length, block=0, block_size=512, data=b"", flags=0,
-            registration=REGISTRATION, epoch=1, lowest_open=None):
+            registration=REGISTRATION, epoch=1, lowest_open=None, sequence=0):
     """A mirrored WRITE (16) command of `length` bytes at block address `block`."""
     cdb = struct.pack(">BBQIBB", 0x8A, 0, block, length // block_size, 0, 0)
     pdu = struct.pack(
         ">BBxxI8sIIII16s", 0x41, 0x80 | 0x20 | 0x01, len(data), lun_field(vlun),
         task_tag(write), length, write, write if lowest_open is None else lowest_open, cdb)
-    return _seal(pdu, data, write, flags, registration, epoch)
+    return _seal(pdu, data, flags, registration, epoch, sequence)
 
 
 def data_out(write, vlun, number, block_length, data, last, flags=0,
-             registration=REGISTRATION, epoch=1):
+             registration=REGISTRATION, epoch=1, sequence=0):
     """Block `number` of a write."""
     tag = task_tag(write)
     pdu = struct.pack(
         ">BBxxI8sIIxxxxIxxxxIIxxxx", 0x05, 0x80 if last else 0, len(data), lun_field(vlun),
         tag, tag, write, number, number * block_length)
-    return _seal(pdu, data, write, flags, registration, epoch)
+    return _seal(pdu, data, flags, registration, epoch, sequence)
 
 
 def probe(length, registration=REGISTRATION, epoch=1):
     """A NOP-Out of full datagram size."""
     pdu = struct.pack(
         ">BBxxI8sIIIIxxxxxxxxxxxxxxxx", 0x40, 0x80, length, bytes(8), 0xFFFFFFFF, 0xFFFFFFFF, 0, 0)
-    return _seal(pdu, bytes(length), 0, PROBE, registration, epoch)
+    return _seal(pdu, bytes(length), PROBE, registration, epoch, 0)
 
 
 def _sum16(data):

@@ -1,0 +1,136 @@
+import Bytes
+import Testing
+
+@testable import Replication
+
+/// What of a report is lost, and what is on its way.
+@Suite struct SenderOrderTests {
+  private static let quick: UInt64 = 1_000_000_000
+
+  /// A sender of two legs whose write 0 of eight blocks went out at `quick`, a microsecond apart.
+  private func sent(_ blocks: Int = 8) -> Sender {
+    var configuration = SenderConfiguration(
+      registration: 1, virtualLUN: 5 << 48, blockLength: 512, unitBlockSize: 512,
+      writeLengthMax: 64 * 512)
+    configuration.recovery = .blocks
+    configuration.deadlineNanoseconds = 60_000_000_000
+    let leg = LegDescription(path: .datagrams, openWritesMax: 8, credit: 1 << 20)
+    var sender = Sender(configuration, legs: [leg, leg])
+    _ = sender.submit(
+      Submission(token: 1, byteOffset: 0, length: blocks * 512), now: Self.quick)
+    flush(&sender, now: Self.quick)
+    return sender
+  }
+
+  /// Sends what may go, a microsecond each; the blocks that went to a leg alone.
+  @discardableResult
+  private func flush(_ sender: inout Sender, now: UInt64, most: Int = .max) -> [Int] {
+    var blocks: [Int] = []
+    var bytes = [UInt8](repeating: 0, count: 1024)
+    var count: UInt64 = 0
+    while count < most, let next = sender.pollTransmission(now: now + count * 1000) {
+      let data = [UInt8](repeating: 7, count: sender.submission(inSlot: next.slot).length)
+      var span = bytes.mutableSpan
+      var raw = span.mutableBytes
+      _ = sender.assemble(next, data: data.span.bytes, into: &raw, now: now + count * 1000)
+      count += 1
+      guard next.destination != .group else { continue }
+      if case .block(let block) = next.content { blocks.append(block) } else { blocks.append(0) }
+    }
+    return blocks
+  }
+
+  private func report(
+    _ sender: inout Sender, lacks: [UInt8], group: UInt32, own: UInt32 = 0, silence: UInt8 = 0,
+    now: UInt64
+  ) -> [Int] {
+    var report = MirrorAnswer(.report, registration: 1, epoch: 1, writeNumber: SerialNumber(0))
+    report.heard.group = Heard(group, silence: silence)
+    report.heard.own = Heard(own, silence: silence)
+    sender.handleReport(leg: 0, report, missing: lacks.span.bytes, now: now)
+    return flush(&sender, now: now)
+  }
+
+  @Test func `what was overtaken is lost, what comes behind is on its way`() {
+    var sender = sent()
+    // Blocks 1 and 5 to 7 lack; five datagrams were heard, the fifth is block 4.
+    let first = report(&sender, lacks: [0x47], group: 5, now: Self.quick + 10_000)
+    #expect(first == [1])
+    let second = report(&sender, lacks: [0x47], group: 7, now: Self.quick + 20_000)
+    #expect(second == [5, 6], "block 1 was sent again, and no more is heard of that yet")
+    #expect(sender.counters(ofLeg: 0).lostBlocks == 3)
+    let third = report(&sender, lacks: [0x47], group: 7, own: 1, now: Self.quick + 30_000)
+    #expect(third == [1], "its repair was overtaken, too")
+    #expect(sender.counters(ofLeg: 0).repairedBlocks == 4)
+  }
+
+  @Test func `two streams are apart`() {
+    var sender = sent()
+    #expect(report(&sender, lacks: [0x60], group: 8, now: Self.quick + 10_000) == [1, 2])
+    // The group went on, which says nothing of what went to the leg alone.
+    _ = sender.submit(Submission(token: 2, byteOffset: 1 << 16, length: 4096), now: Self.quick)
+    flush(&sender, now: Self.quick + 20_000)
+    #expect(report(&sender, lacks: [0x60], group: 16, now: Self.quick + 40_000) == [])
+    #expect(report(&sender, lacks: [0x60], group: 16, own: 1, now: Self.quick + 50_000) == [1])
+  }
+
+  @Test func `silence tells of what nothing follows, as long as it is longer than the gap was`() {
+    for (silence, lost) in [(0, []), (1, [6, 7]), (255, [6, 7])] as [(UInt8, [Int])] {
+      var sender = sent()
+      let sent = report(
+        &sender, lacks: [0x03], group: 6, silence: silence, now: Self.quick + 100_000)
+      #expect(sent == lost, "silent for \(silence)")
+    }
+    // The last heard was sent long before: its silence is no sign.
+    var sender = sent(1)
+    _ = sender.submit(
+      Submission(token: 2, byteOffset: 1 << 16, length: 512), now: Self.quick + 50_000_000)
+    flush(&sender, now: Self.quick + 50_000_000)
+    var report = MirrorAnswer(.report, registration: 1, epoch: 1, writeNumber: SerialNumber(1))
+    report.isCommandMissing = true
+    report.heard.group = Heard(1, silence: 255)
+    let none: [UInt8] = []
+    sender.handleReport(leg: 0, report, missing: none.span.bytes, now: Self.quick + 51_000_000)
+    #expect(flush(&sender, now: Self.quick + 51_000_000) == [])
+    sender.handleReport(leg: 0, report, missing: none.span.bytes, now: Self.quick + 300_000_000)
+    #expect(flush(&sender, now: Self.quick + 300_000_000) == [0], "only time was left to tell")
+  }
+
+  @Test func `while a write goes out only what was overtaken is lost`() {
+    var sender = sent(1)
+    _ = sender.submit(
+      Submission(token: 2, byteOffset: 1 << 16, length: 8 * 512), now: Self.quick)
+    flush(&sender, now: Self.quick + 10_000, most: 4)
+    var report = MirrorAnswer(.report, registration: 1, epoch: 1, writeNumber: SerialNumber(1))
+    report.heard.group = Heard(4, silence: 255)
+    let lacks: [UInt8] = [0x5f]
+    sender.handleReport(leg: 0, report, missing: lacks.span.bytes, now: Self.quick + 20_000)
+    #expect(flush(&sender, now: Self.quick + 20_000) == [1])
+    #expect(sender.counters(ofLeg: 0).lostBlocks == 1)
+  }
+
+  @Test func `a leg that has heard what was never sent is not believed`() {
+    for (group, own) in [(9, 0), (0x7000_0000, 0), (8, 1), (8, 0x7fff_ffff)] as [(UInt32, UInt32)] {
+      var sender = sent()
+      _ = report(&sender, lacks: [0x40], group: 8, now: Self.quick + 10_000)
+      #expect(sender.counters(ofLeg: 0).lostBlocks == 1)
+      let again = report(
+        &sender, lacks: [0x40], group: group, own: own == 1 ? 2 : own, now: Self.quick + 20_000)
+      #expect(again == [], "group \(group), own \(own)")
+    }
+  }
+
+  @Test func `moments and sequences wrap`() {
+    var moments = SendMoments()
+    #expect(moments.time(of: 0) == nil && moments.time(of: 5) == nil)
+    for now: UInt64 in 1...100 {
+      #expect(moments.advance(now: now * 10) == UInt32(2 * now - 1))
+      #expect(moments.advance(now: now * 10) == UInt32(2 * now))
+    }
+    #expect(moments.time(of: 200) == 1000 && moments.time(of: 199) == 1000)
+    #expect(moments.time(of: 139) == 700 && moments.time(of: 138) == 690)
+    #expect(moments.time(of: 20) == nil, "forgotten")
+    #expect(moments.credible(Heard(200)).sequence == 200)
+    #expect(moments.credible(Heard(201, silence: 3)) == Heard(0, silence: 3))
+  }
+}
