@@ -5,14 +5,17 @@ import Testing
 
 @testable import Mirrorcast
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct `The patent's text` {
   @Test func `registers, adds LUNs, and ends a mirror that anybody can write`() async throws {
     let size = 1 << 20
     try await MirrorScene.run([["0=memory:1M", "1=memory:1M", "2=memory:1M"]]) { scene in
       let host = scene.group.address
       let (answers, told) = AsyncStream<PDU>.makeStream()
-      let session = try await session(scene) { told.yield($0) }
+      // Reports are not the patent's: they come where this machine is slow between two datagrams.
+      let session = try await session(scene) {
+        if $0.header.opcode != .mirrorAnswer { told.yield($0) }
+      }
       var arrivals = answers.makeAsyncIterator()
       let granted = try await session.text(
         register("Command", "register", group: ("multicast_group_ip ", " \(host)"), "(0,5)"))
