@@ -3,7 +3,7 @@ import Testing
 
 @testable import Mirrorcast
 
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct `Legs that fail` {
   static let weather = Faults(drop: 0.1, duplicate: 0.05, reorder: 0.1, seed: 41)
 
@@ -57,7 +57,8 @@ struct `Legs that fail` {
       var legs = try scene.legs
       legs[2] = try scene.targets[2].url(0, through: wire.portal)
       var options = try scene.options(legs)
-      options.deadlineSeconds = 3
+      // Long for the legs that are well, on a busy machine.
+      options.deadlineSeconds = 20
       options.status = policy
       let mirror = try await scene.mirror(options)
       let image = randomBytes(4 << 20)
@@ -66,7 +67,7 @@ struct `Legs that fail` {
       let clock = ContinuousClock()
       let start = clock.now
       let result = await mirror.write(image, at: 4 << 20)
-      #expect(clock.now - start < .seconds(30))
+      #expect(clock.now - start < .seconds(120))
       if policy == .all {
         #expect(result.failures.map(\.url) == [legs[2]])
         #expect(result.failures[0].text.contains("deadline"), "\(result.failures)")
@@ -121,7 +122,7 @@ struct `Legs that fail` {
         try scene.targets[0].url(0, through: wire.portal), try scene.targets[1].url(0),
       ]
       var options = try scene.options(legs)
-      options.deadlineSeconds = 8
+      options.deadlineSeconds = 20
       let mirror = try await scene.mirror(options)
       wire.fallSilent()
       // Whatever becomes of the change: it ends, and writes go on at the leg that is well.
