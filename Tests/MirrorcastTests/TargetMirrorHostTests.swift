@@ -1,3 +1,4 @@
+import Foundation
 import ISCSI
 import SCSI
 import Synchronization
@@ -13,7 +14,8 @@ import Testing
 
     func text(_ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle) {
       let place = "\(session.localAddress)-\(session.remoteAddress)"
-      Task {
+      // No task: the clients of tests block the threads that would run it.
+      Thread.detachNewThread {
         session.perform {
           $0.respondText(reply, TextKeys([.init("X-org.mirrorcast.reason", place)]))
         }
