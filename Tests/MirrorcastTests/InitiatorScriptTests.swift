@@ -129,7 +129,9 @@ import Testing
   }
 
   @Test func `a host that nobody listens at, or that is nobody, is told`() async throws {
-    let port = try freePort()
+    let nobody = try Listener(listens: false)
+    defer { nobody.close() }
+    let port = nobody.port
     for (host, words) in [
       ("127.0.0.1", "127.0.0.1:\(port) refuses the connection"),
       ("nobody.invalid", "there is no host 'nobody.invalid'"),

@@ -4,12 +4,12 @@
 import Foundation
 import ISCSI
 
-/// A socket of loopback that listens.
+/// A socket of loopback that listens; or only holds its port, so that nobody else listens there.
 final class Listener: @unchecked Sendable {
   let descriptor: Int32
   let port: Int
 
-  init() throws {
+  init(listens: Bool = true) throws {
     let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     descriptor = socket
     guard socket >= 0 else { throw Failure("no socket") }
@@ -19,7 +19,7 @@ final class Listener: @unchecked Sendable {
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let bound = withUnsafeMutablePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
-        bind(socket, raw, length) == 0 && listen(socket, 8) == 0
+        bind(socket, raw, length) == 0 && (!listens || listen(socket, 8) == 0)
           && getsockname(socket, raw, &length) == 0
       }
     }
