@@ -45,7 +45,7 @@ struct Loopback {
       guard !batch.isEmpty else { break }
       var list = WaitList()
       list.append(socket.descriptor, wantsWrite: true)
-      try #require(try list.wait(nanoseconds: 5_000_000_000) == 1, "never writable again")
+      try #require(try list.wait(nanoseconds: 60_000_000_000) == 1, "never writable again")
     }
     return sent
   }

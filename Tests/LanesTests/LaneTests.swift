@@ -15,7 +15,7 @@ final class Trace: Sendable {
 
   var hasGone: Bool { isGone.load(ordering: .acquiring) }
 
-  func waitForEvent() -> Bool { event.wait(timeout: .now() + 20) == .success }
+  func waitForEvent() -> Bool { event.wait(timeout: .now() + 60) == .success }
 }
 
 /// Adds up what comes by ring, and signals once when the sum or the deadline is reached.

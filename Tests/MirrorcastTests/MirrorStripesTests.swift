@@ -5,7 +5,7 @@ import Testing
 
 @testable import Mirrorcast
 
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct `A mirror of several lanes` {
   static let weather = Faults(drop: 0.1, duplicate: 0.05, reorder: 0.1, seed: 71)
   static let stripe = 64 << 10

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Mirrorcast
 
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct `Writes of a mirror` {
   static let weather = Faults(drop: 0.15, duplicate: 0.05, reorder: 0.1, seed: 7)
 

@@ -1,5 +1,5 @@
 // An initiator of a few lines on a plain blocking socket, so that a test says every byte itself,
-// the wrong ones included. A wait ends after ten seconds at most, with a failure.
+// the wrong ones included. A wait ends after a minute at most, with a failure.
 
 import Glibc
 import ISCSI
@@ -22,7 +22,7 @@ final class TargetClient {
 
   init(port: Int) throws {
     socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var limit = timeval(tv_sec: 10, tv_usec: 0)
+    var limit = timeval(tv_sec: 60, tv_usec: 0)
     setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     var address = sockaddr_in()

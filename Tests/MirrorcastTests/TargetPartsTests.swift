@@ -4,7 +4,7 @@ import Testing
 @testable import Mirrorcast
 
 /// What a target makes of the parts of a mirror, asked by hand.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct `A target and the parts of a mirror` {
   private func request(
     _ scene: MirrorScene, _ stripe: Stripe?, registration: UInt32, luns: [Int] = [0],
