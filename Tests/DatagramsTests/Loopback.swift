@@ -50,13 +50,20 @@ struct Loopback {
     return sent
   }
 
-  /// All that is there: each datagram, and how many messages it took.
+  /// All that is there when `count` datagrams have come, which a busy kernel may put off: each
+  /// datagram, and how many messages it took.
   func heard(
-    _ socket: DatagramSocket, slotByteCount: Int = ArrivalBatch.slotByteCountMax
+    _ socket: DatagramSocket, _ count: Int, slotByteCount: Int = ArrivalBatch.slotByteCountMax
   ) throws -> (datagrams: [[UInt8]], messages: Int, cut: Int) {
     var batch = ArrivalBatch(capacity: 4, slotByteCount: slotByteCount)
     var all: (datagrams: [[UInt8]], messages: Int, cut: Int) = ([], 0, 0)
-    while try socket.receive(into: &batch) > 0 {
+    while true {
+      if try socket.receive(into: &batch) == 0 {
+        if all.datagrams.count + all.cut >= count { return all }
+        var list = WaitList()
+        list.append(socket.descriptor)
+        try #require(try list.wait(nanoseconds: 60_000_000_000) == 1, "no more came")
+      }
       for index in 0..<batch.count {
         let datagrams = batch.datagrams(index)
         for piece in 0..<datagrams.count { all.datagrams.append(Array(datagrams[piece])) }
@@ -65,6 +72,5 @@ struct Loopback {
         #expect(batch.isTruncated(index) == (datagrams.cutCount > 0))
       }
     }
-    return all
   }
 }

@@ -23,7 +23,7 @@ import Testing
         var batch = DepartureBatch(datagramMax: 65_000, arenaByteCount: 1 << 20)
         loopback.put(Self.mixed, into: &batch)
         #expect(try loopback.sendAll(&batch, from: sender) == Self.mixed.count)
-        let heard = try loopback.heard(receiver)
+        let heard = try loopback.heard(receiver, Self.mixed.count)
         #expect(heard.datagrams.map(\.count) == Self.mixed)
         let isAll =
           heard.datagrams
@@ -60,11 +60,11 @@ import Testing
       }
       #expect(try loopback.sendAll(&batch, from: sender) == 6)
       for member in members {
-        let heard = try loopback.heard(member)
+        let heard = try loopback.heard(member, 4)
         #expect(heard.datagrams == [0, 1, 4, 5].map { Loopback.datagram($0, 1400) })
         #expect(heard.messages == 2)
       }
-      #expect(try loopback.heard(leg).datagrams == [2, 3].map { Loopback.datagram($0, 1400) })
+      #expect(try loopback.heard(leg, 2).datagrams == [2, 3].map { Loopback.datagram($0, 1400) })
     }
   }
 
@@ -75,14 +75,14 @@ import Testing
       var batch = DepartureBatch(datagramMax: length, arenaByteCount: 20 * 65_536)
       loopback.put([Int](repeating: length, count: each * 2 + 1), into: &batch)
       #expect(try loopback.sendAll(&batch, from: sender) == each * 2 + 1)
-      let heard = try loopback.heard(receiver)
+      let heard = try loopback.heard(receiver, each * 2 + 1)
       #expect(heard.datagrams.count == each * 2 + 1)
       #expect(heard.messages == 3)
     }
     var short = DepartureBatch(datagramMax: 100, trainDatagramsMax: 3)
     loopback.put([Int](repeating: 100, count: 7), into: &short)
     #expect(try loopback.sendAll(&short, from: sender) == 7)
-    #expect(try loopback.heard(receiver).messages == 3)
+    #expect(try loopback.heard(receiver, 7).messages == 3)
   }
 
   @Test(arguments: [(72, 256), (1016, 252), (1472, 176), (8972, 28), (65_000, 4), (65_536, 4)])
@@ -97,7 +97,7 @@ import Testing
     if length > 1016 { #expect(pages != .ordinary || !PageKind.hasTransparent) }
     guard length <= 65_000 else { return }
     #expect(try loopback.sendAll(&batch, from: sender) == count)
-    #expect(try loopback.heard(receiver).messages == 4)
+    #expect(try loopback.heard(receiver, count).messages == 4)
   }
 
   @Test func `a batch is full before a datagram finds no room`() {
@@ -134,7 +134,8 @@ import Testing
     #expect(sender.takeSegmentationFailure() == nil)
     loopback.put([500, 500], into: &batch)
     #expect(try loopback.sendAll(&batch, from: sender) == 2)
-    #expect(try loopback.heard(receiver).datagrams.map(\.count) == lengths + [500, 500])
+    let heard = try loopback.heard(receiver, lengths.count + 2)
+    #expect(heard.datagrams.map(\.count) == lengths + [500, 500])
     #expect(sender.takeSegmentationFailure() == nil)
   }
 
@@ -152,7 +153,7 @@ import Testing
       return
     }
     #expect(
-      try loopback.heard(receiver).datagrams
+      try loopback.heard(receiver, 3).datagrams
         == [0, 1, 2].map { Loopback.datagram($0, $0 < 2 ? 1000 : 999) })
   }
 
@@ -173,7 +174,7 @@ import Testing
       }
       #expect(try sender.send(&batch) == 3)
       #expect(sender.segmentation == .on)
-      let heard = try loopback.heard(receiver)
+      let heard = try loopback.heard(receiver, 5)
       #expect(
         heard.datagrams == [0, 1, 4, 5, 6].map { Loopback.datagram($0, $0 == 4 ? 72 : 1472) })
       #expect(heard.messages == 3)
@@ -186,7 +187,7 @@ import Testing
     var batch = DepartureBatch(datagramMax: 1000)
     loopback.put([1000, 1000, 1000, 1000, 10], into: &batch)
     #expect(try loopback.sendAll(&batch, from: sender) == 5)
-    let heard = try loopback.heard(receiver, slotByteCount: 2500)
+    let heard = try loopback.heard(receiver, 5, slotByteCount: 2500)
     #expect(heard.datagrams == [0, 1].map { Loopback.datagram($0, 1000) })
     #expect(heard.cut == 3)
   }
