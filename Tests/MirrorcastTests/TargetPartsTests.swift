@@ -32,7 +32,7 @@ struct `A target and the parts of a mirror` {
   ) async throws -> String? {
     let urls = try request.luns.map { try scene.targets[0].url($0) }
     do {
-      _ = try await session.register(request, urls, within: 20)
+      _ = try await session.register(request, urls, within: 60)
       return nil
     } catch let error as MirrorcastError {
       return error.what
@@ -72,12 +72,12 @@ struct `A target and the parts of a mirror` {
       #expect(try await refusal(second, request(scene, parts[1], registration: 2), scene) == nil)
       // The LUN is free when the last part has ended, and not before.
       let url = try scene.legs[0]
-      try await first.terminate(request(scene, parts[0], registration: 1), [url], within: 20)
+      try await first.terminate(request(scene, parts[0], registration: 1), [url], within: 60)
       let early = try await refusal(
         try await session(scene, name: initiator + "-2"), request(scene, nil, registration: 4),
         scene)
       #expect(early?.contains("(busy)") == true)
-      try await second.terminate(request(scene, parts[1], registration: 2), [url], within: 20)
+      try await second.terminate(request(scene, parts[1], registration: 2), [url], within: 60)
       let late = try await session(scene, name: initiator + "-2")
       #expect(try await refusal(late, request(scene, nil, registration: 4), scene) == nil)
     }
@@ -103,7 +103,7 @@ struct `A target and the parts of a mirror` {
       changed.epoch = 3
       changed.stripe = Stripe(mirror: 6, index: 1, count: 2)
       #expect(try await refusal(session, changed, scene)?.contains("(bad-request)") == true)
-      try await session.terminate(next, [try scene.legs[0]], within: 20)
+      try await session.terminate(next, [try scene.legs[0]], within: 60)
     }
   }
 }
