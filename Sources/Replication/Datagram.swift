@@ -72,9 +72,12 @@ package struct Datagram: Sendable {
 
   package var header: BasicHeaderSegment {
     var header = BasicHeaderSegment()
-    for (index, word) in [
-      words.first, words.second, words.third, words.fourth, words.fifth, words.sixth,
-    ].enumerated() { header.setUInt64(word, at: index * 8) }
+    header.setUInt64(words.first, at: 0)
+    header.setUInt64(words.second, at: 8)
+    header.setUInt64(words.third, at: 16)
+    header.setUInt64(words.fourth, at: 24)
+    header.setUInt64(words.fifth, at: 32)
+    header.setUInt64(words.sixth, at: 40)
     return header
   }
 
