@@ -220,6 +220,7 @@ package struct Sender: Sendable {
     joining.forEach {
       legs[$0].isActive = true
       legs[$0].isDropped = false
+      flow.pacer.handleLegChanged($0)
     }
     isPaused = false
     admit(now: now)

@@ -282,6 +282,7 @@ extension Sender {
   mutating func fail(_ leg: Int, _ loss: LegLoss, now: UInt64) {
     guard legs[leg].isActive else { return }
     legs[leg].isActive = false
+    flow.pacer.handleLegChanged(leg)
     events.append(.legFailed(leg: leg, loss))
     let failure: LegFailure = loss == .deadline ? .deadline : .lost
     for slot in writes.indices where writes[slot].phase != .idle {

@@ -238,4 +238,34 @@ import Testing
     try #require(asked.count == 10 && gaps == gaps.sorted(), "\(asked)")
     #expect(gaps[0] < 20_000_000 && (100_000_000...1_000_000_000).contains(gaps[8]), "\(gaps)")
   }
+
+  /// Tells the pacer of a path to each of these legs that loses half of all at any rate.
+  private func teach(_ sender: inout Sender, legs: Range<Int>) {
+    var now: UInt64 = 0
+    while sender.flow.pacer.counters.floorsFound == 0, now < 5_000_000_000 {
+      now += 1_000_000
+      let bytes = min(sender.pace ?? 500_000_000, 500_000_000) / 1000
+      sender.flow.pacer.handleSent(bytes: bytes, now: now)
+      for leg in legs {
+        sender.flow.pacer.handleDelivery(
+          Delivery(
+            leg: leg, blocks: bytes / 1400, lostBlocks: bytes / 2800,
+            firstSentAt: now - 900_000, lastSentAt: now), now: now)
+      }
+    }
+  }
+
+  @Test func `what is known of a leg's path goes with the leg, and is not the next one's`() {
+    var sender = sender(legs: 2)
+    teach(&sender, legs: 0..<3)
+    for leg in 0..<3 { #expect(sender.flow.pacer.lossFloor(leg: leg) > 0.3) }
+    sender.handleLost(leg: 0, .connection("cut"), now: 6_000_000_000)
+    #expect(sender.flow.pacer.lossFloor(leg: 0) == 0)
+    #expect(sender.flow.pacer.lossFloor(leg: 1) > 0.3)
+    let added = sender.add(LegDescription(path: .datagrams, openWritesMax: 8, credit: 1 << 20))
+    #expect(added == 2)
+    sender.resume(epoch: 2, joining: LegSet(added), now: 6_000_000_000)
+    #expect(sender.flow.pacer.lossFloor(leg: 2) == 0)
+    #expect(sender.flow.pacer.lossFloor(leg: 1) > 0.3)
+  }
 }
