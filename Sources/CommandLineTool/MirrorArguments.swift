@@ -95,6 +95,8 @@ struct MirrorArguments: ParsableArguments {
 
   /// Buffers are taken at start; this many bytes of them at most.
   private static let bufferBytesMax = 128 << 20
+  /// In bytes a second: what is slower takes hours for a disk, what is faster is no link.
+  private static let rates: ClosedRange<UInt64> = 64 << 10...1 << 40
 
   func validate() throws {
     let duplicates = legs.enumerated().filter { legs[..<$0.offset].contains($0.element) }
@@ -123,9 +125,10 @@ struct MirrorArguments: ParsableArguments {
         "\(depth) writes of \(writeSize) in flight need more than 128 MiB of buffers",
         advice: "Lower --depth or --write-size.")
     }
-    if let rate, rate.byteCount < 64 << 10 {
+    if let rate, !Self.rates.contains(rate.byteCount) {
       throw usageError(
-        "--rate \(rate) is too slow for a mirror", advice: "Give 64K or more, in bytes a second.")
+        "--rate \(rate) is no pace for a mirror",
+        advice: "Give bytes a second, from 64K to 1T, or leave it out.")
     }
     try validateInterface(interface)
   }

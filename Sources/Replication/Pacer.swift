@@ -29,9 +29,13 @@ package struct Pacer: Sendable {
 
   /// The pace in force, in bytes per second; nil is unlimited.
   package var rate: Int? {
-    let paced = min(finder.rate ?? .infinity, Double(configuration.rateMax ?? .max))
-    return configuration.rateMax == nil && finder.rate == nil ? nil : Int(paced)
+    guard configuration.rateMax != nil || finder.rate != nil else { return nil }
+    let cap = configuration.rateMax.map { Double($0) } ?? .infinity
+    return Self.whole(min(finder.rate ?? .infinity, cap))
   }
+
+  /// Bytes per second as a number that every Int can hold.
+  private static func whole(_ rate: Double) -> Int { Int(min(max(rate, 0), Law.rateMax)) }
 
   package var counters: PacingCounters { finder.counters }
 
@@ -117,7 +121,7 @@ package struct Pacer: Sendable {
   private mutating func refuse(allowed: Double, wanted: Int) {
     isShort = true
     guard let paced = pacedRate else { return }
-    if tokens < Double(wanted), paced == finder.rate.map({ Double(Int($0)) }) {
+    if tokens < Double(wanted), paced == finder.rate.map({ Double(Self.whole($0)) }) {
       finder.noteLimited()
     }
     let lack = max(min(Double(wanted), quantum) - tokens, 0)

@@ -64,6 +64,8 @@ enum Law {
   /// The slowest pace that is tried, in bytes per second: what is lost at random may look like
   /// congestion for a while, and a mirror that crawls is worse than one that repeats itself.
   static let rateMin = 8_000_000.0
+  /// No path is so fast, and a sum or product of it fits in any number here.
+  static let rateMax = 1e15
   static let lossMin = 0.02
   /// Loss of a path that nothing paces yet: so much costs less to repair than to search.
   static let toleratedLoss = 0.4

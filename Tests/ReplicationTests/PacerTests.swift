@@ -163,6 +163,23 @@ import Testing
     #expect(repair < 52_000_000, "\(repair)")
   }
 
+  @Test(arguments: [Int.max, .max - 1, 1 << 62, 1 << 53, 0, -1, .min])
+  func `a cap that no path has, or nonsense, is no trap`(rateMax: Int) throws {
+    var pacer = pacer(rateMax: rateMax)
+    let rate = try #require(pacer.rate)
+    #expect(rate >= 0 && rate <= max(rateMax, 0))
+    let sent = drain(
+      &pacer, from: 0, for: 1_000_000, step: 10_000, fresh: 1 << 40, repair: 1 << 40)
+    #expect(rateMax > 1 ? sent.fresh > 1_000_000 : sent.fresh + sent.repair <= 256 << 10)
+    for leg in 0..<2 {
+      pacer.handleDelivery(
+        Delivery(
+          leg: leg, blocks: 700, lostBlocks: 350, socketDrops: 350, firstSentAt: 900_000,
+          lastSentAt: 1_000_000), now: 1_000_000)
+    }
+    #expect(pacer.rate ?? 0 <= rate)
+  }
+
   @Test func `a rate that was found binds repairs, too`() throws {
     var pacer = limited()
     let rate = try #require(pacer.rate)
