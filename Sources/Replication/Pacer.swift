@@ -14,7 +14,9 @@ package struct Pacer: Sendable {
   private var waitingRepair = 0
   /// The caller wanted more than it got: what accrues while it waits is not lost.
   private var isShort = false
-  private var nextAt: UInt64?
+  /// When more of a kind may go, where it was refused last.
+  private var nextFresh: UInt64?
+  private var nextRepair: UInt64?
 
   package init(_ configuration: PacingConfiguration, now: UInt64) {
     self.configuration = configuration
@@ -45,7 +47,10 @@ package struct Pacer: Sendable {
   }
 
   /// When more may go, if something that waits was refused.
-  package var nextDeadline: UInt64? { nextAt }
+  package var nextDeadline: UInt64? {
+    guard let nextFresh, let nextRepair else { return nextFresh ?? nextRepair }
+    return min(nextFresh, nextRepair)
+  }
 
   // MARK: Handle
 
@@ -90,6 +95,7 @@ package struct Pacer: Sendable {
     case .fresh: waitingFresh = wanted
     case .repair: waitingRepair = wanted
     }
+    setNext(traffic, nil)
     guard wanted > 0 else {
       if waitingFresh == 0, waitingRepair == 0 { settle() }
       return 0
@@ -97,35 +103,47 @@ package struct Pacer: Sendable {
     let paced = pacedRate
     let isShared = waitingFresh > 0 && waitingRepair > 0
     var allowed = paced == nil ? Double(Int.max / 2) : tokens
-    if traffic == .repair, isShared {
-      allowed = min(allowed, credit)
-    } else if isShared, paced != nil {
-      // Repairs find their part of the bucket untouched.
+    // Repairs find their part of the bucket untouched.
+    if traffic == .fresh, isShared, paced != nil {
       allowed -= min(max(credit, 0), Double(waitingRepair))
     }
-    guard allowed < Double(wanted) else {
+    let share = traffic == .repair && isShared ? credit : .infinity
+    guard min(allowed, share) < Double(wanted) else {
       if !isShared { settle() }
       return wanted
     }
-    refuse(allowed: allowed, wanted: wanted)
+    noteShort(wanted: wanted)
     let least = min(Double(wanted), quantum)
-    return allowed >= least ? Int(allowed) : 0
+    if min(allowed, share) >= least { return Int(min(allowed, share)) }
+    setNext(traffic, now + delay(lack: least - allowed, ofShare: least - share))
+    return 0
   }
 
   /// Nothing that waits was refused.
   private mutating func settle() {
-    nextAt = nil
+    nextFresh = nil
+    nextRepair = nil
     isShort = false
   }
 
-  private mutating func refuse(allowed: Double, wanted: Int) {
+  private mutating func setNext(_ traffic: Traffic, _ time: UInt64?) {
+    if traffic == .fresh { nextFresh = time } else { nextRepair = time }
+  }
+
+  private mutating func noteShort(wanted: Int) {
     isShort = true
-    guard let paced = pacedRate else { return }
-    if tokens < Double(wanted), paced == finder.rate.map({ Double(Self.whole($0)) }) {
-      finder.noteLimited()
-    }
-    let lack = max(min(Double(wanted), quantum) - tokens, 0)
-    nextAt = now + max(UInt64(min(lack / paced * 1e9, 1e9)), 1000)
+    guard let paced = pacedRate, tokens < Double(wanted),
+      paced == finder.rate.map({ Double(Self.whole($0)) })
+    else { return }
+    finder.noteLimited()
+  }
+
+  /// Until so many bytes have come into the bucket, and so many of repairs' share: by time alone,
+  /// since what new data adds to the share depends on what will go.
+  private func delay(lack: Double, ofShare: Double) -> UInt64 {
+    let filling = pacedRate.map { max(lack, 0) / $0 } ?? 0
+    let sharing = max(ofShare, 0) / Law.repairRateMin
+    return max(UInt64(min((max(filling, sharing) * 1e9).rounded(.up), 1e9)), 1000)
   }
 
   // MARK: Bucket

@@ -163,6 +163,52 @@ import Testing
     #expect(repair < 52_000_000, "\(repair)")
   }
 
+  @Test(arguments: [nil, 100_000_000, 1_000_000_000])
+  func `repairs that lack their share alone wait until it is there`(rateMax: Int?) {
+    var pacer = pacer(rateMax: rateMax)
+    // New data waits, and can't go: the window is full of what is to be repaired.
+    _ = pacer.allowance(.fresh, wanted: 1 << 30, now: 0)
+    var (now, wakes, sent): (UInt64, Int, Int) = (0, 0, 0)
+    while now < Self.second {
+      let allowed = pacer.allowance(.repair, wanted: 1 << 20, now: now)
+      if allowed > 0 {
+        pacer.handleRepairSent(bytes: min(allowed, 64 << 10), now: now)
+        sent += min(allowed, 64 << 10)
+        continue
+      }
+      guard let next = pacer.nextDeadline, next > now, next <= now + Self.second else {
+        Issue.record("refused at \(now), and then \(pacer.nextDeadline ?? 0)")
+        return
+      }
+      now = next
+      wakes += 1
+    }
+    // 8 MB/s of credit, of which each byte repaired takes half; one wake-up for a train, or for
+    // the 20 kB that are one at 100 MB/s, and another now and then for a rounding.
+    #expect(sent > 15_000_000 && sent < 17_000_000, "\(sent)")
+    #expect(wakes < 1000, "\(wakes)")
+  }
+
+  @Test func `repairs that wait for their share don't hold new data up`() throws {
+    var pacer = pacer(rateMax: 100_000_000)
+    _ = pacer.allowance(.repair, wanted: 1 << 20, now: 0)
+    var now: UInt64 = 0
+    // All that either may take goes: what is left is a refusal of both.
+    for _ in 0..<1000 {
+      let fresh = min(pacer.allowance(.fresh, wanted: 1 << 20, now: now), 1472)
+      if fresh > 0 { pacer.handleSent(bytes: fresh, now: now) }
+      let repair = min(pacer.allowance(.repair, wanted: 1 << 20, now: now), 64 << 10)
+      if repair > 0 { pacer.handleRepairSent(bytes: repair, now: now) }
+      if fresh == 0, repair == 0 { break }
+    }
+    let next = try #require(pacer.nextDeadline)
+    #expect(next > now)
+    now = next
+    let fresh = pacer.allowance(.fresh, wanted: 1 << 20, now: now)
+    let repair = pacer.allowance(.repair, wanted: 1 << 20, now: now)
+    #expect(fresh > 0 || repair > 0)
+  }
+
   @Test(arguments: [Int.max, .max - 1, 1 << 62, 1 << 53, 0, -1, .min])
   func `a cap that no path has, or nonsense, is no trap`(rateMax: Int) throws {
     var pacer = pacer(rateMax: rateMax)
