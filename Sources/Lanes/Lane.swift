@@ -1,5 +1,7 @@
 // One thread owns the data, the rest send messages. The cycle reads like the whole data path: look
 // at the clock, work, and sleep when there was nothing to do, at once or after a while (LaneIdle).
+// Work of one kind must not hide that another waits: a lane that never finds nothing looks at its
+// descriptors every 64 cycles.
 
 internal import CDatagram
 internal import Synchronization
@@ -140,12 +142,19 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
 
   private func cycle(_ duty: inout Duty, _ spin: consuming LaneSpin) {
     var list = WaitList()
+    var busyCycles = 0
     while !mustStop.load(ordering: .acquiring) {
       let lookedAt = MonotonicClock.now()
       if duty.doWork(now: lookedAt) > 0 {
         spin.noteWork()
+        busyCycles += 1
+        guard busyCycles >= LaneSpin.busyCyclesMax else { continue }
+        look(&duty, &list, nanoseconds: 0)
+        busyCycles = 0
         continue
       }
+      // From here on it looks in any case.
+      busyCycles = 0
       if spin.continues(now: lookedAt) {
         look(&duty, &list, nanoseconds: 0)
         spin.pause()

@@ -24,6 +24,9 @@ package struct LaneIdle: Equatable, Sendable {
 
 /// Decides from cycle to cycle whether a lane that found nothing looks again at once.
 struct LaneSpin {
+  /// Cycles with work after which a lane looks at its descriptors though it need not wait: a look
+  /// costs a microsecond, such a cycle tens of them.
+  static let busyCyclesMax = 64
   /// Lanes of this process whose threads run.
   static let runningLanes = Atomic<Int>(0)
 

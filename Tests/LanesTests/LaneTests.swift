@@ -69,6 +69,35 @@ struct AddingDuty: LaneDuty, ~Copyable {
   }
 }
 
+/// Has work in every cycle; its descriptor becomes ready in the tenth, when nobody looks.
+struct BusyDuty: LaneDuty, ~Copyable {
+  let trace: Trace
+  private let event: Signal
+  private var cycles = 0
+
+  init(_ trace: Trace) throws {
+    self.trace = trace
+    event = try Signal()
+    event.arm()
+  }
+
+  var nextDeadline: UInt64? { nil }
+
+  func fileDescriptors(into list: inout WaitList) { list.append(event.descriptor) }
+
+  mutating func doWork(now: UInt64) -> Int {
+    cycles += 1
+    if cycles == 10 { event.wake() }
+    return 1
+  }
+
+  mutating func noteReady(_ list: WaitList) {
+    guard list.isReady(descriptor: event.descriptor), event.disarm() else { return }
+    trace.sum.store(cycles - 10, ordering: .releasing)
+    trace.event.signal()
+  }
+}
+
 @Suite struct LaneTests {
   func lane(
     _ trace: Trace, ring: Ring<Int> = Ring(capacity: 64), goal: Int = 0, deadline: UInt64? = nil,
@@ -134,6 +163,17 @@ struct AddingDuty: LaneDuty, ~Copyable {
     #expect(write(ends[1], "x", 1) == 1)
     #expect(trace.waitForEvent())
     lane.stop()
+  }
+
+  @Test func `a lane that is always busy looks at its descriptors now and then`() throws {
+    let trace = Trace()
+    let lane = try Lane(
+      name: "busy", placement: .anywhere, signal: Signal(), duty: BusyDuty(trace))
+    _ = try lane.start()
+    #expect(trace.waitForEvent(), "never looked")
+    lane.stop()
+    // What became ready in a cycle is known after so many more at the latest.
+    #expect(trace.sum.load(ordering: .acquiring) <= 64)
   }
 
   @Test func `stop joins, once or often, from several threads, and ends the duty`() throws {
