@@ -12,7 +12,9 @@ package protocol LaneDuty: ~Copyable, SendableMetatype {
   mutating func doWork(now: UInt64) -> Int
   /// When to wake at the latest, in nanoseconds of MonotonicClock; nil: only for work.
   var nextDeadline: UInt64? { get }
-  /// Appends the descriptors whose readiness is work.
+  /// How many descriptors it may have at most, by its limits.
+  static var descriptorsMax: Int { get }
+  /// Appends the descriptors whose readiness is work, all of them.
   func fileDescriptors(into list: inout WaitList)
   /// Tells which of them are ready, after the lane has waited for them or looked at them.
   mutating func noteReady(_ list: WaitList)
@@ -49,6 +51,8 @@ package final class Lane<Duty: LaneDuty & ~Copyable>: @unchecked Sendable {
     name: String, placement: LanePlacement, idle: LaneIdle = .blocks, signal: Signal,
     duty: consuming sending Duty
   ) throws(SystemError) {
+    // One more is the signal's.
+    precondition(Duty.descriptorsMax < WaitList.countMax, "more descriptors than a lane waits for")
     self.name = name
     self.placement = placement
     self.idle = idle

@@ -1,10 +1,11 @@
 internal import CDatagram
 
-/// The descriptors that a sleeping lane waits for: a few, so that a list is no allocation.
+/// The descriptors that a lane waits for. It has room for all that a duty may have by its own
+/// limits, so that none is ever left out, and a list is no allocation.
 package struct WaitList {
   package static let countMax = Int(mirrorcast_waited_max)
 
-  private var entries: InlineArray<128, mirrorcast_waited>
+  private var entries: InlineArray<256, mirrorcast_waited>
   package private(set) var count = 0
 
   package init() {

@@ -36,6 +36,7 @@ struct AddingDuty: LaneDuty, ~Copyable {
 
   deinit { trace.isGone.store(true, ordering: .releasing) }
 
+  static var descriptorsMax: Int { 1 }
   var nextDeadline: UInt64? { deadline }
 
   func fileDescriptors(into list: inout WaitList) {
@@ -81,6 +82,7 @@ struct BusyDuty: LaneDuty, ~Copyable {
     event.arm()
   }
 
+  static var descriptorsMax: Int { 1 }
   var nextDeadline: UInt64? { nil }
 
   func fileDescriptors(into list: inout WaitList) { list.append(event.descriptor) }
@@ -239,6 +241,7 @@ struct BusyDuty: LaneDuty, ~Copyable {
     await #expect(processExitsWith: .failure) {
       final class Own: LaneDuty {
         var lane: Lane<Own>?
+        static var descriptorsMax: Int { 0 }
         var nextDeadline: UInt64? { nil }
         func fileDescriptors(into list: inout WaitList) {}
         func doWork(now: UInt64) -> Int {

@@ -62,7 +62,7 @@ typedef struct {
     uint8_t ready;
 } mirrorcast_waited;
 
-enum { mirrorcast_batch_max = 64, mirrorcast_waited_max = 128 };
+enum { mirrorcast_batch_max = 64, mirrorcast_waited_max = 256 };
 
 // Addresses. parse takes the numeric text without brackets or port; format wants 64 bytes.
 int mirrorcast_parse_address(const char *text, mirrorcast_endpoint *endpoint);

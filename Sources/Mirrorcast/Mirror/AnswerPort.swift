@@ -10,8 +10,10 @@ import Replication
 
 /// The streams of one target's lane.
 struct AnswerPort: ~Copyable {
+  static let listenersMax = 8
   /// Streams that have not said who they are.
   static let strangersMax = 16
+  static let descriptorsMax = listenersMax + strangersMax
   static let strangerNanosecondsMax: UInt64 = 5_000_000_000
 
   /// A stream that has not said who it is.
@@ -32,7 +34,7 @@ struct AnswerPort: ~Copyable {
     if let known = listeners.first(where: { $0.address == key }) {
       return try? known.listener.localEndpoint()
     }
-    guard listeners.count < 8 else { return nil }
+    guard listeners.count < Self.listenersMax else { return nil }
     do throws(SystemError) {
       let listener = try StreamListener(address: key)
       listeners.append((key, listener))
@@ -43,10 +45,10 @@ struct AnswerPort: ~Copyable {
   }
 
   func fileDescriptors(into list: inout WaitList) {
-    for (_, listener) in listeners where list.count < WaitList.countMax {
+    for (_, listener) in listeners {
       list.append(listener.descriptor)
     }
-    for stranger in strangers where list.count < WaitList.countMax {
+    for stranger in strangers {
       list.append(stranger.stream.descriptor)
     }
   }

@@ -23,8 +23,8 @@ final class SharedPort {
 
 /// All sockets of one lane.
 struct GroupPorts: ~Copyable {
-  /// Descriptors that a lane can wait for, beside its signal.
-  static let portsMax = WaitList.countMax - 1
+  /// A group's and a private one for each registration, at most.
+  static let portsMax = 2 * ReceiverDuty.registrationsMax
   static let receiveBufferByteCount = 32 << 20
 
   private(set) var ports: [SharedPort] = []

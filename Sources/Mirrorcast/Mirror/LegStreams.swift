@@ -60,7 +60,7 @@ struct LegStreams {
 
   func fileDescriptors(into list: inout WaitList) {
     for stream in streams {
-      guard let stream, list.count < WaitList.countMax else { continue }
+      guard let stream else { continue }
       list.append(
         stream.socket.descriptor, wantsWrite: !stream.isConnected || stream.socket.wantsWrite)
     }

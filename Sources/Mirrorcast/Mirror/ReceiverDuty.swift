@@ -38,6 +38,9 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   static let quietCheckNanoseconds: UInt64 = 2_000_000
   /// How long a flood of datagrams may put off reports and answers to questions.
   static let undrainedMaxNanoseconds: UInt64 = 50_000_000
+  /// Sockets, listeners and strangers, and a stream for each registration.
+  static let descriptorsMax =
+    GroupPorts.portsMax + AnswerPort.descriptorsMax + registrationsMax
 
   let configuration: MirrorService.Configuration
   let inbox: LaneInbox<MirrorOrder>
@@ -178,7 +181,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     for port in ports.ports { list.append(port.socket.descriptor) }
     answerPort.fileDescriptors(into: &list)
     for registration in registrations {
-      guard let stream = registration.stream, list.count < WaitList.countMax else { continue }
+      guard let stream = registration.stream else { continue }
       list.append(stream.descriptor, wantsWrite: stream.wantsWrite)
     }
   }

@@ -13,6 +13,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   static let ordersMax = 8192
   /// Batches sent before answers are looked at again.
   static let batchesPerCycle = 1
+  /// A stream for each leg, and the socket.
+  static let descriptorsMax = Limits.legsMax + 1
 
   let inbox: LaneInbox<SenderOrder>
   let newCalls: WriteCalls
@@ -111,14 +113,14 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   private mutating func lookAtStreams() {
-    var list = WaitList()
-    streams.fileDescriptors(into: &list)
+    mustLook = false
+    ready.removeAll()
+    streams.fileDescriptors(into: &ready)
     do throws(SystemError) {
-      try list.wait(nanoseconds: 0)
+      try ready.wait(nanoseconds: 0)
     } catch {
       preconditionFailure("a look at streams: \(error)")
     }
-    noteReady(list)
   }
 
   // MARK: Datagrams out
