@@ -127,7 +127,7 @@ extension ReceiverDuty {
   /// Lets streams in, and hears that they end.
   mutating func attachStreams(now: UInt64) -> Int {
     let registrations = registrations
-    let work = answerPort.work(ready: ready, now: now) { number, token, stream in
+    let work = answerPort.work(ready: &ready, now: now) { number, token, stream in
       let found = registrations.first {
         $0.request.registration == number && $0.token == token && !$0.isEnding
       }

@@ -34,18 +34,20 @@ struct DatagramDrops {
       metadata: ["registration": "\(hexadecimal(registration))", "source": "\(source)"])
   }
 
-  /// What was dropped, for a log line; empty when nothing was.
-  func summary(of ports: borrowing GroupPorts) -> Logger.Metadata {
+  /// What was dropped and who was not let in, for a log line; empty when there was nothing.
+  func summary(
+    of ports: borrowing GroupPorts, _ answerPort: borrowing AnswerPort
+  ) -> Logger.Metadata {
     var metadata: Logger.Metadata = [:]
     for (fault, count) in malformed { metadata["\(fault)"] = "\(count)" }
     for (reason, count) in [
       ("truncated", truncated), ("unknownRegistration", unknownRegistration),
       ("wrongSource", wrongSource), ("socketErrors", socketErrors),
       ("forWantOfBuffer", ports.ports.reduce(0) { $0 + UInt64($1.socket.dropCount) }),
+      ("streamsRefused", answerPort.refused), ("acceptFailures", answerPort.acceptFailures),
     ] where count > 0 {
       metadata[reason] = "\(count)"
     }
     return metadata
   }
-
 }

@@ -53,7 +53,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var nextSerial: UInt32 = 0
   var arrivals: ArrivalBatch
   var passage: FaultyPassage?
-  var answerPort = AnswerPort()
+  var answerPort: AnswerPort
   /// What was ready when the lane looked last, and is not drained.
   var ready = WaitList()
   /// When the next report is due.
@@ -79,6 +79,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     self.workers = workers
     self.logger = logger
     notes = StoredNotes(signal: inbox.signal)
+    answerPort = AnswerPort(logger: logger)
     ports = GroupPorts(coalescing: configuration.settings.coalescing)
     arrivals = ArrivalBatch(
       node: configuration.placement.memoryNode, pages: configuration.settings.pages)

@@ -113,7 +113,8 @@ extension ReceiverDuty {
         "mirror ended",
         metadata: [
           "registration": "\(hexadecimal(registration.request.registration))",
-          "counters": "\(counters)", "drops": .dictionary(drops.summary(of: ports)),
+          "counters": "\(counters)",
+          "drops": .dictionary(drops.summary(of: ports, answerPort)),
         ])
       for reply in registration.ending {
         session(registration, confirms: reply)
