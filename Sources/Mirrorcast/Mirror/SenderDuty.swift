@@ -98,8 +98,10 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   var nextDeadline: UInt64? {
-    guard let probing else { return sender.nextDeadline }
-    return min(probing.nextSend, sender.nextDeadline ?? .max)
+    guard let due = probing?.nextDeadline(isBlocked: outlet.isBlocked) else {
+      return sender.nextDeadline
+    }
+    return min(due, sender.nextDeadline ?? .max)
   }
 
   func fileDescriptors(into list: inout WaitList) {

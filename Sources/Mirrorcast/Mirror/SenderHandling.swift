@@ -17,6 +17,12 @@ struct Probing {
   var tries = 0
   var nextSend: UInt64 = 0
   let done: @Sendable (LegSet) -> Void
+
+  /// When something is to be done about it. Nothing can be sent while the socket takes nothing:
+  /// then its room is what to wait for, or the end of patience with the last probe.
+  func nextDeadline(isBlocked: Bool) -> UInt64? {
+    isBlocked && tries < Self.triesMax ? nil : nextSend
+  }
 }
 
 extension SenderDuty {
