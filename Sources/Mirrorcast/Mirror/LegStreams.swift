@@ -32,6 +32,8 @@ struct LegStreams {
   private var streams: [Stream?] = []
   /// Legs whose stream was lost: what they had said may be lost with it.
   var lost: LegSet = []
+  /// That streams end is what is wanted, and no news.
+  var isEnding = false
 
   init(registration: UInt32, logger: Logger) {
     self.registration = registration
@@ -131,6 +133,7 @@ struct LegStreams {
   private mutating func drop(_ leg: Int, _ why: String) {
     streams[leg] = nil
     lost.insert(LegSet(leg))
+    guard !isEnding else { return }
     logger.notice(
       "a leg's answers come by its session from now on",
       metadata: ["leg": "\(leg)", "why": "\(why)"])

@@ -123,6 +123,7 @@ final class MirrorPart: Sendable {
 
   /// The map is removed at each leg that is still here.
   func removeMaps() async {
+    inbox.post(.end)
     let membership = membership.withLock { $0 }
     let limit = options.deadlineSeconds
     await withTaskGroup(of: Void.self) { group in
@@ -140,6 +141,8 @@ final class MirrorPart: Sendable {
 
   /// The sessions end, then the lane.
   func close() async {
+    // Again where no map was removed before.
+    inbox.post(.end)
     await withTaskGroup(of: Void.self) { group in
       for leg in membership.withLock({ $0.legs }) {
         group.addTask { await leg.connection.close() }

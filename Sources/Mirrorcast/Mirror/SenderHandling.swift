@@ -61,6 +61,7 @@ extension SenderDuty {
       attach(legs.count - 1)
       done(sender.add(description))
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
+    case .end: streams.isEnding = true
     case .whenIdle(let done): waiters.idle.append(done)
     case .whenNoneOpen(let done): waiters.noneOpen.append(done)
     }

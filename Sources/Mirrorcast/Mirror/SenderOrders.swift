@@ -47,6 +47,8 @@ enum SenderOrder: Sendable {
   case resume(epoch: UInt16?, joining: LegSet)
   case add(MirrorLeg, LegDescription, done: @Sendable (Int) -> Void)
   case drop(leg: Int)
+  /// The legs are about to end the mirror, and their streams with it.
+  case end
   /// Call when nothing is open any more, and nothing waits.
   case whenIdle(@Sendable () -> Void)
   /// Call when nothing is open any more; what waits may go on waiting.
