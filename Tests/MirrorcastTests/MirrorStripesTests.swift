@@ -145,6 +145,40 @@ struct `A mirror of several lanes` {
     }
   }
 
+  @Test func `goes on without a leg that joined one lane and is refused in another`() async throws {
+    try await MirrorScene.run(legs: 3, size: "1M", faults: Self.weather, lanes: 2) { scene in
+      let legs = try scene.legs
+      var options = try options(scene, lanes: 2)
+      options.legs = Array(legs[..<2])
+      let mirror = try await scene.mirror(options)
+      let image = randomBytes(1 << 20)
+      // Somebody has the second part of this very mirror at the third target.
+      let session = try await plainSession(legs[2], offersMirror: true)
+      scene.endLater { await session.close() }
+      var part = mirror.parts[1].membership.withLock { $0.request }
+      part.registration &+= 1
+      _ = try await session.register(part, [legs[2]], within: 20)
+      let open = stride(from: 0, to: image.count, by: 32 << 10).map {
+        mirror.start(Array(image[$0..<$0 + (32 << 10)]), at: $0)
+      }
+      for _ in 0..<2 {
+        await #expect {
+          try await mirror.addLeg(legs[2])
+        } throws: { "\($0)".contains("part 1 of this mirror is here already") }
+        #expect(await mirror.write(Array(image[..<4096]), at: 0).isGood)
+      }
+      for write in open { #expect(await write.value.isGood) }
+      #expect(mirror.statistics().legs.map(\.url) == Array(legs[..<2]))
+      try await expect([legs[2]], hold: [UInt8](repeating: 0, count: 1 << 20))
+      // The first lane's part of it was taken back: nothing is in the way when the other is gone.
+      try await session.terminate(part, [legs[2]], within: 20)
+      try await mirror.addLeg(legs[2])
+      #expect(await mirror.write(image, at: 0).isGood)
+      #expect(await mirror.terminate().bad == [])
+      try await expect(legs, hold: image)
+    }
+  }
+
   @Test func `shares its LUNs with nobody`() async throws {
     try await MirrorScene.run(legs: 2, size: "1M", lanes: 2) { scene in
       let mirror = try await scene.mirror(try options(scene, lanes: 2))
