@@ -35,10 +35,10 @@ extension RunResult {
       ("groupRepairDatagrams", .integer(statistics.groupRepairDatagrams)),
       ("wireBytesPerPayloadByte", .number(wireBytesPerPayloadByte)),
       ("legs", .array(legs.map(\.json))),
-    ] + statistics.laneMembers
+    ] + statistics.pacingMembers + statistics.laneMembers
   }
 
-  /// What was written and how fast, in two lines.
+  /// What was written and how fast, in two lines; in a third what losses have made of the pace.
   var summary: String {
     let amount = Quantity.bytes(counts.bytes)
     let time = Quantity.decimal(seconds, places: seconds < 10 ? 2 : 1)
@@ -47,7 +47,7 @@ extension RunResult {
     return """
       \(amount) in \(time) s, \(Quantity.rate(goodput)), \(legWords)
       \(statistics.dataDatagrams) datagrams of data, \(statistics.repairDatagrams) of repair; \
-      \(ratio) bytes on the wire for one of payload
+      \(ratio) bytes on the wire for one of payload\(statistics.pacing.map { "\n\($0.line)" } ?? "")
       """
   }
 

@@ -55,6 +55,12 @@ package struct PacingCounters: Sendable, Equatable {
   package var invalidDeliveries: UInt64 = 0
   /// Answers about what was sent before the last cut had its effect.
   package var staleDeliveries: UInt64 = 0
+
+  package init() {}
+}
+
+extension Sender {
+  package var pacing: PacingCounters { flow.pacer.counters }
 }
 
 /// The numbers of the law; the head of RateFinder.swift says what they are for.

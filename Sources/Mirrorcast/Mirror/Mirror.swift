@@ -152,6 +152,7 @@ public final class Mirror: Sendable {
         counters[index].reports += leg.reports
       }
     }
+    statistics.pacing = MirrorStatistics.Pacing(parts.map(\.board.latest))
     for (index, leg) in parts[0].membership.withLock({ $0.legs }).enumerated() {
       let counted = index < counters.count ? counters[index] : LegCounters()
       let way = leg.isForeign ? "iscsi" : deaf.contains(LegSet(index)) ? "tcp" : "multicast"

@@ -40,6 +40,23 @@ public struct MirrorStatistics: Sendable {
     public var segmentation: String
   }
 
+  /// How losses that a slower pace saves have held the sender back.
+  public struct Pacing: Sendable, Equatable {
+    /// The pace that was found, in bytes a second, of all lanes together; nil where at least one
+    /// lane is held back no more.
+    public var bytesPerSecond: UInt64?
+    /// Times that a lane's pace was lowered.
+    public var cuts: UInt64
+    /// Times that a lane tried a slower one, to tell what a path loses at any pace.
+    public var tests: UInt64
+
+    public init(bytesPerSecond: UInt64?, cuts: UInt64, tests: UInt64) {
+      self.bytesPerSecond = bytesPerSecond
+      self.cuts = cuts
+      self.tests = tests
+    }
+  }
+
   /// Writes that have ended.
   public var writes: UInt64 = 0
   /// Their data in bytes, counted once however many legs there are.
@@ -54,6 +71,8 @@ public struct MirrorStatistics: Sendable {
   public var wireBytes: UInt64 = 0
   /// Bytes of data in a full datagram.
   public var blockLength = 0
+  /// Nil when nothing but legs, path and the cap that was asked for held the sender back.
+  public var pacing: Pacing?
   public var legs: [Leg]
   public var lanes: [Lane] = []
 
