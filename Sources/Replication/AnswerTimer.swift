@@ -37,6 +37,10 @@ struct AnswerTimer: Sendable {
     return min(base << backoff, Self.timeoutMaxNanoseconds)
   }
 
+  /// Silence after which what would have come by now was lost: the leg, its host and the way to it
+  /// rest for no longer.
+  var patience: UInt64 { hasSample ? smoothed : Self.timeoutMinNanoseconds }
+
   /// Silence after which nothing more comes of what was sent, where nothing else tells.
   var holdoff: UInt64 {
     let base = max(2 * smoothed, smoothed + 4 * variation, Self.timeoutMinNanoseconds)

@@ -7,7 +7,8 @@
 // datagrams keep failing, so a write always ends.
 //
 // Order of calls: `submit` and `handle…`; `handleTimeout` when `nextDeadline` has passed; then
-// `pollTransmission` as long as there is room, `assemble` for each; then take `events`, empty them.
+// `pollTransmission` as long as there is room, `assemble` for each; `handleDeparted` when all of it
+// was handed to the network; then take `events`, empty them.
 package import Bytes
 import ISCSI
 
@@ -36,6 +37,8 @@ package struct Sender: Sendable {
   package internal(set) var lowestOpen: SerialNumber
   var openBytes = 0
   var sentToGroup = SendMoments()
+  /// Legs of which datagrams to them alone may not be on their way yet.
+  var undeparted: LegSet = []
   /// Not later than the moment at which `handleTimeout` has something to do.
   var timerDue = UInt64.max
   var isPaused = false

@@ -6,37 +6,55 @@
 // the leg has heard: what was sent before that, and isn't there, was lost.
 //
 // What nothing follows is told by the leg's silence: had it come, it would have come as soon after
-// the last one that did as it was sent after that. Only where that, too, says nothing (nothing was
-// heard at all, or long before it) a smoothed answer time decides, of silence as well.
+// the last one that did as it was sent after that. A busy host is silent at times, too, so the
+// silence has to be as long as the leg takes to answer. Where the last one heard was sent long
+// before, or none was, a longer silence decides.
 import Bytes
 
 /// When the datagrams of one stream were sent: the last few moments at which any was.
 struct SendMoments: Sendable {
+  /// Datagrams assembled together, from the first of them on.
+  private struct Moment: Sendable, BitwiseCopyable {
+    var first: UInt32 = 0
+    var assembledAt: UInt64 = 0
+    /// When the last of them was handed to the network; nil while any is not.
+    var departedAt: UInt64?
+  }
+
   private static let count = 32
-  private var sequences = InlineArray<32, UInt32>(repeating: 0)
-  private var times = InlineArray<32, UInt64>(repeating: 0)
-  private var next = 0
+  private var moments = InlineArray<32, Moment>(repeating: Moment())
+  private var last = 0
   /// The sequence that was given out last; 0 for none.
   private(set) var sequence: UInt32 = 0
 
   /// The sequence of the next datagram.
   mutating func advance(now: UInt64) -> UInt32 {
     sequence = sequence == .max ? 1 : sequence + 1
-    let last = (next + Self.count - 1) % Self.count
-    guard times[last] != now || sequences[last] == 0 else { return sequence }
-    sequences[next] = sequence
-    times[next] = now
-    next = (next + 1) % Self.count
+    if moments[last].assembledAt != now || moments[last].departedAt != nil
+      || moments[last].first == 0
+    {
+      last = (last + 1) % Self.count
+      moments[last] = Moment(first: sequence, assembledAt: now)
+    }
     return sequence
   }
 
-  /// When a datagram was sent, or a little earlier; nil when that is forgotten.
-  func time(of sent: UInt32) -> UInt64? {
+  /// All datagrams were handed to the network by now.
+  mutating func depart(now: UInt64) {
+    for back in 0..<Self.count {
+      let index = (last + Self.count - back) % Self.count
+      guard moments[index].first != 0, moments[index].departedAt == nil else { return }
+      moments[index].departedAt = now
+    }
+  }
+
+  /// Nil when it is forgotten.
+  private func moment(of sent: UInt32) -> Moment? {
     guard sent != 0 else { return nil }
-    for back in 1...Self.count {
-      let index = (next + Self.count - back) % Self.count
-      guard sequences[index] != 0 else { return nil }
-      if Int32(bitPattern: sent &- sequences[index]) >= 0 { return times[index] }
+    for back in 0..<Self.count {
+      let moment = moments[(last + Self.count - back) % Self.count]
+      guard moment.first != 0 else { return nil }
+      if Int32(bitPattern: sent &- moment.first) >= 0 { return moment }
     }
     return nil
   }
@@ -51,16 +69,24 @@ struct SendMoments: Sendable {
   /// - Parameters:
   ///   - sentAt: when it was sent, or a little later.
   ///   - isFollowed: whether more is about to be sent, which will tell.
-  ///   - wait: how long a leg takes to answer at most.
   func isLost(
-    _ sent: UInt32, sentAt: UInt64, _ heard: Heard, isFollowed: Bool, wait: UInt64, now: UInt64
+    _ sent: UInt32, sentAt: UInt64, _ heard: Heard, isFollowed: Bool, _ timer: AnswerTimer,
+    now: UInt64
   ) -> Bool {
     guard sent != 0 else { return true }
     if heard.sequence != 0, Int32(bitPattern: heard.sequence &- sent) >= 0 { return true }
     guard !isFollowed else { return false }
     let silence = heard.silenceNanoseconds
-    if let last = time(of: heard.sequence), sentAt - min(last, sentAt) < silence / 2 { return true }
-    return now >= sentAt + wait && silence >= min(wait, Heard.silenceMax)
+    guard let sent = moment(of: sent) else {
+      return now >= sentAt + timer.holdoff && silence >= min(timer.holdoff, Heard.silenceMax)
+    }
+    // It may still wait here, however long ago it was assembled.
+    guard let departedAt = sent.departedAt else { return false }
+    if let last = moment(of: heard.sequence) {
+      let gap = departedAt - min(last.assembledAt, departedAt)
+      if gap < silence / 2, silence >= min(timer.patience, Heard.silenceMax) { return true }
+    }
+    return now >= departedAt + timer.holdoff && silence >= min(timer.holdoff, Heard.silenceMax)
   }
 }
 
@@ -70,7 +96,6 @@ struct SendOrder: Sendable {
   struct Sent: Sendable {
     var toGroup: UInt32 = 0
     var toLeg: UInt32 = 0
-
   }
 
   private var toGroup: [UInt32]
@@ -113,12 +138,21 @@ struct SendOrder: Sendable {
 }
 
 extension Sender {
+  /// All that was assembled has been handed to the network.
+  package mutating func handleDeparted(now: UInt64) {
+    sentToGroup.depart(now: now)
+    undeparted.forEach { legs[$0].sent.depart(now: now) }
+    undeparted = []
+  }
+
   /// The sequence of the next datagram to the group, or to a leg; 0 for what a connection carries.
   mutating func nextSequence(to destination: Transmission.Destination, now: UInt64) -> UInt32 {
     switch destination {
-    case .connection: 0
-    case .group: sentToGroup.advance(now: now)
-    case .leg(let leg): legs[leg].sent.advance(now: now)
+    case .connection: return 0
+    case .group: return sentToGroup.advance(now: now)
+    case .leg(let leg):
+      undeparted.insert(LegSet(leg))
+      return legs[leg].sent.advance(now: now)
     }
   }
 
@@ -182,17 +216,17 @@ extension Sender {
     let (groupSentAt, repairedAt) = (
       writes[slot].order.groupSentAt, writes[slot].progress[leg].repairedAt
     )
-    let wait = legs[leg].timer.holdoff
+    let timer = legs[leg].timer
     guard !writes[slot].progress[leg].isCarried, legs[leg].description.path == .datagrams else {
-      return now >= max(repairedAt, groupSentAt) + wait
+      return now >= max(repairedAt, groupSentAt) + timer.holdoff
     }
     guard sent.toGroup != 0 || sent.toLeg != 0 else { return false }
     let isSending = writes[slot].phase == .sending
     return sentToGroup.isLost(
       sent.toGroup, sentAt: groupSentAt, sentToGroup.credible(heard.group), isFollowed: isSending,
-      wait: wait, now: now)
+      timer, now: now)
       && legs[leg].sent.isLost(
         sent.toLeg, sentAt: repairedAt, legs[leg].sent.credible(heard.own), isFollowed: false,
-        wait: wait, now: now)
+        timer, now: now)
   }
 }

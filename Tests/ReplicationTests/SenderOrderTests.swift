@@ -37,6 +37,7 @@ import Testing
       guard next.destination != .group else { continue }
       if case .block(let block) = next.content { blocks.append(block) } else { blocks.append(0) }
     }
+    sender.handleDeparted(now: now + count * 1000)
     return blocks
   }
 
@@ -75,7 +76,7 @@ import Testing
   }
 
   @Test func `silence tells of what nothing follows, as long as it is longer than the gap was`() {
-    for (silence, lost) in [(0, []), (1, [6, 7]), (255, [6, 7])] as [(UInt8, [Int])] {
+    for (silence, lost) in [(0, []), (30, []), (31, [6, 7])] as [(UInt8, [Int])] {
       var sender = sent()
       let sent = report(
         &sender, lacks: [0x03], group: 6, silence: silence, now: Self.quick + 100_000)
@@ -122,15 +123,26 @@ import Testing
 
   @Test func `moments and sequences wrap`() {
     var moments = SendMoments()
-    #expect(moments.time(of: 0) == nil && moments.time(of: 5) == nil)
     for now: UInt64 in 1...100 {
       #expect(moments.advance(now: now * 10) == UInt32(2 * now - 1))
       #expect(moments.advance(now: now * 10) == UInt32(2 * now))
     }
-    #expect(moments.time(of: 200) == 1000 && moments.time(of: 199) == 1000)
-    #expect(moments.time(of: 139) == 700 && moments.time(of: 138) == 690)
-    #expect(moments.time(of: 20) == nil, "forgotten")
     #expect(moments.credible(Heard(200)).sequence == 200)
     #expect(moments.credible(Heard(201, silence: 3)) == Heard(0, silence: 3))
+    let timer = AnswerTimer()
+    func isLost(_ sent: UInt32, _ heard: UInt32, silence: UInt8, now: UInt64) -> Bool {
+      moments.isLost(
+        sent, sentAt: 0, Heard(heard, silence: silence), isFollowed: false, timer, now: now)
+    }
+    #expect(isLost(0, 0, silence: 0, now: 0) && isLost(199, 199, silence: 0, now: 0))
+    // Assembled is not sent.
+    #expect(!isLost(200, 199, silence: 255, now: .max / 2))
+    moments.depart(now: 2000)
+    #expect(isLost(200, 199, silence: 255, now: 2001))
+    // Shorter than the two milliseconds that a leg may take of which nothing is known.
+    #expect(!isLost(200, 199, silence: 30, now: 2001))
+    // 20 is forgotten: how long after it 200 was sent, nobody knows.
+    #expect(!isLost(200, 20, silence: 255, now: 2001))
+    #expect(isLost(200, 20, silence: 255, now: 2000 + timer.holdoff))
   }
 }

@@ -45,6 +45,7 @@ import Testing
       _ = sender.assemble(transmission, data: piece.span.bytes, into: &raw, now: now)
       sent.append(transmission)
     }
+    sender.handleDeparted(now: now)
     return sent
   }
 

@@ -72,6 +72,7 @@ extension VirtualMirror {
     var bytes = [UInt8](
       repeating: 0, count: shape.blockLength + Datagram.overheadByteCount)
     guard let count = assemble(transmission, data: data, into: &bytes) else { return }
+    sender.handleDeparted(now: now)
     bytes.removeLast(bytes.count - count)
     switch transmission.destination {
     case .group:

@@ -33,6 +33,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var ready = WaitList()
   /// Datagrams went out since then: answers may be there though the lane did not sleep.
   var mustLook = false
+  /// What was assembled in an earlier cycle waits for room in the socket.
+  private var isDeparting = false
   var waiters = SenderWaiters()
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
@@ -139,7 +141,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
       if count == 0 { break }
       work += count
     }
-    outlet.send()
+    if outlet.send(), work > 0 || isDeparting { sender.handleDeparted(now: MonotonicClock.now()) }
+    isDeparting = outlet.isBlocked
     if work > 0 { mustLook = true }
     if work == 0, !outlet.isBlocked { work += outlet.releaseHeld() }
     flushCarried()
