@@ -11,8 +11,14 @@ import Testing
   private final class Host: MirrorHost {
     let closed = Mutex<[UInt64]>([])
     let stopped = Mutex(false)
+    let last = Mutex(LastSession())
+
+    struct LastSession {
+      weak var port: SessionPort?
+    }
 
     func text(_ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle) {
+      last.withLock { $0.port = session }
       let place = "\(session.localAddress)-\(session.remoteAddress)"
       // No task: the clients of tests block the threads that would run it.
       Thread.detachNewThread {
@@ -48,6 +54,8 @@ import Testing
     }
     #expect(host.closed.withLock { $0.count } == 1)
     #expect(host.stopped.withLock { $0 })
+    // Nothing of a session outlives it.
+    try await eventually { host.last.withLock { $0.port == nil } }
   }
 
   @Test func `ordinary commands do not change a mirrored LUN`() async throws {

@@ -81,15 +81,14 @@ final class TargetConnection: ChannelInboundHandler {
 
   /// This connection as other threads see it.
   var port: SessionPort {
-    guard let entryPort else { preconditionFailure("a connection used before it was added") }
-    return entryPort
+    entryPort ?? SessionPort(id: ticket.id, channel: channel, connection: self)
   }
 
   // MARK: Channel
 
   func handlerAdded(context: ChannelHandlerContext) {
     self.context = context
-    let port = SessionPort(id: ticket.id, channel: channel, connection: self)
+    let port = port
     entryPort = port
     serving.register.enter(.init(port: port, ended: ended.futureResult))
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.portalText ?? "unknown")"
@@ -106,8 +105,10 @@ final class TargetConnection: ChannelInboundHandler {
     commands.dropAll()
     serving.host?.sessionClosed(ticket.id)
     logger.debug("connection closed")
-    commands.drain(nil) { [serving, ticket, ended] in
+    commands.drain(nil) { [self] in
       serving.register.leave(ticket.id)
+      // They hold each other: without this, neither would ever go.
+      entryPort = nil
       ended.succeed()
     }
   }
