@@ -77,6 +77,12 @@ final class MirrorScene: Sendable {
     _ units: [[String]], faults: Faults = .none, lanes: Int = 1,
     _ body: (MirrorScene) async throws -> Void
   ) async throws {
+    try await Places.run { try await play(units, faults: faults, lanes: lanes, body) }
+  }
+
+  private static func play(
+    _ units: [[String]], faults: Faults, lanes: Int, _ body: (MirrorScene) async throws -> Void
+  ) async throws {
     var targets: [SceneTarget] = []
     do {
       for (index, units) in units.enumerated() {

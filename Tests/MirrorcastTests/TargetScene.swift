@@ -20,6 +20,13 @@ struct TargetScene: Sendable {
     _ units: [String], limits: TargetLimits = TargetLimits(), host: (any MirrorHost)? = nil,
     _ body: @Sendable (TargetScene) async throws -> Value
   ) async throws -> Value {
+    try await Places.run { try await play(units, limits: limits, host: host, body) }
+  }
+
+  private static func play<Value: Sendable>(
+    _ units: [String], limits: TargetLimits, host: (any MirrorHost)?,
+    _ body: @Sendable (TargetScene) async throws -> Value
+  ) async throws -> Value {
     var configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: name, logicalUnits: units)
     configuration.limits = limits
