@@ -103,9 +103,10 @@ package struct Pacer: Sendable {
     let paced = pacedRate
     let isShared = waitingFresh > 0 && waitingRepair > 0
     var allowed = paced == nil ? Double(Int.max / 2) : tokens
-    // Repairs find their part of the bucket untouched.
+    // Repairs find their part of the bucket untouched; never all of it, since those that wait no
+    // more are not always told of.
     if traffic == .fresh, isShared, paced != nil {
-      allowed -= min(max(credit, 0), Double(waitingRepair))
+      allowed -= min(max(credit, 0), Double(waitingRepair), depth / 2)
     }
     let share = traffic == .repair && isShared ? credit : .infinity
     guard min(allowed, share) < Double(wanted) else {

@@ -209,6 +209,21 @@ import Testing
     #expect(fresh > 0 || repair > 0)
   }
 
+  @Test(arguments: [8_000_000, 100_000_000])
+  func `repairs that were told of once and never came don't starve new data`(rateMax: Int) {
+    var pacer = pacer(rateMax: rateMax)
+    _ = pacer.allowance(.repair, wanted: 1 << 20, now: 0)
+    var sent = 0
+    for step in 0..<100_000 {
+      let now = UInt64(step) * 20_000
+      let allowed = min(pacer.allowance(.fresh, wanted: 1 << 20, now: now), 64 << 10)
+      guard allowed > 0 else { continue }
+      pacer.handleSent(bytes: allowed, now: now)
+      sent += allowed
+    }
+    #expect(sent > rateMax * 19 / 10, "\(sent) in two seconds")
+  }
+
   @Test(arguments: [Int.max, .max - 1, 1 << 62, 1 << 53, 0, -1, .min])
   func `a cap that no path has, or nonsense, is no trap`(rateMax: Int) throws {
     var pacer = pacer(rateMax: rateMax)
