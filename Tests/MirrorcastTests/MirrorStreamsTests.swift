@@ -89,9 +89,9 @@ struct `Streams for answers` {
         // No more than one at a time is a stranger.
         try await eventually { try stream.isReadByPeer }
       }
-      // Each is open, and the end of each is noticed.
+      // Each is open, and the end of each is noticed; of the last first, before there is room.
       for stream in streams { #expect(stream.isOpen) }
-      for (index, stream) in streams.enumerated() {
+      for (index, stream) in streams.enumerated().reversed() {
         stream.finish()
         #expect(stream.endsWithin(seconds: 10), "stream \(index)")
       }
