@@ -113,6 +113,17 @@ uint32_t mirrorcast_crc32c_copy(
     return best()->copy(state, destination, source, count);
 }
 
+uint32_t mirrorcast_crc32c_copy_past_cache(
+    uint32_t state, void *destination, const void *source, size_t count) {
+#if defined(__x86_64__)
+    if (best() == &kinds[mirrorcast_digest_folding] && (uintptr_t)destination % 64 == 0) {
+        return mirrorcast_crc32c_copy_past_by_folding(state, destination, source, count);
+    }
+#endif
+    mirrorcast_copy_past_cache(destination, source, count);
+    return best()->digest(state, source, count);
+}
+
 uint32_t mirrorcast_crc32c_by_table(uint32_t state, const void *bytes, size_t count) {
     return by_table(state, bytes, count);
 }

@@ -65,11 +65,16 @@ INLINE __m512i folded(__m512i value, const long long *power, __m512i there) {
         _mm512_clmulepi64_epi128(value, constants, 0x11), there, 0x96);
 }
 
-// The 64 bytes at `from`, which are also copied to `to` unless that is NULL.
-INLINE __m512i taken(uint8_t *to, const uint8_t *from, size_t at) {
+// What becomes of the bytes: nothing, a copy, or a copy past the cache to a whole line.
+enum copying { none, cached, past };
+
+// The 64 bytes at `from`.
+INLINE __m512i taken(uint8_t *to, const uint8_t *from, size_t at, enum copying copying) {
     const __m512i bytes = _mm512_loadu_si512(from + at);
-    if (to != NULL) {
+    if (copying == cached) {
         _mm512_storeu_si512(to + at, bytes);
+    } else if (copying == past) {
+        _mm512_stream_si512((__m512i *)(to + at), bytes);
     }
     return bytes;
 }
@@ -88,11 +93,12 @@ INLINE uint32_t reduced(__m512i value) {
 // Moves on by the 1 to 63 bytes from `at` on: what leaves `value` at the front is folded, what
 // stays moves up, and the new bytes fill the room.
 INLINE __m512i with_rest(
-    __m512i value, uint8_t *to, const uint8_t *from, size_t at, size_t count) {
+    __m512i value, uint8_t *to, const uint8_t *from, size_t at, size_t count,
+    enum copying copying) {
     const size_t rest = count - at;
     const __mmask64 fresh = ~0ULL << (block - rest);
     const __m512i last = _mm512_maskz_loadu_epi8(fresh, from + count - block);
-    if (to != NULL) {
+    if (copying != none) {
         _mm512_mask_storeu_epi8(to + count - block, fresh, last);
     }
     const __m512i turned = _mm512_permutexvar_epi8(
@@ -102,42 +108,49 @@ INLINE __m512i with_rest(
         _mm512_mask_blend_epi8(fresh, turned, last));
 }
 
-// The remainder of more than 64 bytes, which are also copied to `to` unless that is NULL.
-INLINE uint32_t by_folding(uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
+// The remainder of more than 64 bytes.
+INLINE uint32_t by_folding(
+    uint32_t state, uint8_t *to, const uint8_t *from, size_t count, enum copying copying) {
     __m512i value = _mm512_xor_si512(
-        taken(to, from, 0), _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)state)));
+        taken(to, from, 0, copying), _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)state)));
     size_t at = block;
     if (count >= four) {
-        __m512i second = taken(to, from, block);
-        __m512i third = taken(to, from, 2 * block);
-        __m512i fourth = taken(to, from, 3 * block);
+        __m512i second = taken(to, from, block, copying);
+        __m512i third = taken(to, from, 2 * block, copying);
+        __m512i fourth = taken(to, from, 3 * block, copying);
         for (at = four; count - at >= four; at += four) {
-            value = folded(value, over_2048, taken(to, from, at));
-            second = folded(second, over_2048, taken(to, from, at + block));
-            third = folded(third, over_2048, taken(to, from, at + 2 * block));
-            fourth = folded(fourth, over_2048, taken(to, from, at + 3 * block));
+            value = folded(value, over_2048, taken(to, from, at, copying));
+            second = folded(second, over_2048, taken(to, from, at + block, copying));
+            third = folded(third, over_2048, taken(to, from, at + 2 * block, copying));
+            fourth = folded(fourth, over_2048, taken(to, from, at + 3 * block, copying));
         }
         second = folded(second, over_1024, folded(third, over_512, fourth));
         value = folded(value, over_1536, second);
     }
     for (; count - at >= block; at += block) {
-        value = folded(value, over_512, taken(to, from, at));
+        value = folded(value, over_512, taken(to, from, at, copying));
     }
     if (count > at) {
-        value = with_rest(value, to, from, at, count);
+        value = with_rest(value, to, from, at, count, copying);
     }
     return reduced(value);
 }
 
 FOLDING uint32_t mirrorcast_crc32c_by_folding(
     uint32_t state, const uint8_t *next, size_t count) {
-    return count > short_max ? by_folding(state, NULL, next, count)
+    return count > short_max ? by_folding(state, NULL, next, count, none)
                              : mirrorcast_crc32c_by_chain(state, NULL, next, count);
 }
 
 FOLDING uint32_t mirrorcast_crc32c_copy_by_folding(
     uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
-    return count > short_max ? by_folding(state, to, from, count)
+    return count > short_max ? by_folding(state, to, from, count, cached)
+                             : mirrorcast_crc32c_by_chain(state, to, from, count);
+}
+
+FOLDING uint32_t mirrorcast_crc32c_copy_past_by_folding(
+    uint32_t state, uint8_t *to, const uint8_t *from, size_t count) {
+    return count > short_max ? by_folding(state, to, from, count, past)
                              : mirrorcast_crc32c_by_chain(state, to, from, count);
 }
 

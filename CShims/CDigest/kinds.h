@@ -21,6 +21,9 @@ int mirrorcast_has_instruction(void);
 uint32_t mirrorcast_crc32c_by_folding(uint32_t state, const uint8_t *next, size_t count);
 uint32_t mirrorcast_crc32c_copy_by_folding(
     uint32_t state, uint8_t *to, const uint8_t *from, size_t count);
+// The same past the cache; `to` is a multiple of 64.
+uint32_t mirrorcast_crc32c_copy_past_by_folding(
+    uint32_t state, uint8_t *to, const uint8_t *from, size_t count);
 int mirrorcast_has_folding(void);
 
 // The words of a short input, one after another: nothing is joined, so nothing is quicker. They are

@@ -35,6 +35,33 @@ package struct BlockBitmap: Sendable, Equatable {
     return true
   }
 
+  /// Marks blocks as there, all of which are missing.
+  package mutating func markPresent(_ blocks: Range<Int>) {
+    var block = blocks.lowerBound
+    while block < blocks.upperBound {
+      let end = min((block >> 6 + 1) << 6, blocks.upperBound)
+      let mask = (UInt64.max >> UInt64(64 - (end - block))) << UInt64(block & 63)
+      precondition(words[block >> 6] & mask == mask, "a block that is there already")
+      words[block >> 6] &= ~mask
+      block = end
+    }
+    missingCount -= blocks.count
+  }
+
+  /// How many blocks from `start` on are missing, none present between them; at most `most`.
+  package func missingRun(from start: Int, most: Int) -> Int {
+    let end = min(start + most, blockCount)
+    var block = start
+    while block < end {
+      // Of one word; zeros that are shifted in stand behind its end.
+      let run = (~words[block >> 6] >> UInt64(block & 63)).trailingZeroBitCount
+      let room = 64 - block & 63
+      guard run >= room else { return min(block + run, end) - start }
+      block += room
+    }
+    return max(end - start, 0)
+  }
+
   /// Marks a block as missing.
   package mutating func markMissing(_ block: Int) {
     precondition(block < blockCount, "no such block")

@@ -6,6 +6,9 @@ package struct Checksum: Equatable, Sendable, BitwiseCopyable {
 
   package init() {}
 
+  /// Goes on from where another one was.
+  package init(state: UInt32) { self.state = state }
+
   /// Adds bytes to what was digested.
   package mutating func update(_ bytes: RawSpan) {
     let before = state

@@ -81,7 +81,9 @@ package struct Receiver: Sendable {
       counters.staleEpoch += 1
       return .nowhere
     }
-    if !isCarried { noteHeard(datagram, now: now) }
+    if !isCarried, datagram.kind != .probe {
+      noteHeard(datagram.sequence, isOwn: datagram.flags.contains(.own), now: now)
+    }
     switch datagram.kind {
     case .probe:
       handleProbe(datagram)

@@ -4,12 +4,12 @@ import ISCSI
 import SCSI
 
 extension Receiver {
-  mutating func noteHeard(_ datagram: Datagram, now: UInt64) {
-    guard datagram.kind != .probe, datagram.sequence != 0 else { return }
-    if datagram.flags.contains(.own) {
-      ownStream.note(datagram.sequence, now: now)
+  mutating func noteHeard(_ sequence: UInt32, isOwn: Bool, now: UInt64) {
+    guard sequence != 0 else { return }
+    if isOwn {
+      ownStream.note(sequence, now: now)
     } else {
-      groupStream.note(datagram.sequence, now: now)
+      groupStream.note(sequence, now: now)
     }
   }
 

@@ -68,6 +68,20 @@ package import SCSI
     }
   }
 
+  /// The same, and advances a running CRC32C over the bytes.
+  package func place(
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, digesting state: inout UInt32
+  ) {
+    requireInside(offset, bytes.count)
+    guard let source = bytes.baseAddress else { return }
+    let isLarge = byteCount >= Self.cachedByteCountMax && bytes.count >= Self.pieceByteCountMin
+    // Safe: both ranges were compared with their owners' lengths; nobody changes the bytes.
+    state =
+      isLarge
+      ? unsafe mirrorcast_crc32c_copy_past_cache(state, memory + Int(offset), source, bytes.count)
+      : unsafe mirrorcast_crc32c_copy(state, memory + Int(offset), source, bytes.count)
+  }
+
   /// Makes what was placed visible to other threads.
   package static func finishPlacing() { mirrorcast_copy_fence() }
 

@@ -27,8 +27,19 @@ import Testing
     }
   }
 
+  @Test func `past the cache nothing outside is touched, digested or not`() {
+    withFencedPieces { source, target, length in
+      memset(target, 0, length)
+      let state = mirrorcast_crc32c_copy_past_cache(0x1234_5678, target, source, length)
+      mirrorcast_copy_fence()
+      #expect(memcmp(source, target, length) == 0)
+      #expect(state == mirrorcast_crc32c_by_table(0x1234_5678, source, length), "\(length)")
+    }
+  }
+
   @Test func `nothing is copied from and to nowhere`() {
     mirrorcast_copy_past_cache(nil, nil, 0)
+    #expect(mirrorcast_crc32c_copy_past_cache(7, nil, nil, 0) == 7)
     mirrorcast_copy_fence()
   }
 
@@ -41,6 +52,18 @@ import Testing
         mirrorcast_copy_fence()
       }
     }
+    expectCopied(copy, to: to, Array(bytes[from..<from + length]))
+    copy = [UInt8](repeating: 0xa5, count: copy.count)
+    let (digest, expected) = bytes.withUnsafeBytes { all in
+      copy.withUnsafeMutableBytes { target in
+        let source = all.baseAddress.map { $0 + from }
+        let digest = mirrorcast_crc32c_copy_past_cache(
+          .max, target.baseAddress.map { $0 + to }, source, length)
+        mirrorcast_copy_fence()
+        return (digest, mirrorcast_crc32c_by_table(.max, source, length))
+      }
+    }
+    #expect(digest == expected, "\(length) bytes from \(from) to \(to)")
     expectCopied(copy, to: to, Array(bytes[from..<from + length]))
   }
 }

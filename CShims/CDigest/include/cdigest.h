@@ -58,6 +58,10 @@ uint32_t mirrorcast_crc32c_copy_by(
 /// bytes late, in any order, until this thread has called mirrorcast_copy_fence().
 void mirrorcast_copy_past_cache(void *destination, const void *source, size_t count);
 
+/// The same, and advances `state` over the bytes, which must not change meanwhile.
+uint32_t mirrorcast_crc32c_copy_past_cache(
+    uint32_t state, void *destination, const void *source, size_t count);
+
 /// Completes this thread's copies past the cache: once a batch, before anyone is told of them. It
 /// waits for the memory, so once a copy would cost more than the copies win.
 void mirrorcast_copy_fence(void);

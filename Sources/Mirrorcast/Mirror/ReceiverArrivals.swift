@@ -132,13 +132,38 @@ extension Registration {
       do throws(DatagramFault) {
         let datagram = unsafe try Datagram(bytes.bytes)
         guard datagram.registration == number else { return piece }
-        unsafe places.put(
-          bytes, receiver.handleDatagram(datagram, isCarried: false, now: now), &receiver)
+        let placement = receiver.handleDatagram(datagram, isCarried: false, now: now)
+        unsafe places.put(bytes, placement, &receiver)
+        piece += 1
+        guard unsafe piece < datagrams.count, let run = receiver.run(behind: datagram, placement)
+        else { continue }
+        piece = unsafe take(run, datagrams, from: piece, into: &receiver, places, &drops, now: now)
       } catch {
         drops.count(error)
+        piece += 1
       }
-      piece += 1
     }
+    return piece
+  }
+
+  /// Takes the blocks that continue a run; the index of the first datagram that doesn't.
+  private static func take(
+    _ run: consuming DatagramRun, _ datagrams: ArrivedDatagrams, from first: Int,
+    into receiver: inout Receiver, _ places: RegistrationPlaces, _ drops: inout DatagramDrops,
+    now: UInt64
+  ) -> Int {
+    var piece = first
+    // Safe: the pieces lie in the batch, which stays until the next receive.
+    while unsafe piece < datagrams.count {
+      let bytes = unsafe datagrams[piece]
+      guard unsafe run.foresees(bytes.bytes) else { break }
+      piece += 1
+      guard unsafe run.take(bytes.bytes, copy: places.put) else {
+        drops.count(.digest)
+        break
+      }
+    }
+    receiver.handleRun(run, now: now)
     return piece
   }
 
@@ -156,6 +181,27 @@ extension Registration {
 struct RegistrationPlaces {
   let slab: Slab
   let memory: MemoryBacking?
+
+  /// Copies data to its place, and advances the digest over it, where there is one.
+  func put(_ data: RawSpan, _ placement: Placement, _ digest: inout UInt32?) {
+    // Safe: the bytes are only read; the places compare both ranges with their owners'.
+    unsafe data.withUnsafeBytes { bytes in
+      switch placement {
+      case .nowhere: preconditionFailure("a run of blocks without a place")
+      case .medium(_, let byteOffset, _):
+        guard let memory else { preconditionFailure("only memory takes data as it comes") }
+        guard var state = digest else { return unsafe memory.place(bytes, at: byteOffset) }
+        unsafe memory.place(bytes, at: byteOffset, digesting: &state)
+        digest = state
+      case .store(let slot, let offset, _):
+        var buffer = unsafe slab.slot(slot).mutableBytes
+        guard digest != nil else { return buffer.copy(data, at: offset) }
+        var checksum = Checksum(state: digest ?? 0)
+        checksum.update(copying: data, into: &buffer, at: offset)
+        digest = checksum.state
+      }
+    }
+  }
 
   /// Copies a datagram's data to where the machine wants it, and tells the machine.
   func put(
