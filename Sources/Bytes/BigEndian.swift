@@ -58,7 +58,7 @@ extension RawSpan {
 }
 
 /// Forty-eight bytes as six fields in the host's order.
-package struct SixWords: Sendable, BitwiseCopyable, Equatable {
+package struct SixWords: Sendable, BitwiseCopyable {
   package var first: UInt64
   package var second: UInt64
   package var third: UInt64

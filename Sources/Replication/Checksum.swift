@@ -6,9 +6,6 @@ package struct Checksum: Equatable, Sendable, BitwiseCopyable {
 
   package init() {}
 
-  /// Goes on from where another one was.
-  package init(state: UInt32) { self.state = state }
-
   /// Adds bytes to what was digested.
   package mutating func update(_ bytes: RawSpan) {
     let before = state
@@ -35,6 +32,38 @@ package struct Checksum: Equatable, Sendable, BitwiseCopyable {
     }
   }
 
+  /// The same past the cache: for memory that is not read again soon.
+  package mutating func update(
+    copyingPastCache bytes: RawSpan, into target: inout MutableRawSpan, at offset: Int
+  ) {
+    precondition(
+      offset >= 0 && bytes.byteCount <= target.byteCount - offset, "copy outside the span")
+    guard bytes.byteCount > 0 else { return }
+    let before = state
+    // Safe: both lengths were compared just above; neither pointer leaves the closures.
+    state = unsafe target.withUnsafeMutableBytes { to in
+      unsafe bytes.withUnsafeBytes { from in
+        unsafe mirrorcast_crc32c_copy_past_cache(
+          before, to.baseAddress.map { unsafe $0 + offset }, from.baseAddress, from.count)
+      }
+    }
+  }
+
   /// The finished value, as it stands on the wire.
   package var value: UInt32 { ~state }
+}
+
+extension MutableRawSpan {
+  /// Copies all of `source` to `offset`, past the cache: for memory that is not read again soon.
+  mutating func copyPastCache(_ source: RawSpan, at offset: Int) {
+    precondition(
+      offset >= 0 && source.byteCount <= byteCount - offset, "copy outside the span")
+    // Safe: both lengths were compared just above; neither pointer leaves the closures.
+    unsafe withUnsafeMutableBytes { to in
+      unsafe source.withUnsafeBytes { from in
+        unsafe mirrorcast_copy_past_cache(
+          to.baseAddress.map { unsafe $0 + offset }, from.baseAddress, from.count)
+      }
+    }
+  }
 }

@@ -13,8 +13,8 @@ import ISCSI
 package struct DatagramRun: Sendable {
   package static let blocksMax = 64
 
-  /// Where the next block goes.
-  package private(set) var placement: Placement
+  /// Where the run's blocks go, one behind the other: the place of the first, `byteCountMax` bytes.
+  package let placement: Placement
   package let slot: Int
   /// The first block of the run.
   let first: Int
@@ -33,7 +33,13 @@ package struct DatagramRun: Sendable {
   private var digests = InlineArray<64, UInt32>(repeating: 0)
 
   init(behind datagram: Datagram, _ placement: Placement, slot: Int, block: Int, most: Int) {
-    self.placement = placement
+    switch placement {
+    case .nowhere: self.placement = placement
+    case .store(let slot, let offset, let length):
+      self.placement = .store(slot: slot, offset: offset + length, length: length)
+    case .medium(let slot, let offset, let length):
+      self.placement = .medium(slot: slot, byteOffset: offset + UInt64(length), length: length)
+    }
     self.slot = slot
     first = block + 1
     isRepair = datagram.flags.contains(.repair)
@@ -53,44 +59,46 @@ package struct DatagramRun: Sendable {
   private mutating func advance() {
     header.fifth += 1
     header.sixth += UInt64(dataLength) << 32
-    switch placement {
-    case .nowhere: break
-    case .store(let slot, let offset, let length):
-      placement = .store(slot: slot, offset: offset + length, length: length)
-    case .medium(let slot, let offset, let length):
-      placement = .medium(slot: slot, byteOffset: offset + UInt64(length), length: length)
-    }
   }
+
+  /// Bytes of all blocks that may come.
+  package var byteCountMax: Int { most * dataLength }
 
   /// Whether a datagram is the next of the run, as far as all but its digest says.
   package func foresees(_ bytes: RawSpan) -> Bool {
     // Behind the highest sequence comes 1, not in a run.
-    guard count < most, sequence != .max, bytes.byteCount == byteCount,
-      bytes.sixWords() == header
-    else {
-      return false
-    }
+    guard count < most, sequence != .max, bytes.byteCount == byteCount else { return false }
+    let words = bytes.sixWords()
     let end = byteCount - Datagram.trailerByteCount
-    return bytes.bigEndian64(at: end) == trailer
+    let upper = words.first ^ header.first | words.second ^ header.second
+    let middle = words.third ^ header.third | words.fourth ^ header.fourth
+    let lower = words.fifth ^ header.fifth | words.sixth ^ header.sixth
+    return upper | middle | lower == 0 && bytes.bigEndian64(at: end) == trailer
       && bytes.bigEndian32(at: end + 8) == (sequence == 0 ? 0 : sequence &+ 1)
   }
 
-  /// Takes the datagram that was foreseen, while `copy` puts its data where `placement` says and
-  /// advances the digest over it, if it is given one.
+  /// Copies the datagram that was foreseen to its place in `place`, where all of the run goes.
+  ///
+  /// No reference may be taken or let go on the way: an atomic operation waits until copies past
+  /// the cache are in memory.
   /// - Returns: false when the digest is wrong: the block is as missing as before.
   package mutating func take(
-    _ bytes: RawSpan, copy: (RawSpan, Placement, _ digest: inout UInt32?) -> Void
+    _ bytes: RawSpan, into place: inout MutableRawSpan, isPastCache: Bool
   ) -> Bool {
     let start = BasicHeaderSegment.byteCount
     let end = byteCount - Datagram.trailerByteCount
     var checksum = Checksum()
     checksum.update(bytes.extracting(0..<start))
     let data = bytes.extracting(start..<start + dataLength)
-    var digest = isDigested ? checksum.state : nil
-    copy(data, placement, &digest)
-    if let digest {
-      checksum = Checksum(state: digest)
-      if end > start + dataLength { checksum.update(bytes.extracting(start + dataLength..<end)) }
+    let offset = count * dataLength
+    switch (isDigested, isPastCache) {
+    case (false, false): place.copy(data, at: offset)
+    case (false, true): place.copyPastCache(data, at: offset)
+    case (true, false): checksum.update(copying: data, into: &place, at: offset)
+    case (true, true): checksum.update(copyingPastCache: data, into: &place, at: offset)
+    }
+    if isDigested, end > start + dataLength {
+      checksum.update(bytes.extracting(start + dataLength..<end))
     }
     let content = checksum.state
     checksum.update(bytes.extracting(end..<end + 12))

@@ -61,25 +61,23 @@ package import SCSI
     requireInside(offset, bytes.count)
     guard let source = bytes.baseAddress else { return }
     // Safe: both ranges were compared with their owners' lengths.
-    if byteCount >= Self.cachedByteCountMax, bytes.count >= Self.pieceByteCountMin {
+    if goesPastCache(pieceByteCount: bytes.count) {
       unsafe mirrorcast_copy_past_cache(memory + Int(offset), source, bytes.count)
     } else {
       unsafe (memory + Int(offset)).copyMemory(from: source, byteCount: bytes.count)
     }
   }
 
-  /// The same, and advances a running CRC32C over the bytes.
-  package func place(
-    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, digesting state: inout UInt32
-  ) {
-    requireInside(offset, bytes.count)
-    guard let source = bytes.baseAddress else { return }
-    let isLarge = byteCount >= Self.cachedByteCountMax && bytes.count >= Self.pieceByteCountMin
-    // Safe: both ranges were compared with their owners' lengths; nobody changes the bytes.
-    state =
-      isLarge
-      ? unsafe mirrorcast_crc32c_copy_past_cache(state, memory + Int(offset), source, bytes.count)
-      : unsafe mirrorcast_crc32c_copy(state, memory + Int(offset), source, bytes.count)
+  /// The bytes of a range, for who places more than one piece in it.
+  @unsafe package func place(at offset: UInt64, byteCount: Int) -> UnsafeMutableRawBufferPointer {
+    requireInside(offset, byteCount)
+    // Safe: the range was compared with the disk's.
+    return unsafe UnsafeMutableRawBufferPointer(start: memory + Int(offset), count: byteCount)
+  }
+
+  /// Whether such pieces are better copied past the cache.
+  package func goesPastCache(pieceByteCount: Int) -> Bool {
+    byteCount >= Self.cachedByteCountMax && pieceByteCount >= Self.pieceByteCountMin
   }
 
   /// Makes what was placed visible to other threads.

@@ -21,13 +21,15 @@ import Testing
         count: receiver.configuration.openWritesMax)
     }
 
-    mutating func put(_ data: ArraySlice<UInt8>, _ placement: Placement) {
+    mutating func put(_ data: ArraySlice<UInt8>, _ placement: Placement, behind: Int = 0) {
       switch placement {
       case .nowhere: return
       case .store(let slot, let offset, let length):
-        buffers[slot].replaceSubrange(offset..<offset + length, with: data.prefix(length))
+        let range = offset + behind..<offset + behind + length
+        buffers[slot].replaceSubrange(range, with: data.prefix(length))
       case .medium(_, let offset, let length):
-        memory.replaceSubrange(Int(offset)..<Int(offset) + length, with: data.prefix(length))
+        let range = Int(offset) + behind..<Int(offset) + behind + length
+        memory.replaceSubrange(range, with: data.prefix(length))
       }
     }
 
@@ -73,19 +75,16 @@ import Testing
           continue
         }
         piece += 1
+        var copy = [UInt8](repeating: 0, count: run.byteCountMax)
         while piece < train.count {
           let bytes = train[piece]
           guard run.foresees(bytes.span.bytes) else { break }
           piece += 1
-          var copies: [(ArraySlice<UInt8>, Placement)] = []
-          let isTaken = run.take(bytes.span.bytes) { data, placement, digest in
-            copies.append((data.array()[...], placement))
-            guard let state = digest else { return }
-            var checksum = Checksum(state: state)
-            checksum.update(data)
-            digest = checksum.state
-          }
-          for (data, placement) in copies { put(data, placement) }
+          let before = run.count
+          var span = copy.mutableSpan
+          var place = span.mutableBytes
+          let isTaken = run.take(bytes.span.bytes, into: &place, isPastCache: before % 2 == 0)
+          put(copy[(before * 64)...], run.placement, behind: before * 64)
           guard isTaken else {
             faults.append(.digest)
             break

@@ -153,12 +153,15 @@ extension Registration {
     now: UInt64
   ) -> Int {
     var piece = first
-    // Safe: the pieces lie in the batch, which stays until the next receive.
+    // Safe: the pieces lie in the batch, which stays until the next receive; the place is the slot's
+    // or the disk's, which stay as long as the registration.
+    let (buffer, isPastCache) = unsafe places.place(of: run)
+    var place = unsafe buffer.mutableBytes
     while unsafe piece < datagrams.count {
-      let bytes = unsafe datagrams[piece]
-      guard unsafe run.foresees(bytes.bytes) else { break }
+      let bytes = unsafe datagrams[piece].bytes
+      guard run.foresees(bytes) else { break }
       piece += 1
-      guard unsafe run.take(bytes.bytes, copy: places.put) else {
+      guard run.take(bytes, into: &place, isPastCache: isPastCache) else {
         drops.count(.digest)
         break
       }
@@ -182,24 +185,23 @@ struct RegistrationPlaces {
   let slab: Slab
   let memory: MemoryBacking?
 
-  /// Copies data to its place, and advances the digest over it, where there is one.
-  func put(_ data: RawSpan, _ placement: Placement, _ digest: inout UInt32?) {
-    // Safe: the bytes are only read; the places compare both ranges with their owners'.
-    unsafe data.withUnsafeBytes { bytes in
-      switch placement {
-      case .nowhere: preconditionFailure("a run of blocks without a place")
-      case .medium(_, let byteOffset, _):
-        guard let memory else { preconditionFailure("only memory takes data as it comes") }
-        guard var state = digest else { return unsafe memory.place(bytes, at: byteOffset) }
-        unsafe memory.place(bytes, at: byteOffset, digesting: &state)
-        digest = state
-      case .store(let slot, let offset, _):
-        var buffer = unsafe slab.slot(slot).mutableBytes
-        guard digest != nil else { return buffer.copy(data, at: offset) }
-        var checksum = Checksum(state: digest ?? 0)
-        checksum.update(copying: data, into: &buffer, at: offset)
-        digest = checksum.state
-      }
+  /// Where all of a run goes, and whether past the cache.
+  @unsafe func place(
+    of run: DatagramRun
+  ) -> (buffer: UnsafeMutableRawBufferPointer, isPastCache: Bool) {
+    // Safe: the owners compare the ranges with what they have.
+    switch run.placement {
+    case .nowhere: preconditionFailure("a run of blocks without a place")
+    case .medium(_, let byteOffset, let length):
+      guard let memory else { preconditionFailure("only memory takes data as it comes") }
+      let buffer = unsafe memory.place(at: byteOffset, byteCount: run.byteCountMax)
+      return unsafe (buffer, memory.goesPastCache(pieceByteCount: length))
+    case .store(let slot, let offset, _):
+      let buffer = unsafe slab.slot(slot)
+      precondition(offset + run.byteCountMax <= buffer.count, "a run outside its slot")
+      return unsafe (
+        UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + run.byteCountMax]), false
+      )
     }
   }
 
