@@ -153,8 +153,8 @@ extension Registration {
     now: UInt64
   ) -> Int {
     var piece = first
-    // Safe: the pieces lie in the batch, which stays until the next receive; the place is the slot's
-    // or the disk's, which stay as long as the registration.
+    // Safe: the pieces lie in the batch, which stays until the next receive; the place is a slot's
+    // or the disk's, which stays as long as the registration.
     let (buffer, isPastCache) = unsafe places.place(of: run)
     var place = unsafe buffer.mutableBytes
     while unsafe piece < datagrams.count {
