@@ -77,7 +77,8 @@ extension Sender {
       if writes[slot].isSent { answered(slot, leg, now: now) }
       writes[slot].progress[leg].askedAt = nil
     }
-    if noteLost(slot, leg, lost) { writes[slot].progress[leg].round += 1 }
+    let isAgain = noteLost(slot, leg, lost)
+    if isAgain, writes[slot].progress[leg].round < .max { writes[slot].progress[leg].round += 1 }
     let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
     let isTogether =
       writes[slot].progress[leg].round <= roundsMax && legs[leg].description.path == .datagrams
