@@ -10,6 +10,7 @@
 local HEADER, TRAILER = 48, 16
 local REPAIR, UNSUMMED, PROBE, OWN, RESERVED = 0x0001, 0x0002, 0x0004, 0x0008, 0xfff0
 
+local PROBE_OPCODE = 0x40
 local kinds = { [0x41] = "WRITE command", [0x05] = "Data-Out", [0x40] = "Probe" }
 
 local proto = Proto("mirrorcast", "Mirrorcast")
@@ -125,11 +126,15 @@ function proto.dissector(tvb, pinfo, root)
   local tree = root:add(proto, tvb(at, TRAILER))
   tree:add(field.kind, tvb(0, 1), kind):set_generated()
   local flags = showTrailer(tvb, tree, at)
+  pinfo.cols.protocol = "Mirrorcast"
+  if tvb(0, 1):uint() == PROBE_OPCODE then
+    tree:append_text(": " .. kind)
+    return tvb:len()
+  end
   local number = writeNumber(tvb)
   tree:add(field.write, tvb(16, 4), number):set_generated()
   local repair = bit32.band(flags, REPAIR) ~= 0 and ", repair" or ""
   tree:append_text(string.format(": %s of write %d%s", kind, number, repair))
-  pinfo.cols.protocol = "Mirrorcast"
   pinfo.cols.info:append(string.format(" [write %d%s]", number, repair))
   return tvb:len()
 end

@@ -10,7 +10,7 @@
 package import Bytes
 package import ISCSI
 
-/// Why a datagram was dropped before any state was touched; each has a counter.
+/// Why a datagram was dropped before the machine saw it; each has a counter.
 package enum DatagramFault: Error, Sendable, Equatable, CaseIterable {
   case short
   case lengthMismatch

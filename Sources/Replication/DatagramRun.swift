@@ -3,9 +3,10 @@
 // digested while they are copied, and told to the machine all at once: so a block costs its bytes
 // and little more.
 //
-// A block is copied to its place before its digest is known. That is harmless: the place belongs to
-// a block that is missing, of a write that is open, so it holds nothing that anybody may rely on;
-// and the block stays missing until its digest was right.
+// A block is copied to its place before its digest is known. The place belongs to a block that is
+// missing, of a write that is open: its range is undefined as long as the write has not ended (so
+// says SBC), and the block stays missing until its digest was right. But where that place is the
+// medium, and the write never ends, bytes of a damaged datagram may stay there.
 import Bytes
 import ISCSI
 
@@ -22,7 +23,7 @@ package struct DatagramRun: Sendable {
   /// How many blocks were taken.
   package private(set) var count = 0
   private(set) var sequence: UInt32
-  private let isOwn: Bool
+  let isOwn: Bool
   private let most: Int
   private let byteCount: Int
   private let dataLength: Int
@@ -111,7 +112,6 @@ package struct DatagramRun: Sendable {
   }
 
   func digest(_ index: Int) -> UInt32 { digests[index] }
-  var heardOwn: Bool { isOwn }
 }
 
 extension Receiver {
@@ -148,7 +148,7 @@ extension Receiver {
     counters.blocks += UInt64(count)
     if run.isRepair { counters.repairedBlocks += UInt64(count) }
     noteArrival(slot, block: end - 1, now: now)
-    noteHeard(run.sequence, isOwn: run.heardOwn, now: now)
+    noteHeard(run.sequence, isOwn: run.isOwn, now: now)
     settle(slot)
   }
 }

@@ -20,8 +20,8 @@ package enum Limits {
   package static let unitsMax = 16
   /// Reports of a write at one leg that name blocks repaired before, until its repairs go over TCP.
   package static let datagramRoundsMax: UInt8 = 8
-  /// The same for a lost command: each costs a question on the connection, and until it has come the
-  /// data of all legs waits.
+  /// The same for a lost command: each costs a question on the connection, and until it has come
+  /// the data of all legs waits.
   package static let commandRoundsMax: UInt8 = 3
   /// How long the first report of a write waits for those of other legs, at most.
   package static let gatherMaxNanoseconds: UInt64 = 2_000_000

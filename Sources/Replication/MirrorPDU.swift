@@ -130,6 +130,8 @@ package struct MirrorAnswer: Sendable {
   /// Of a report.
   package var heard = HeardStreams()
   package var isCommandMissing = false
+  /// The leg was asked by a sync: what the connection carried before that has come.
+  package var isAsked = false
   /// Two checksums came for one piece of the write: only the connection is believed.
   package var isDistrusted = false
   /// Datagrams that the leg's sockets lost for want of room, in all, modulo 2^32.
@@ -155,6 +157,7 @@ package struct MirrorAnswer: Sendable {
       writeNumber: SerialNumber(header.word36))
     isCommandMissing = header.storage[43] & 1 != 0
     isDistrusted = header.storage[43] & 2 != 0
+    isAsked = header.storage[43] & 4 != 0
     socketDrops = UInt32(truncatingIfNeeded: header.lun)
     switch kind {
     case .report:
@@ -173,7 +176,8 @@ package struct MirrorAnswer: Sendable {
     header.setUInt16(epoch, at: 40)
     header.byte2 = heard.group.silence
     header.byte3 = heard.own.silence
-    header.storage[43] = (isCommandMissing ? 1 : 0) | (isDistrusted ? 2 : 0)
+    header.storage[43] =
+      (isCommandMissing ? 1 : 0) | (isDistrusted ? 2 : 0) | (isAsked ? 4 : 0)
     header.word44 = kind == .report ? heard.own.sequence : probeByteCount
     header.lun = UInt64(heard.group.sequence) << 32 | UInt64(socketDrops)
     return header

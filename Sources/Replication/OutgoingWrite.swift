@@ -131,6 +131,8 @@ struct SenderLeg: Sendable {
   var isDropped = false
   var timer = AnswerTimer()
   var askAgainAt: UInt64 = 0
+  /// When it was asked last.
+  var syncedAt: UInt64 = 0
   /// What went to it alone.
   var sent = SendMoments()
   /// Datagrams lost at its sockets, as it told last.

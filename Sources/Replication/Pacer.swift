@@ -39,6 +39,9 @@ package struct Pacer: Sendable {
   /// Bytes per second as a number that every Int can hold.
   private static func whole(_ rate: Double) -> Int { Int(min(max(rate, 0), Law.rateMax)) }
 
+  /// What losses led to, without the user's cap.
+  package var foundRate: Int? { finder.rate.map { Self.whole($0) } }
+
   package var counters: PacingCounters { finder.counters }
 
   /// The loss of a leg's path that does not depend on the rate, as far as it is known.

@@ -150,14 +150,17 @@ struct AcceptedCommand: Sendable {
 
 /// How far one of the sender's two streams has come.
 struct HeardStream: Sendable {
+  /// Nothing is overtaken by more: what stands further back is where the stream really is, and what
+  /// was taken for it was forged, or heard before a very long silence.
+  private static let reorderMax: Int32 = 1 << 20
+
   private var sequence: UInt32 = 0
   private var at: UInt64 = 0
 
   mutating func note(_ sequence: UInt32, now: UInt64) {
     at = now
-    if self.sequence == 0 || Int32(bitPattern: sequence &- self.sequence) > 0 {
-      self.sequence = sequence
-    }
+    let ahead = Int32(bitPattern: sequence &- self.sequence)
+    if self.sequence == 0 || ahead > 0 || ahead < -Self.reorderMax { self.sequence = sequence }
   }
 
   func heard(now: UInt64) -> Heard {

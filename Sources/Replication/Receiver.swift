@@ -1,7 +1,7 @@
 // The mirror at a leg: one registration, as a machine of bytes and times.
 //
-// Law: a byte is stored only inside the write that a checked command announced, each block once; a
-// write ends once, with a status or by a fence, and its number is remembered as long as the
+// Law: a byte is stored only inside the write that a checked command announced, each sound block
+// once; a write ends once, with a status or by a fence, and its number is remembered as long as the
 // initiator may still send for it. Everything that fits nowhere is dropped and counted.
 //
 // Data that needs no R2T may come before its command, or without it when that was lost: it waits in
@@ -184,10 +184,10 @@ package struct Receiver: Sendable {
         answers.append(
           .report(
             number, epoch: epochs.epoch(of: number), heard: heard(now: now), missing: [],
-            command: true))
+            command: true, asked: true))
       case .open(let slot):
         // Without any data either all of it is lost or none was sent yet: the sender knows which.
-        if writes[slot].isOpenForData { report(slot, now: now) }
+        if writes[slot].isOpenForData { report(slot, isAsked: true, now: now) }
       case .ended: answerAgain(number)
       case .fenced: answers.append(.fenced(number, epoch: epochs.epoch(of: number)))
       case .distrusted: answers.append(.distrusted(number, epoch: epochs.epoch(of: number)))

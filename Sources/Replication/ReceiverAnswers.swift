@@ -78,7 +78,7 @@ extension Receiver {
     return min(max(4 * arrivalGap, timing.quietNanoseconds), timing.quietMaxNanoseconds)
   }
 
-  mutating func report(_ slot: Int, now: UInt64) {
+  mutating func report(_ slot: Int, isAsked: Bool = false, now: UInt64) {
     let timing = configuration.timing
     counters.reports += 1
     let isEarly = writes[slot].phase == .early
@@ -93,7 +93,8 @@ extension Receiver {
     answers.append(
       .report(
         writes[slot].number, epoch: writes[slot].epoch, heard: heard(now: now),
-        missing: writes[slot].missing.serialize(first: known), command: isEarly))
+        missing: writes[slot].missing.serialize(first: known), command: isEarly,
+        asked: isAsked))
   }
 
   // MARK: Ending

@@ -77,7 +77,9 @@ package struct StoreRequest: Sendable {
 package enum ReceiverAnswer: Sendable, Equatable {
   case readyToTransfer(SerialNumber, length: UInt32)
   case response(SerialNumber, status: UInt8, sense: [UInt8], units: [UnitStatus])
-  case report(SerialNumber, epoch: UInt16, heard: HeardStreams, missing: [UInt8], command: Bool)
+  case report(
+    SerialNumber, epoch: UInt16, heard: HeardStreams, missing: [UInt8], command: Bool,
+    asked: Bool = false)
   /// Two checksums for one piece of the write: all of it is wanted by the connection.
   case distrusted(SerialNumber, epoch: UInt16)
   case fenced(SerialNumber, epoch: UInt16)

@@ -86,8 +86,8 @@ package struct Sender: Sendable {
     return hasWaiting ? min(timerDue, flow.heldUntil ?? .max) : timerDue
   }
 
-  /// The pace of all datagrams in bytes a second, nil while nothing holds them back.
-  package var pace: Int? { flow.pacer.rate }
+  /// The pace that losses led to, in bytes a second, nil while they hold nothing back.
+  package var pace: Int? { flow.pacer.foundRate }
 
   private var earliestTimer: UInt64 {
     var earliest = UInt64.max

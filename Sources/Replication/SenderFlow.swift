@@ -108,6 +108,8 @@ extension Sender {
       return
     }
     legs[leg].counters.socketDrops += UInt64(drops)
-    legs[leg].untoldDrops += drops
+    // A leg may say any number: it counts for no more than a write has blocks.
+    let most = UInt32(Law.deliveryBlocksMax)
+    legs[leg].untoldDrops = min(legs[leg].untoldDrops + min(drops, most), most)
   }
 }

@@ -41,6 +41,7 @@ extension Sender {
 
   /// Figure 5: the whole write again, to all, once the reports had time to come in.
   private mutating func repairGroup(_ slot: Int, now: UInt64) {
+    writes[slot].reported = []
     repairs.append(
       RepairJob(
         slot: slot, number: writes[slot].number, destination: .group, flags: .repair,

@@ -24,8 +24,8 @@ struct SendMoments: Sendable {
   private static let count = 32
   private var moments = InlineArray<32, Moment>(repeating: Moment())
   private var last = 0
-  /// The sequence that was given out last; 0 for none.
-  private(set) var sequence: UInt32 = 0
+  /// The sequence that was given out last; 0 for none. Tests begin elsewhere.
+  var sequence: UInt32 = 0
 
   /// The sequence of the next datagram.
   mutating func advance(now: UInt64) -> UInt32 {
@@ -177,10 +177,12 @@ extension Sender {
   /// A leg's list without what isn't lost: what was never sent, is on its way, or waits for a
   /// repair.
   func onlyLost(
-    _ list: BlockBitmap, _ slot: Int, _ leg: Int, _ heard: HeardStreams, now: UInt64
+    _ list: BlockBitmap, _ slot: Int, _ leg: Int, _ report: MirrorAnswer, now: UInt64
   ) -> BlockBitmap {
     var missing = list
-    if writes[slot].reported.contains(LegSet(leg)) { missing.subtract(writes[slot].gaps[leg]) }
+    if configuration.recovery == .adaptive, writes[slot].reported.contains(LegSet(leg)) {
+      missing.subtract(writes[slot].gaps[leg])
+    }
     for job in repairs where isFor(job, slot, leg) {
       guard let blocks = job.blocks else {
         if job.sendsCommand { _ = missing.markPresent(0) }
@@ -197,7 +199,7 @@ extension Sender {
     while let block = next {
       let isLost =
         !writes[slot].unsent.isMissing(block)
-        && isLost(block + 1, of: slot, leg, heard, now: now)
+        && isLost(block + 1, of: slot, leg, report, now: now)
       if !isLost { _ = missing.markPresent(block) }
       next = missing.firstMissing(from: block + 1)
     }
@@ -210,7 +212,7 @@ extension Sender {
 
   /// Whether a piece of a write that a leg lacks will not come any more.
   func isLost(
-    _ place: Int, of slot: Int, _ leg: Int, _ heard: HeardStreams, now: UInt64
+    _ place: Int, of slot: Int, _ leg: Int, _ report: MirrorAnswer, now: UInt64
   ) -> Bool {
     let sent = writes[slot].order.sent(place, to: leg)
     let (groupSentAt, repairedAt) = (
@@ -218,15 +220,19 @@ extension Sender {
     )
     let timer = legs[leg].timer
     guard !writes[slot].progress[leg].isCarried, legs[leg].description.path == .datagrams else {
-      return now >= max(repairedAt, groupSentAt) + timer.holdoff
+      // A connection loses nothing; but a leg may have let go of what it was given. A question goes
+      // behind what was carried, so does its answer.
+      return report.isAsked && legs[leg].syncedAt > repairedAt
     }
     guard sent.toGroup != 0 || sent.toLeg != 0 else { return false }
     let isSending = writes[slot].phase == .sending
     return sentToGroup.isLost(
-      sent.toGroup, sentAt: groupSentAt, sentToGroup.credible(heard.group), isFollowed: isSending,
+      sent.toGroup, sentAt: groupSentAt, sentToGroup.credible(report.heard.group),
+      isFollowed: isSending,
       timer, now: now)
       && legs[leg].sent.isLost(
-        sent.toLeg, sentAt: repairedAt, legs[leg].sent.credible(heard.own), isFollowed: false,
+        sent.toLeg, sentAt: repairedAt, legs[leg].sent.credible(report.heard.own),
+        isFollowed: false,
         timer, now: now)
   }
 }

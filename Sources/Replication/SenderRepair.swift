@@ -64,12 +64,11 @@ extension Sender {
   private mutating func repair(
     _ slot: Int, _ leg: Int, report: MirrorAnswer, missing: BlockBitmap?, now: UInt64
   ) {
-    let heard = report.heard
     var lost = missing
     if missing == nil {
-      guard isCommandLost(slot, leg, heard, now: now) else { return ignore(leg) }
+      guard isCommandLost(slot, leg, report, now: now) else { return ignore(leg) }
     } else {
-      lost = lost.map { onlyLost($0, slot, leg, heard, now: now) }
+      lost = lost.map { onlyLost($0, slot, leg, report, now: now) }
       guard lost?.missingCount ?? 0 > 0, !isEarly(slot, leg) else { return ignore(leg) }
     }
     // Of what is only on its way nobody knows how long it takes.
@@ -86,6 +85,7 @@ extension Sender {
     switch configuration.recovery {
     case .group where isTogether:
       // Other legs' reports are on their way: one repair serves them all.
+      writes[slot].reported.insert(LegSet(leg))
       setRepairDue(slot, at: now + legs[leg].timer.smoothed / 2)
     case .adaptive where isTogether && missing != nil:
       keepGap(slot, leg, lost, now: now)
@@ -96,12 +96,12 @@ extension Sender {
   private mutating func ignore(_ leg: Int) { legs[leg].counters.reportsIgnored += 1 }
 
   /// Whether the command of a solicited write has to go again.
-  private func isCommandLost(_ slot: Int, _ leg: Int, _ heard: HeardStreams, now: UInt64) -> Bool {
+  private func isCommandLost(_ slot: Int, _ leg: Int, _ report: MirrorAnswer, now: UInt64) -> Bool {
     guard isAnnounced(slot), !isRepairing(slot, leg) else { return false }
     let progress = writes[slot].progress[leg]
     let place = writes[slot].hasImmediateData ? 1 : SendOrder.command
     return progress.round == 0
-      || isLost(place, of: slot, leg, heard, now: now)
+      || isLost(place, of: slot, leg, report, now: now)
   }
 
   /// Counts the blocks that this leg lacks for the first time. Whether any was repaired before.
@@ -133,10 +133,13 @@ extension Sender {
   }
 
   /// Where the whole write is to be sent again, it is sent whole once first, and again only when
-  /// that is done.
+  /// that is done; a report for that is counted once.
   private func isEarly(_ slot: Int, _ leg: Int) -> Bool {
-    let sendsWhole = configuration.recovery == .group || configuration.recovery == .target
-    return sendsWhole && (!writes[slot].isSent || isRepairing(slot, leg))
+    switch configuration.recovery {
+    case .adaptive, .blocks: return false
+    case .group where writes[slot].reported.contains(LegSet(leg)): return true
+    case .group, .target: return !writes[slot].isSent || isRepairing(slot, leg)
+    }
   }
 
   private mutating func enqueueRepair(_ slot: Int, _ leg: Int, missing: BlockBitmap?) {
@@ -192,6 +195,7 @@ extension Sender {
     guard isLate else { return }
     legs[leg].timer.asked()
     legs[leg].askAgainAt = now + legs[leg].timer.timeout
+    legs[leg].syncedAt = now
     counters.syncs += 1
     events.append(.sync(leg: leg, open: open))
   }

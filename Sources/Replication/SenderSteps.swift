@@ -58,9 +58,9 @@ extension Sender {
   private func hasRoom(for next: Submission) -> Bool {
     var openMax = Limits.openWritesMax
     var creditMin = Int.max
-    for leg in legs where leg.isActive {
-      openMax = min(openMax, leg.description.openWritesMax)
-      creditMin = min(creditMin, leg.description.credit)
+    for leg in legs.indices where legs[leg].isActive {
+      openMax = min(openMax, legs[leg].description.openWritesMax)
+      creditMin = min(creditMin, legs[leg].description.credit)
     }
     guard openCount < openMax, openCount == 0 || openBytes + next.length <= creditMin,
       lowestOpen.distance(to: nextNumber) < Limits.writeWindowMax - 1
@@ -126,8 +126,9 @@ extension Sender {
   /// Whether every leg takes data without being asked whether it is ready.
   private var isUnsolicited: Bool {
     guard !configuration.isSolicited else { return false }
-    return legs.allSatisfy {
-      !$0.isActive || $0.description.takesUnsolicited || $0.description.path == .foreign
+    return legs.indices.allSatisfy {
+      !legs[$0].isActive || legs[$0].description.takesUnsolicited
+        || legs[$0].description.path == .foreign
     }
   }
 

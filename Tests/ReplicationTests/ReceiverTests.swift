@@ -159,7 +159,8 @@ import Testing
     let answers6 = receiver.takeAnswers()
     #expect(
       answers6 == [
-        .report(SerialNumber(4), epoch: 1, heard: HeardStreams(), missing: [], command: true)
+        .report(
+          SerialNumber(4), epoch: 1, heard: HeardStreams(), missing: [], command: true, asked: true)
       ])
   }
 

@@ -111,11 +111,12 @@ extension VirtualMirror {
         .response(
           Datagram.taskTag(of: number), status: status, sense: sense,
           units: UnitStatus.serialize(units)))
-    case .report(let number, let epoch, let heard, let missing, let isCommandMissing):
+    case .report(let number, let epoch, let heard, let missing, let isCommandMissing, let isAsked):
       header = MirrorAnswer(
         .report, registration: Self.registration, epoch: epoch, writeNumber: number)
       header.heard = heard
       header.isCommandMissing = isCommandMissing
+      header.isAsked = isAsked
       data = missing
     case .fenced(let number, let epoch):
       header = MirrorAnswer(

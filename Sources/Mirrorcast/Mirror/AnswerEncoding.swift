@@ -65,10 +65,11 @@ extension Registration {
       var data: [UInt8] = []
       data.appendBigEndian(UInt16(sense.count))
       return stream.append(header, data + sense)
-    case .report(let number, let epoch, let heard, let missing, let isCommandMissing):
+    case .report(let number, let epoch, let heard, let missing, let isCommandMissing, let isAsked):
       var report = answerPDU(.report, number, epoch: epoch)
       report.heard = heard
       report.isCommandMissing = isCommandMissing
+      report.isAsked = isAsked
       return stream.append(report.header, missing)
     case .distrusted(let number, let epoch):
       var report = answerPDU(.report, number, epoch: epoch)

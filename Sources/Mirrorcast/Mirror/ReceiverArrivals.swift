@@ -114,60 +114,8 @@ extension Registration {
   func take(
     _ datagrams: ArrivedDatagrams, from first: Int, drops: inout DatagramDrops, now: UInt64
   ) -> Int {
-    let places = places
     // Safe: the pieces lie in the batch, which stays until the next receive.
-    return unsafe Self.take(
-      datagrams, from: first, number, into: &receiver, places, drops: &drops, now: now)
-  }
-
-  private static func take(
-    _ datagrams: ArrivedDatagrams, from first: Int, _ number: UInt32,
-    into receiver: inout Receiver, _ places: RegistrationPlaces, drops: inout DatagramDrops,
-    now: UInt64
-  ) -> Int {
-    var piece = first
-    // Safe: the pieces lie in the batch, which stays until the next receive.
-    while unsafe piece < datagrams.count {
-      let bytes = unsafe datagrams[piece]
-      do throws(DatagramFault) {
-        let datagram = unsafe try Datagram(bytes.bytes)
-        guard datagram.registration == number else { return piece }
-        let placement = receiver.handleDatagram(datagram, isCarried: false, now: now)
-        unsafe places.put(bytes, placement, &receiver)
-        piece += 1
-        guard unsafe piece < datagrams.count, let run = receiver.run(behind: datagram, placement)
-        else { continue }
-        piece = unsafe take(run, datagrams, from: piece, into: &receiver, places, &drops, now: now)
-      } catch {
-        drops.count(error)
-        piece += 1
-      }
-    }
-    return piece
-  }
-
-  /// Takes the blocks that continue a run; the index of the first datagram that doesn't.
-  private static func take(
-    _ run: consuming DatagramRun, _ datagrams: ArrivedDatagrams, from first: Int,
-    into receiver: inout Receiver, _ places: RegistrationPlaces, _ drops: inout DatagramDrops,
-    now: UInt64
-  ) -> Int {
-    var piece = first
-    // Safe: the pieces lie in the batch, which stays until the next receive; the place is a slot's
-    // or the disk's, which stays as long as the registration.
-    let (buffer, isPastCache) = unsafe places.place(of: run)
-    var place = unsafe buffer.mutableBytes
-    while unsafe piece < datagrams.count {
-      let bytes = unsafe datagrams[piece].bytes
-      guard run.foresees(bytes) else { break }
-      piece += 1
-      guard run.take(bytes, into: &place, isPastCache: isPastCache) else {
-        drops.count(.digest)
-        break
-      }
-    }
-    receiver.handleRun(run, now: now)
-    return piece
+    unsafe places.take(datagrams, from: first, into: &receiver, drops: &drops, now: now)
   }
 
   /// Lets the machine place a verified datagram, and copies its data there.
@@ -182,8 +130,60 @@ extension Registration {
 
 /// Where a registration's data is put: the slots' buffers, or the one LUN that is memory.
 struct RegistrationPlaces {
+  let number: UInt32
   let slab: Slab
   let memory: MemoryBacking?
+
+  /// Takes the datagrams of a message that are of this registration, from `first` on; the index of
+  /// the first that is not.
+  func take(
+    _ datagrams: ArrivedDatagrams, from first: Int, into receiver: inout Receiver,
+    drops: inout DatagramDrops, now: UInt64
+  ) -> Int {
+    var piece = first
+    // Safe: the pieces lie in the batch, which stays until the next receive.
+    while unsafe piece < datagrams.count {
+      let bytes = unsafe datagrams[piece]
+      do throws(DatagramFault) {
+        let datagram = unsafe try Datagram(bytes.bytes)
+        guard datagram.registration == number else { return piece }
+        let placement = receiver.handleDatagram(datagram, isCarried: false, now: now)
+        unsafe put(bytes, placement, &receiver)
+        piece += 1
+        guard unsafe piece < datagrams.count, let run = receiver.run(behind: datagram, placement)
+        else { continue }
+        piece = unsafe take(
+          run, datagrams, from: piece, into: &receiver, drops: &drops, now: now)
+      } catch {
+        drops.count(error)
+        piece += 1
+      }
+    }
+    return piece
+  }
+
+  /// Takes the blocks that continue a run; the index of the first datagram that doesn't.
+  private func take(
+    _ run: consuming DatagramRun, _ datagrams: ArrivedDatagrams, from first: Int,
+    into receiver: inout Receiver, drops: inout DatagramDrops, now: UInt64
+  ) -> Int {
+    var piece = first
+    // Safe: the pieces lie in the batch, which stays until the next receive; the place is a slot's
+    // or the disk's, which stays as long as the registration.
+    let (buffer, isPastCache) = unsafe place(of: run)
+    var place = unsafe buffer.mutableBytes
+    while unsafe piece < datagrams.count {
+      let bytes = unsafe datagrams[piece].bytes
+      guard run.foresees(bytes) else { break }
+      piece += 1
+      guard run.take(bytes, into: &place, isPastCache: isPastCache) else {
+        drops.count(.digest)
+        break
+      }
+    }
+    receiver.handleRun(run, now: now)
+    return piece
+  }
 
   /// Where all of a run goes, and whether past the cache.
   @unsafe func place(

@@ -44,7 +44,8 @@ final class Registration {
     number = request.registration
     self.units = units
     places = RegistrationPlaces(
-      slab: slab, memory: units.count == 1 ? units[0].backing as? MemoryBacking : nil)
+      number: request.registration, slab: slab,
+      memory: units.count == 1 ? units[0].backing as? MemoryBacking : nil)
     self.receiver = receiver
   }
 
@@ -120,11 +121,12 @@ extension TargetSession {
         sendMirrorStatuses(header, data: UnitStatus.serialize(units))
       }
       sendMirroredResponse(taskTag: tag, status: status, sense: sense)
-    case .report(let number, let epoch, let heard, let missing, let isCommandMissing):
+    case .report(let number, let epoch, let heard, let missing, let isCommandMissing, let isAsked):
       var answer = MirrorAnswer(
         .report, registration: registration, epoch: epoch, writeNumber: number)
       answer.heard = heard
       answer.isCommandMissing = isCommandMissing
+      answer.isAsked = isAsked
       answer.socketDrops = drops
       sendMirrorAnswer(answer.header, data: missing)
     case .distrusted(let number, let epoch):
