@@ -33,6 +33,7 @@ extension RunResult {
       ("dataDatagrams", .integer(statistics.dataDatagrams)),
       ("repairDatagrams", .integer(statistics.repairDatagrams)),
       ("groupRepairDatagrams", .integer(statistics.groupRepairDatagrams)),
+      ("questions", .integer(statistics.questions)),
       ("wireBytesPerPayloadByte", .number(wireBytesPerPayloadByte)),
       ("legs", .array(legs.map(\.json))),
     ] + statistics.pacingMembers + statistics.laneMembers

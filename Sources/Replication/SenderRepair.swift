@@ -185,14 +185,21 @@ extension Sender {
     guard legs[leg].description.path != .foreign, legs[leg].askAgainAt <= now else { return }
     let timeout = legs[leg].timer.timeout
     var isLate = false
-    var open: [SerialNumber] = []
-    for slot in writes.indices
-    where writes[slot].phase != .idle && writes[slot].open.contains(LegSet(leg)) {
-      guard let asked = writes[slot].progress[leg].askedAt else { continue }
-      open.append(writes[slot].number)
+    var owed = 0
+    for slot in writes.indices where writes[slot].phase != .idle {
+      guard writes[slot].open.contains(LegSet(leg)),
+        let asked = writes[slot].progress[leg].askedAt
+      else { continue }
+      owed += 1
       if asked + timeout <= now { isLate = true }
     }
     guard isLate else { return }
+    var open: [SerialNumber] = []
+    open.reserveCapacity(owed)
+    for slot in writes.indices
+    where writes[slot].phase != .idle && writes[slot].open.contains(LegSet(leg)) {
+      if writes[slot].progress[leg].askedAt != nil { open.append(writes[slot].number) }
+    }
     legs[leg].timer.asked()
     legs[leg].askAgainAt = now + legs[leg].timer.timeout
     legs[leg].syncedAt = now

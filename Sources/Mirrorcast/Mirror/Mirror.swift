@@ -175,6 +175,7 @@ extension MirrorStatistics {
     dataDatagrams += reading.sender.dataDatagrams
     repairDatagrams += reading.sender.repairDatagrams
     groupRepairDatagrams += reading.sender.groupRepairDatagrams
+    questions += reading.sender.syncs
     wireBytes += reading.wireBytes
     lanes.append(started.told(segmentation: reading.segmentation))
   }

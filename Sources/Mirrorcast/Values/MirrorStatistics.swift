@@ -67,6 +67,8 @@ public struct MirrorStatistics: Sendable {
   public var repairDatagrams: UInt64 = 0
   /// Of these, to the group.
   public var groupRepairDatagrams: UInt64 = 0
+  /// Times that a leg was asked what it lacks, since it had said nothing for long.
+  public var questions: UInt64 = 0
   /// Bytes of all datagrams with IP and UDP headers, and of all TCP payload sent.
   public var wireBytes: UInt64 = 0
   /// Bytes of data in a full datagram.
