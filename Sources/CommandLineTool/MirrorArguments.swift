@@ -26,7 +26,7 @@ struct MirrorArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The virtual LUN that mirrored commands carry. (default: the highest that is free)",
+      "The virtual LUN that mirrored commands carry. (default: the highest that no leg has)",
       valueName: "number"))
   var vlun: Int?
 

@@ -23,6 +23,13 @@ package enum Limits {
   /// The same for a lost command: each costs a question on the connection, and until it has come
   /// the data of all legs waits.
   package static let commandRoundsMax: UInt8 = 3
+  /// How long a leg's repairs are carried at once when nothing comes at its own address.
+  package static let carriedNanoseconds: UInt64 = 1_000_000_000
+  /// Blocks that a leg gets none of by the group, though it heard it before, until it is served
+  /// over its connection.
+  package static let unheardBlocksMax = 4096
+  /// A lane that is late by so much was held up itself (stopped, or its machine was).
+  package static let heldUpNanoseconds: UInt64 = 500_000_000
   /// How long the first report of a write waits for those of other legs, at most.
   package static let gatherMaxNanoseconds: UInt64 = 2_000_000
   /// A block goes to the group again when one leg in this many lacks it, and two at least.

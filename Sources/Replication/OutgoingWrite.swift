@@ -131,6 +131,12 @@ struct SenderLeg: Sendable {
   var isDropped = false
   var timer = AnswerTimer()
   var askAgainAt: UInt64 = 0
+  /// Until then its repairs are carried at once: nothing came at its own address.
+  var carriedUntil: UInt64 = 0
+  /// Nothing of the group came there lately, it says.
+  var isDeaf = false
+  /// Blocks of writes, one after the other, of which it got none by the group.
+  var unheardBlocks = 0
   /// When it was asked last.
   var syncedAt: UInt64 = 0
   /// What went to it alone.

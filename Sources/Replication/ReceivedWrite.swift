@@ -152,7 +152,7 @@ struct AcceptedCommand: Sendable {
 struct HeardStream: Sendable {
   /// Nothing is overtaken by more: what stands further back is where the stream really is, and what
   /// was taken for it was forged, or heard before a very long silence.
-  private static let reorderMax: Int32 = 1 << 20
+  private static let reorderMax: Int32 = 1 << 16
 
   private var sequence: UInt32 = 0
   private var at: UInt64 = 0

@@ -80,6 +80,11 @@ package struct Sender: Sendable {
     return set
   }
 
+  /// The legs that are served over their connections.
+  package var carriedLegs: LegSet {
+    LegSet(legs.indices.filter { legs[$0].description.path == .connection })
+  }
+
   /// When `handleTimeout` wants to be called.
   package var nextDeadline: UInt64? {
     guard openCount > 0 else { return nil }
@@ -182,6 +187,7 @@ package struct Sender: Sendable {
   package mutating func handleTimeout(now: UInt64) {
     flow.handleTimeout(now: now)
     guard openCount > 0, now >= timerDue else { return }
+    if now - timerDue > Limits.heldUpNanoseconds { putOff(by: now - timerDue) }
     timerDue = .max
     for slot in writes.indices where writes[slot].phase != .idle {
       if writes[slot].deadline <= now {
@@ -195,6 +201,14 @@ package struct Sender: Sendable {
     }
     for leg in legs.indices where legs[leg].isActive { ask(leg, now: now) }
     timerDue = min(timerDue, earliestTimer)
+  }
+
+  /// The lane was held up for so long, and the legs wait for it: their time begins anew.
+  private mutating func putOff(by nanoseconds: UInt64) {
+    for slot in writes.indices where writes[slot].phase != .idle {
+      writes[slot].deadline += nanoseconds
+      writes[slot].readyDeadline += nanoseconds
+    }
   }
 
   // MARK: Membership

@@ -89,12 +89,23 @@ extension Sender {
       legs[leg].description.path == .datagrams
     else { return }
     let hasLost = writes[slot].progress[leg].hasLostList
+    let lost = hasLost ? writes[slot].lostOnce[leg].missingCount : 0
+    // Who hears nothing at all is no narrow path: no pace would help, and all others would pay.
+    if legs[leg].isDeaf, lost == writes[slot].blockCount {
+      legs[leg].unheardBlocks += lost
+      if legs[leg].unheardBlocks >= Limits.unheardBlocksMax {
+        serveByConnection(leg)
+        events.append(.deaf(leg: leg))
+      }
+      return
+    }
+    legs[leg].unheardBlocks = 0
     let drops = Int(legs[leg].untoldDrops)
     legs[leg].untoldDrops = 0
     flow.pacer.handleDelivery(
       Delivery(
         leg: leg, blocks: writes[slot].blockCount,
-        lostBlocks: hasLost ? writes[slot].lostOnce[leg].missingCount : 0, socketDrops: drops,
+        lostBlocks: lost, socketDrops: drops,
         firstSentAt: writes[slot].beganAt, lastSentAt: writes[slot].sentAt), now: now)
   }
 

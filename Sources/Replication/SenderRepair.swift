@@ -43,6 +43,7 @@ extension Sender {
     }
     guard writes[slot].phase != .idle else { return }
     noteDrops(leg, report.socketDrops)
+    legs[leg].isDeaf = report.heard.group.silence == .max
     repair(slot, leg, report: report, missing: missing, now: now)
   }
 
@@ -71,16 +72,17 @@ extension Sender {
       lost = lost.map { onlyLost($0, slot, leg, report, now: now) }
       guard lost?.missingCount ?? 0 > 0, !isEarly(slot, leg) else { return ignore(leg) }
     }
-    // Of what is only on its way nobody knows how long it takes.
-    if !report.isCommandMissing {
-      if writes[slot].isSent { answered(slot, leg, now: now) }
-      writes[slot].progress[leg].askedAt = nil
-    }
+    // No measure of the leg's answer time: how long a report is ignored depends on that itself.
+    if !report.isCommandMissing { writes[slot].progress[leg].askedAt = nil }
     let isAgain = noteLost(slot, leg, lost)
     if isAgain, writes[slot].progress[leg].round < .max { writes[slot].progress[leg].round += 1 }
     let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
+    let fails = writes[slot].progress[leg].round > roundsMax
+    if fails, report.heard.own.silence == .max {
+      legs[leg].carriedUntil = now + Limits.carriedNanoseconds
+    }
     let isTogether =
-      writes[slot].progress[leg].round <= roundsMax && legs[leg].description.path == .datagrams
+      !fails && legs[leg].description.path == .datagrams && now >= legs[leg].carriedUntil
     if !isTogether { writes[slot].progress[leg].isCarried = true }
     switch configuration.recovery {
     case .group where isTogether:

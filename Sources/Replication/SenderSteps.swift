@@ -74,6 +74,8 @@ extension Sender {
   }
 
   private mutating func begin(_ submission: Submission, now: UInt64) {
+    // What was due belonged to writes that have ended.
+    if openCount == 0 { timerDue = .max }
     guard let slot = freeSlots.popLast() else { preconditionFailure("room was looked for") }
     let number = nextNumber
     nextNumber = number.next

@@ -6,6 +6,11 @@ package struct LegSet: OptionSet, Sendable, BitwiseCopyable {
   package init(rawValue: UInt64) { self.rawValue = rawValue }
   package init(_ leg: Int) { rawValue = 1 << UInt64(leg) }
 
+  package init(_ legs: some Sequence<Int>) {
+    self = []
+    for leg in legs { insert(LegSet(leg)) }
+  }
+
   package var count: Int { rawValue.nonzeroBitCount }
 
   /// Calls `body` for each leg of the set.
@@ -166,6 +171,8 @@ package enum SenderEvent: Sendable, Equatable {
   case legFailed(leg: Int, LegLoss)
   /// A leg got two checksums for one piece of a write: somebody forges datagrams.
   case forged(leg: Int)
+  /// A leg hears the group no more: it is served over its connection from now on.
+  case deaf(leg: Int)
   /// A caller's buffer changed while its write was open; it starts anew.
   case bufferChanged(token: UInt64)
   /// A write without status was GOOD at all legs, or wasn't.

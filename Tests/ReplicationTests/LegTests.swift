@@ -173,4 +173,69 @@ import Testing
       #expect(mirror.failures.isEmpty && mirror.lost.isEmpty, "mode \(mode)")
     }
   }
+
+  @Test func `repairs that never arrive cost a moment, then they are carried`() {
+    for blocks in [1, 16] {
+      var shape = MirrorShape(seed: 5)
+      shape.deadlineNanoseconds = 2_000_000_000
+      let mirror = VirtualMirror(shape)
+      mirror.legs[1].faults = LinkFaults(groupLoss: 0.05, unicastLoss: 1)
+      let start = mirror.now
+      for round in 1...20 {
+        for index in 0..<8 { mirror.write(block: index * 16, blocks: blocks) }
+        mirror.run(until: { mirror.completions.count == round * 8 })
+      }
+      #expect(mirror.lost.isEmpty && mirror.failures.isEmpty && mirror.disagreements.isEmpty)
+      #expect(mirror.sender.counters.carried > 0)
+      // The first write pays eight rounds, and again each second.
+      #expect(mirror.now - start < 3_000_000_000, "\(mirror.now - start) ns")
+    }
+  }
+
+  @Test func `small writes under heavy loss, one at a time, take no seconds`() {
+    let mirror = VirtualMirror(MirrorShape(seed: 11))
+    for leg in mirror.legs { leg.faults = .losing(0.2) }
+    let start = mirror.now
+    for index in 1...300 {
+      mirror.write(block: index % 100 * 8, blocks: 8)
+      let began = mirror.now
+      mirror.run(until: { mirror.completions.count == index })
+      #expect(mirror.now - began < 500_000_000, "write \(index): \(mirror.now - began) ns")
+    }
+    #expect(mirror.lost.isEmpty && mirror.disagreements.isEmpty)
+    #expect(mirror.now - start < 6_000_000_000, "\(mirror.now - start) ns")
+  }
+
+  @Test func `a leg that hears the group no more is served by its connection, at the others' pace`()
+  {
+    var shape = MirrorShape(seed: 3)
+    shape.diskBlocks = 8192
+    shape.writeLengthMax = 64 * 512
+    let mirror = VirtualMirror(shape)
+    mirror.legs[1].faults = LinkFaults(groupLoss: 1, unicastLoss: 0)
+    for index in 0..<200 { mirror.write(block: index % 100 * 64, blocks: 64) }
+    mirror.run()
+    #expect(mirror.lost.isEmpty && mirror.failures.isEmpty && mirror.disagreements.isEmpty)
+    #expect(mirror.deaf == [1] && mirror.sender.carriedLegs == LegSet(1))
+    #expect(mirror.sender.pace == nil && mirror.sender.pacing.cuts == 0)
+  }
+
+  @Test func `a sender that was stopped blames no leg`() {
+    var shape = MirrorShape(seed: 9)
+    shape.deadlineNanoseconds = 2_000_000_000
+    let mirror = VirtualMirror(shape)
+    mirror.writeRandomly(30, blocksMax: 16)
+    mirror.run(until: { mirror.completions.count == 5 })
+    // Nothing of it moves for an hour, then all at once.
+    mirror.now += 3_600_000_000_000
+    mirror.run()
+    #expect(mirror.lost.isEmpty && mirror.failures.isEmpty && mirror.disagreements.isEmpty)
+    // Idle for as long, it has nothing to put off: who is silent then is named in time.
+    mirror.now += 3_600_000_000_000
+    mirror.legs[2].isSilent = true
+    mirror.write(block: 0, blocks: 4)
+    let began = mirror.now
+    mirror.run()
+    #expect(mirror.lost == [2: .deadline] && mirror.now - began < 3_000_000_000)
+  }
 }

@@ -81,6 +81,7 @@ final class VirtualMirror {
   var lost: [Int: LegLoss] = [:]
   var bufferChanges = 0
   var forgeries: [Int] = []
+  var deaf: [Int] = []
   var unitPayloadsChange = false
   var writesChecked: UInt64 = 0
   var openWritesSeenMax = 0

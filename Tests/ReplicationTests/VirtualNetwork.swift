@@ -180,6 +180,7 @@ extension VirtualMirror {
       resumeIfAgreed()
     case .bufferChanged: bufferChanges += 1
     case .forged(let leg): forgeries.append(leg)
+    case .deaf(let leg): deaf.append(leg)
     }
   }
 

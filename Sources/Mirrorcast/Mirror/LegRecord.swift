@@ -83,7 +83,7 @@ final class LegRecord: Sendable {
 
   private func text(of failure: LegFailure, lun: Int) -> String? {
     switch failure {
-    case .deadline: return "no answer by the deadline"
+    case .deadline: return "not done by the deadline"
     case .lost: return "connection lost"
     case .bufferChanged: return "the data changed again and again while it was being written"
     case .status(let status, let sense, let units):

@@ -144,6 +144,7 @@ public final class Mirror: Sendable {
     for part in parts {
       let reading = part.board.latest
       deaf.formUnion(part.membership.withLock { $0.deaf })
+      deaf.formUnion(reading.carried)
       statistics.add(reading, part.started)
       while counters.count < reading.legs.count { counters.append(LegCounters()) }
       for (index, leg) in reading.legs.enumerated() {

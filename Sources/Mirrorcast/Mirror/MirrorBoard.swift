@@ -8,6 +8,8 @@ final class MirrorBoard: Sendable {
   struct Reading: Sendable {
     var sender = SenderCounters()
     var legs: [LegCounters] = []
+    /// Served over their connections.
+    var carried: LegSet = []
     var wireBytes: UInt64 = 0
     /// The pace in bytes a second, nil while there is none; and how it was found.
     var pace: Int?
@@ -24,6 +26,7 @@ final class MirrorBoard: Sendable {
     reading.withLock { reading in
       reading.sender = sender.counters
       reading.wireBytes = wireBytes
+      reading.carried = sender.carriedLegs
       reading.pace = sender.pace
       reading.pacing = sender.pacing
       reading.segmentation = segmentation

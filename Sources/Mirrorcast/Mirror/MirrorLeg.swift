@@ -51,12 +51,6 @@ final class MirrorLeg: Sendable {
   func record(_ text: String) { fate.record(text) }
 }
 
-extension LegSet {
-  init(_ legs: [Int]) {
-    self = legs.reduce(into: []) { $0.insert(LegSet($1)) }
-  }
-}
-
 extension RegistrationGrant {
   /// The grant without the stream for answers, where that is not wanted.
   func answering(by options: MirrorOptions) -> RegistrationGrant {

@@ -7,24 +7,6 @@ import Logging
 import Replication
 import SCSI
 
-/// A search for legs that don't hear the group, under way.
-struct Probing {
-  static let intervalNanoseconds: UInt64 = 10_000_000
-  static let triesMax = 100
-
-  let epoch: UInt16
-  var pending: LegSet
-  var tries = 0
-  var nextSend: UInt64 = 0
-  let done: @Sendable (LegSet) -> Void
-
-  /// When something is to be done about it. Nothing can be sent while the socket takes nothing:
-  /// then its room is what to wait for, or the end of patience with the last probe.
-  func nextDeadline(isBlocked: Bool) -> UInt64? {
-    isBlocked && tries < Self.triesMax ? nil : nextSend
-  }
-}
-
 extension SenderDuty {
   mutating func handle(_ order: SenderOrder, now: UInt64) {
     switch order {
@@ -235,6 +217,10 @@ extension SenderDuty {
       for number in open { data.appendBigEndian(number.rawValue) }
       legs[leg].connection.perform { [data] in $0.sendMirrorRequest(header, data: data[...]) }
     case .legFailed(let leg, let loss): leave(leg, loss)
+    case .deaf(let leg):
+      let url = legs[leg].urls.first.map { "\($0)" } ?? ""
+      logger.warning(
+        "leg hears the group no more: served over TCP from now on", metadata: ["leg": "\(url)"])
     case .forged(let leg):
       legs[leg].record("two checksums for one block: somebody forges datagrams, so not trusted")
       logger.error("datagrams are forged", metadata: ["leg": "\(legs[leg].urls[0])"])
@@ -259,7 +245,7 @@ extension SenderDuty {
     streams.close(leg)
     let words: String
     switch loss {
-    case .deadline: words = "no answer by the deadline"
+    case .deadline: words = "its writes were not done by the deadline"
     case .connection(let reason): words = "connection lost: \(reason)"
     case .violation(let reason): words = "not trusted any more: \(reason)"
     case .dropped: return

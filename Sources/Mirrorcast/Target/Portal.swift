@@ -18,6 +18,11 @@ struct Portal {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(AcceptPause(logger))
+        }
+      }
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(.socketOption(.so_keepalive), value: 1)
       .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPIDLE)), value: 30)
@@ -43,6 +48,35 @@ struct Portal {
       return Portal(channel: try await bootstrap.bind(host: address.host, port: address.port).get())
     } catch {
       throw refusal(address, error)
+    }
+  }
+
+  /// Lets a listener be for a second where the process may open no more: what waits would make it
+  /// readable again at once.
+  private final class AcceptPause: ChannelInboundHandler {
+    typealias InboundIn = any Channel
+
+    private let logger: Logger
+    private var isPaused = false
+
+    init(_ logger: Logger) { self.logger = logger }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+      guard let failure = error as? IOError,
+        [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(failure.errnoCode)
+      else { return context.fireErrorCaught(error) }
+      guard !isPaused else { return }
+      isPaused = true
+      logger.warning(
+        "no connection can be accepted for a second: \(failure)",
+        metadata: ["advice": "raise the limit of open files (ulimit -n)"])
+      let channel = context.channel
+      channel.setOption(.autoRead, value: false).whenComplete { _ in }
+      let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+      context.eventLoop.scheduleTask(in: .seconds(1)) {
+        bound.value.isPaused = false
+        channel.setOption(.autoRead, value: true).whenComplete { _ in }
+      }
     }
   }
 
