@@ -17,8 +17,13 @@ package struct ArrivalBatch: ~Copyable {
   package let slotByteCount: Int
   /// How many messages the last receive brought.
   package private(set) var count = 0
+  /// Whether the last receive left something where it came from, as far as can be told.
+  package private(set) var mayHaveMore = false
   private let pages: Pages
   private let arrivals: UnsafeMutablePointer<mirrorcast_arrival>
+  /// Messages that lie elsewhere, in the memory of the port that lent them.
+  private let lent: UnsafeMutablePointer<LentMessage>
+  private var isLent = false
 
   /// Slots shorter than the longest message suit sockets that don't couple datagrams.
   package init(
@@ -34,6 +39,7 @@ package struct ArrivalBatch: ~Copyable {
     pages = Pages.taken(byteCount: capacity * stride, node: node, policy: policy)
     // Safe: taken here, given back by deinit; each slot is a part of the pages.
     unsafe arrivals = .allocate(capacity: capacity)
+    unsafe lent = .allocate(capacity: Self.lentMax)
     for index in 0..<capacity {
       var arrival = unsafe mirrorcast_arrival()
       // Safe: each arrival is one of `capacity`.
@@ -46,6 +52,7 @@ package struct ArrivalBatch: ~Copyable {
   deinit {
     // Safe: allocated by init, and nobody else has it.
     unsafe arrivals.deallocate()
+    unsafe lent.deallocate()
   }
 
   /// What the slots' memory is made of.
@@ -53,9 +60,11 @@ package struct ArrivalBatch: ~Copyable {
 
   /// Fills the batch; the socket's drop counter too, where the kernel told it.
   mutating func receive(_ descriptor: Int32, dropped: inout UInt32) -> Int32 {
+    isLent = false
     // Safe: `capacity` arrivals, each naming its own slot.
     let result = unsafe mirrorcast_receive(descriptor, arrivals, UInt32(capacity))
     count = max(0, Int(result))
+    mayHaveMore = count == capacity
     if count > 0, unsafe arrivals[count - 1].has_dropped != 0 {
       dropped = unsafe arrivals[count - 1].dropped
     }
@@ -63,13 +72,15 @@ package struct ArrivalBatch: ~Copyable {
   }
 
   private func arrival(_ index: Int) -> UnsafeMutablePointer<mirrorcast_arrival> {
-    precondition(index >= 0 && index < count, "no such arrival")
+    precondition(index >= 0 && index < count && !isLent, "no such arrival")
     // Safe: count is at most the number of arrivals.
     return unsafe arrivals + index
   }
 
   /// The datagrams of a message; meaningful until the next receive into this batch.
   @unsafe package func datagrams(_ index: Int) -> ArrivedDatagrams {
+    // Safe: the index is checked; what is lent stays until the port's next receive.
+    if isLent { return unsafe ArrivedDatagrams(lentMessage(index)) }
     // Safe: `arrival` checks the index; the kernel wrote that many bytes into the slot.
     let arrival = unsafe arrival(index)
     return unsafe ArrivedDatagrams(
@@ -93,8 +104,8 @@ package struct ArrivalBatch: ~Copyable {
 
   /// Who sent it; nil when the kernel didn't say, which it always does for UDP.
   package func source(_ index: Int) -> Endpoint? {
-    // Safe: `arrival` checks the index.
-    unsafe Endpoint(arrival(index).pointee.source)
+    // Safe: either checks the index.
+    unsafe isLent ? lentMessage(index).source : Endpoint(arrival(index).pointee.source)
   }
 
   /// Whether it was longer than a slot, so that its end is lost.
@@ -110,6 +121,56 @@ package struct ArrivalBatch: ~Copyable {
   }
 }
 
+/// Datagrams in a port's own memory, of one length and source, at equal distances.
+@unsafe struct LentMessage: BitwiseCopyable {
+  let start: UnsafeRawPointer
+  let each: Int
+  let stride: Int
+  let source: Endpoint
+  var count = 1
+
+  func isContinued(by next: LentMessage) -> Bool {
+    // Safe: addresses are compared, nothing is read through them.
+    unsafe start + count * stride == next.start && each == next.each && source == next.source
+  }
+}
+
+extension ArrivalBatch {
+  /// Messages that can be lent at once.
+  static let lentMax = 64
+
+  private func lentMessage(_ index: Int) -> LentMessage {
+    precondition(index >= 0 && index < count, "no such message")
+    // Safe: count is at most the number of messages, all of them set.
+    return unsafe lent[index]
+  }
+
+  /// Empties the batch, for messages that a port lends.
+  mutating func beginLending() {
+    isLent = true
+    count = 0
+    mayHaveMore = false
+  }
+
+  /// Whether one more datagram might find no room.
+  var isFullOfLent: Bool { count == Self.lentMax }
+
+  /// Puts in a datagram: one more of the last message where it continues that.
+  mutating func lend(_ message: LentMessage) {
+    precondition(isLent && count < Self.lentMax, "no room for what is lent")
+    // Safe: count is below the number of messages; those below it are set.
+    if count > 0, unsafe lent[count - 1].isContinued(by: message) {
+      unsafe lent[count - 1].count += 1
+    } else {
+      unsafe (lent + count).initialize(to: message)
+      count += 1
+    }
+  }
+
+  /// Says that the port was not emptied.
+  mutating func noteMore() { mayHaveMore = true }
+}
+
 /// The datagrams of one message, in order; whatever lengths the kernel told, none reaches beyond
 /// the bytes that came.
 @unsafe
@@ -119,8 +180,9 @@ package struct ArrivedDatagrams {
   /// How many were cut off, or lost altogether, by the end of the slot.
   package let cutCount: Int
   @usableFromInline let bytes: UnsafeRawBufferPointer
-  // Each one's length but the last's; not negative.
+  // Each one's length but the last's, and from one's start to the next one's; not negative.
   @usableFromInline let each: Int
+  @usableFromInline let stride: Int
 
   init(_ bytes: UnsafeRawBufferPointer, sentByteCount: Int, segmentByteCount: Int) {
     let came = bytes.count
@@ -131,15 +193,26 @@ package struct ArrivedDatagrams {
     // Safe: the caller's bytes, of which `count` whole pieces came.
     unsafe self.bytes = bytes
     unsafe each = min(segment, came)
+    unsafe stride = each
     unsafe count = sentByteCount <= came ? sent : whole
     unsafe cutCount = sent - count
+  }
+
+  init(_ lent: LentMessage) {
+    // Safe: the port's memory, which stays until its next receive; all pieces came whole.
+    unsafe bytes = UnsafeRawBufferPointer(
+      start: lent.start, count: (lent.count - 1) * lent.stride + lent.each)
+    unsafe each = lent.each
+    unsafe stride = lent.stride
+    unsafe count = lent.count
+    unsafe cutCount = 0
   }
 
   /// The bytes of a datagram that came whole.
   @inlinable @unsafe package subscript(_ piece: Int) -> UnsafeRawBufferPointer {
     // Safe: `count` pieces of `each` bytes, but for a shorter last one, lie within the bytes.
     unsafe precondition(piece >= 0 && piece < count, "no such datagram")
-    let start = unsafe piece &* each
+    let start = unsafe piece &* stride
     return unsafe UnsafeRawBufferPointer(
       rebasing: bytes[start..<min(start &+ each, bytes.count)])
   }

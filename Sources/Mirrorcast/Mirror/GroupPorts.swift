@@ -1,27 +1,30 @@
-// The sockets of a target's lane: one for each group and port on an interface, shared by the
+// The ports of a target's lane: one for each group and port on an interface, shared by the
 // mirrors that use it, and one private one for each local address, where repairs come in.
 import Datagrams
 import Lanes
 
-/// A socket and how many registrations use it.
+/// A port and how many registrations use it.
 final class SharedPort {
-  let socket: DatagramSocket
+  let port: any ArrivalPort
+  /// The port's, which is looked at in every cycle.
+  let descriptor: Int32
   let key: Key
   var users = 0
 
-  /// What a socket is for.
+  /// What a port is for.
   enum Key: Hashable {
     case group(Endpoint, interface: Int32)
     case repairs(Endpoint)
   }
 
-  init(_ socket: DatagramSocket, _ key: Key) {
-    self.socket = socket
+  init(_ port: any ArrivalPort, _ key: Key) {
+    self.port = port
+    descriptor = port.descriptor
     self.key = key
   }
 }
 
-/// All sockets of one lane.
+/// All ports of one lane.
 struct GroupPorts: ~Copyable {
   /// A group's and a private one for each registration, at most.
   static let portsMax = 2 * ReceiverDuty.registrationsMax
@@ -44,7 +47,7 @@ struct GroupPorts: ~Copyable {
         coalescing: coalescing)
     }
     do {
-      try port.socket.join(source: source)
+      try port.port.join(source: source)
     } catch {
       release(port)
       throw error
@@ -54,7 +57,7 @@ struct GroupPorts: ~Copyable {
 
   mutating func leave(_ port: SharedPort, source: Endpoint) throws(SystemError) {
     defer { release(port) }
-    try port.socket.leave(source: source)
+    try port.port.leave(source: source)
   }
 
   /// The private socket at a local address.
@@ -73,7 +76,7 @@ struct GroupPorts: ~Copyable {
   }
 
   private mutating func find(
-    _ key: SharedPort.Key, open: () throws(SystemError) -> DatagramSocket
+    _ key: SharedPort.Key, open: () throws(SystemError) -> any ArrivalPort
   ) throws(SystemError) -> SharedPort {
     if let port = ports.first(where: { $0.key == key }) {
       port.users += 1

@@ -154,7 +154,7 @@ struct Establishment: Sendable {
         registration: UInt32.random(in: 1...UInt32.max), group: options.group.address,
         port: UInt16(options.group.port + index), luns: [], virtualLUN: virtualLUN)
       request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
-      request.sender = try path.socket.localEndpoint().wireText
+      request.sender = try path.port.localEndpoint().wireText
       request.blockLength = min(path.blockLength, blockLengthMax)
       request.writeLengthMax = writeLengthMax
       if settings.laneCount > 1 {
@@ -230,7 +230,7 @@ struct Establishment: Sendable {
     let placement = settings.placements(near: draft.path.interface.name)[draft.index]
     var faults = options.faults
     faults.seed &+= UInt64(draft.index)
-    let outlet = SenderOutlet(
+    let outlet = try SenderOutlet(
       draft.path, faults: try faults.injector(), node: placement.memoryNode,
       pages: settings.pages, logger: logger)
     let pages = outlet.pageKind
@@ -248,7 +248,7 @@ struct Establishment: Sendable {
       throw MirrorcastError(error)
     }
     let started = StartedLane(
-      placement: report, pages: pages, segmentation: draft.path.socket.segmentation)
+      placement: report, pages: pages, segmentation: draft.path.port.segmentation)
     logger.info("lane started", metadata: started.metadata)
     return (lane, started)
   }

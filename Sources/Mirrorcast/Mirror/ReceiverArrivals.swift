@@ -8,11 +8,11 @@ import Replication
 import Storage
 
 extension ReceiverDuty {
-  /// Takes what waits in a socket; how many datagrams that was.
-  mutating func receive(_ socket: DatagramSocket, now: UInt64) -> Int {
+  /// Takes what waits in a port; how many datagrams that was.
+  mutating func receive(_ port: any ArrivalPort, now: UInt64) -> Int {
     let count: Int
     do throws(SystemError) {
-      count = try socket.receive(into: &arrivals)
+      count = try port.receive(into: &arrivals)
     } catch {
       drops.socketErrors += 1
       return 0
@@ -32,6 +32,7 @@ extension ReceiverDuty {
         }
       }
     }
+    port.release(&arrivals)
     return datagramCount
   }
 

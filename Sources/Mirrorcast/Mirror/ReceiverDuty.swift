@@ -105,13 +105,13 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     let mustLook = !questions.isEmpty || reportDue ?? .max <= now
     var isDrained = true
     for port in ports.ports {
-      let descriptor = port.socket.descriptor
-      guard mustLook || ready.isReady(descriptor: descriptor) else { continue }
-      work += receive(port.socket, now: now)
-      if arrivals.count == arrivals.capacity {
+      let isReady = ready.isReady(descriptor: port.descriptor)
+      guard mustLook || isReady || port.port.mayHold else { continue }
+      work += receive(port.port, now: now)
+      if arrivals.mayHaveMore {
         isDrained = false
       } else {
-        ready.clear(descriptor: descriptor)
+        ready.clear(descriptor: port.descriptor)
       }
     }
     if work == 0 { work += releaseHeld(now: now) }
@@ -179,7 +179,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   }
 
   func fileDescriptors(into list: inout WaitList) {
-    for port in ports.ports { list.append(port.socket.descriptor) }
+    for port in ports.ports { list.append(port.descriptor) }
     answerPort.fileDescriptors(into: &list)
     for registration in registrations {
       guard let stream = registration.stream else { continue }

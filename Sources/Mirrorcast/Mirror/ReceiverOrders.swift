@@ -77,7 +77,7 @@ extension ReceiverDuty {
         "registration": "\(hexadecimal(request.registration))",
         "group": "\(place.group)", "interface": "\(place.interface.name)",
         "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
-        "coalescing": "\(registration.group.socket.coalescing)",
+        "coalescing": "\(registration.group.port.coalescing)",
       ])
     return keys
   }
@@ -116,7 +116,7 @@ extension ReceiverDuty {
         try ports.leave(group, source: place.sender)
         throw error
       }
-      let grants = Grants(request, place: place, group: group.socket)
+      let grants = Grants(request, place: place, room: group.port.roomByteCount)
       let slab: Slab
       do throws(SystemError) {
         slab = try Slab(
@@ -159,7 +159,7 @@ extension ReceiverDuty {
         endpoint: endpoint.wireText, token: registration.token)
     }
     do throws(SystemError) {
-      grant.repair = try registration.repairs.socket.localEndpoint().wireText
+      grant.repair = try registration.repairs.port.localEndpoint().wireText
     } catch {
       throw RegistrationFault(.joinFailed, "\(error)")
     }

@@ -65,23 +65,22 @@ struct ReceptionPlace: Sendable {
   }
 }
 
-/// What a target grants to a registration: as much as its memory and its socket can hold.
+/// What a target grants to a registration: as much as its memory and its port can hold.
 struct Grants: Sendable {
   let blockLength: Int
   let writeLengthMax: Int
   let openWritesMax: Int
   let credit: Int
 
-  init(_ request: RegistrationRequest, place: ReceptionPlace, group: DatagramSocket) {
+  init(_ request: RegistrationRequest, place: ReceptionPlace, room: Int) {
     let fitting = DatagramArithmetic.blockLength(
       mtu: place.interface.mtu, family: place.group.family)
     blockLength = min(request.blockLength, fitting ?? request.blockLength)
-    // The kernel counts a datagram's whole buffer, up to three times its bytes.
-    let socketRoom = max(group.receiveBufferByteCount / 3, 64 << 10)
-    writeLengthMax = min(request.writeLengthMax, max(socketRoom / 4096 * 4096, 4096))
+    let room = max(room, 64 << 10)
+    writeLengthMax = min(request.writeLengthMax, max(room / 4096 * 4096, 4096))
     openWritesMax = min(
       max(ReceiverDuty.buffersMax / writeLengthMax, 2), Limits.openWritesMax)
-    credit = max(min(socketRoom, openWritesMax * writeLengthMax), writeLengthMax)
+    credit = max(min(room, openWritesMax * writeLengthMax), writeLengthMax)
   }
 
   /// Bytes of one write's buffer.

@@ -90,8 +90,8 @@ final class Registration {
     return finished
   }
 
-  /// Datagrams that its sockets lost for want of room, in all.
-  var socketDrops: UInt32 { group.socket.dropCount &+ repairs.socket.dropCount }
+  /// Datagrams that its ports lost for want of room, in all.
+  var socketDrops: UInt32 { group.port.dropCount &+ repairs.port.dropCount }
 
   /// The number in the window that a mirrored tag means.
   func number(ofTag tag: UInt32) -> SerialNumber? {

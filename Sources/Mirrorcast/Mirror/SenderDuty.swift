@@ -96,7 +96,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   func publish() {
     board.publish(
       sender, legCount: legs.count, wireBytes: outlet.wireBytes,
-      segmentation: outlet.socket.segmentation)
+      segmentation: outlet.port.segmentation)
   }
 
   var nextDeadline: UInt64? {
@@ -107,7 +107,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   func fileDescriptors(into list: inout WaitList) {
-    if outlet.isBlocked { list.append(outlet.socket.descriptor, wantsWrite: true) }
+    if outlet.isBlocked { list.append(outlet.port.descriptor, wantsWrite: true) }
     streams.fileDescriptors(into: &list)
   }
 

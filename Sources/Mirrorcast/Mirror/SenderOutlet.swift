@@ -6,13 +6,13 @@ import Lanes
 import Logging
 import Replication
 
-/// A lane's socket with what waits in front of it.
+/// A lane's port with what waits in front of it.
 struct SenderOutlet: ~Copyable {
   static let datagramMax = Limits.blockLengthMax + Datagram.overheadByteCount
   /// The destination that every mirror has; a leg's private one is at its index and one.
   static let group = 0
 
-  let socket: DatagramSocket
+  let port: any DeparturePort
   private var departures: DepartureBatch
   private var passage: FaultyPassage?
   /// Assembled here what doesn't go straight into the batch.
@@ -20,7 +20,7 @@ struct SenderOutlet: ~Copyable {
   private var destinations: [Endpoint?]
   private let headerByteCount: Int
   private let logger: Logger
-  /// The socket takes no more now.
+  /// The port takes no more now.
   private(set) var isBlocked = false
   /// What went out, headers of IP and UDP included.
   var wireBytes: UInt64 = 0
@@ -28,15 +28,16 @@ struct SenderOutlet: ~Copyable {
 
   init(
     _ path: SendingPath, faults: FaultInjector?, node: Int?, pages: PagePolicy, logger: Logger
-  ) {
-    socket = path.socket
-    departures = DepartureBatch(
+  ) throws(SystemError) {
+    var batch = try path.port.makeBatch(
       datagramMax: Self.datagramMax, destinationsMax: Limits.legsMax + 1, node: node,
       pages: pages)
+    if !path.isConnected { try path.port.setDestination(Self.group, path.group, in: &batch) }
+    port = path.port
+    departures = batch
     passage = nil
     if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
     destinations = [path.group]
-    if !path.isConnected { departures.setDestination(Self.group, path.group) }
     headerByteCount = path.group.family == .v4 ? 28 : 48
     self.logger = logger
   }
@@ -48,7 +49,12 @@ struct SenderOutlet: ~Copyable {
   mutating func setRepairAddress(_ endpoint: Endpoint?, ofLeg leg: Int) {
     while destinations.count <= leg + 1 { destinations.append(nil) }
     destinations[leg + 1] = endpoint
-    departures.setDestination(leg + 1, endpoint)
+    do throws(SystemError) {
+      try port.setDestination(leg + 1, endpoint, in: &departures)
+    } catch {
+      // What is sent there is lost, and at last goes over TCP.
+      logger.warning("a leg can't be reached by its own address: \(error)")
+    }
   }
 
   /// Puts in what `body` assembles, nothing when that is nil. There must be room.
@@ -71,13 +77,13 @@ struct SenderOutlet: ~Copyable {
     scratch.fill(body).map { scratch.prefix($0) }
   }
 
-  /// Sends what waits. False when the socket takes no more now.
+  /// Sends what waits. False when the port takes no more now.
   @discardableResult
   mutating func send() -> Bool {
     isBlocked = false
     while !departures.isEmpty {
       do throws(SystemError) {
-        if try socket.send(&departures) == 0 {
+        if try port.send(&departures) == 0 {
           isBlocked = true
           return false
         }
@@ -87,7 +93,7 @@ struct SenderOutlet: ~Copyable {
         sendErrors += 1
         departures.discardFirst()
       }
-      if let failure = socket.takeSegmentationFailure() {
+      if let failure = port.takeSegmentationFailure() {
         logger.warning("trains are given up, each datagram goes by itself: \(failure)")
       }
     }

@@ -2,8 +2,8 @@ import Datagrams
 import Lanes
 import Replication
 
-/// Where an initiator's datagrams go out: interface, group, socket.
-// Safe: the socket is the establishing task's until the lane starts, and the lane's from then on.
+/// Where an initiator's datagrams go out: interface, group, port.
+// Safe: the port is the establishing task's until the lane starts, and the lane's from then on.
 struct SendingPath: @unchecked Sendable {
   /// What may wait in the kernel: a moment at the speed of a fast link, and no more, since repairs
   /// wait behind it, and what a queue behind it can't hold is lost.
@@ -11,8 +11,8 @@ struct SendingPath: @unchecked Sendable {
 
   let interface: NetworkInterface
   let group: Endpoint
-  let socket: DatagramSocket
-  /// The socket is connected to the group: its trains need no address.
+  let port: any DeparturePort
+  /// The port sends to the group where no address is named.
   let isConnected: Bool
   let blockLength: Int
 
@@ -31,7 +31,7 @@ struct SendingPath: @unchecked Sendable {
       throw MirrorcastError("\(error)")
     }
     do throws(SystemError) {
-      (socket, isConnected) = try Self.socket(
+      (port, isConnected) = try Self.socket(
         address, interface, group: group, segmentation: segmentation)
     } catch {
       throw MirrorcastError("the group can't be sent to: \(error)")

@@ -1,0 +1,80 @@
+// What a lane needs of whatever carries its datagrams: one call sends a batch, one receives a
+// batch. A UDP socket is both; a call through a protocol costs some
+// nanoseconds, hence none is made for a single datagram.
+
+package import Lanes
+
+/// Where datagrams go out; owned by one thread.
+package protocol DeparturePort: AnyObject {
+  /// Ready when a port that took no more may take something again.
+  var descriptor: Int32 { get }
+  /// Whether trains go as one message each.
+  var segmentation: Offload { get }
+
+  /// Room for datagrams that this port can send.
+  func makeBatch(
+    datagramMax: Int, destinationsMax: Int, node: Int?, pages: PagePolicy
+  ) throws(SystemError) -> DepartureBatch
+
+  /// Says where datagrams to `index` go; nil: to the group that the port was made for.
+  func setDestination(
+    _ index: Int, _ endpoint: Endpoint?, in batch: inout DepartureBatch
+  ) throws(SystemError)
+
+  /// Sends what waits in the batch; how many left it, 0 when the port takes no more now. An error
+  /// is of the first datagram that waits.
+  func send(_ batch: inout DepartureBatch) throws(SystemError) -> Int
+
+  /// Something that went wrong and was got over, once; nil when nothing did.
+  func takeSegmentationFailure() -> SystemError?
+
+  /// Where the datagrams come from.
+  func localEndpoint() throws(SystemError) -> Endpoint
+}
+
+/// Where datagrams come in; owned by one thread.
+package protocol ArrivalPort: AnyObject {
+  /// Readable when something came and `mayHold` was false.
+  var descriptor: Int32 { get }
+  /// Whether something may wait here though the descriptor isn't readable.
+  var mayHold: Bool { get }
+  /// Datagrams dropped here for want of room, as last told.
+  var dropCount: UInt32 { get }
+  /// Bytes of datagrams that may wait here before any is dropped.
+  var roomByteCount: Int { get }
+  /// Whether datagrams that came together are received as one message.
+  var coalescing: Offload { get }
+
+  /// Hears a source in the group.
+  func join(source: Endpoint?) throws(SystemError)
+  /// Takes back one join; true when it was the last of that source.
+  @discardableResult func leave(source: Endpoint?) throws(SystemError) -> Bool
+
+  /// Receives what has come, as much as the batch holds; how many messages, 0 for nothing.
+  func receive(into batch: inout ArrivalBatch) throws(SystemError) -> Int
+  /// What was received last is done with: its memory may be filled again.
+  func release(_ batch: inout ArrivalBatch)
+
+  /// Where the port is.
+  func localEndpoint() throws(SystemError) -> Endpoint
+}
+
+extension DatagramSocket: DeparturePort, ArrivalPort {
+  package func makeBatch(
+    datagramMax: Int, destinationsMax: Int, node: Int?, pages: PagePolicy
+  ) -> DepartureBatch {
+    DepartureBatch(
+      datagramMax: datagramMax, destinationsMax: destinationsMax, node: node, pages: pages)
+  }
+
+  package func setDestination(
+    _ index: Int, _ endpoint: Endpoint?, in batch: inout DepartureBatch
+  ) {
+    batch.setDestination(index, endpoint)
+  }
+
+  package var mayHold: Bool { false }
+  // The kernel counts a datagram's whole buffer, up to three times its bytes.
+  package var roomByteCount: Int { receiveBufferByteCount / 3 }
+  package func release(_ batch: inout ArrivalBatch) {}
+}
