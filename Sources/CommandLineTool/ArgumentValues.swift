@@ -12,5 +12,6 @@ enum AnswerPath: String, CaseIterable, ExpressibleByArgument { case stream, sess
 /// Whether something is digested.
 enum DigestPolicy: String, CaseIterable, ExpressibleByArgument { case on, off }
 
+extension Transport: ExpressibleByArgument {}
 extension StatusPolicy: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

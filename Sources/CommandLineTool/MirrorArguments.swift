@@ -25,6 +25,13 @@ struct MirrorArguments: ParsableArguments {
   var interface: String?
 
   @Option(
+    help: """
+      What carries datagrams: UDP, or RDMA (unreliable datagrams, RoCE v2). In an RDMA mirror a \
+      target without a device is an error, or served over TCP with 'rdma,tcp'.
+      """)
+  var transport: Transport = .udp
+
+  @Option(
     help: ArgumentHelp(
       "The virtual LUN that mirrored commands carry. (default: the highest that no leg has)",
       valueName: "number"))
@@ -136,6 +143,7 @@ struct MirrorArguments: ParsableArguments {
   var options: MirrorOptions {
     var options = MirrorOptions(legs: legs, group: group)
     options.interface = interface
+    options.transport = transport
     options.virtualLUN = vlun
     options.recovery = recovery
     options.status = status

@@ -14,6 +14,12 @@ package enum DatagramArithmetic {
     max(0, min(mtu, packetMax) - headers(family))
   }
 
+  /// The data of a full datagram by RDMA, whose MTU is without any header but ours.
+  package static func blockLength(activeMTU: Int) -> Int? {
+    let length = (min(activeMTU, packetMax) - overhead) / 16 * 16
+    return length >= 16 ? length : nil
+  }
+
   /// The data of a full datagram, a multiple of 16; nil when the MTU leaves no room for any.
   package static func blockLength(mtu: Int, family: Endpoint.Family) -> Int? {
     let length = (datagramMax(mtu: mtu, family: family) - overhead) / 16 * 16

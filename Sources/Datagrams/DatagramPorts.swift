@@ -1,5 +1,5 @@
 // What a lane needs of whatever carries its datagrams: one call sends a batch, one receives a
-// batch. A UDP socket is both; a call through a protocol costs some
+// batch. UDP sockets and RDMA queue pairs are both; a call through a protocol costs some
 // nanoseconds, hence none is made for a single datagram.
 
 package import Lanes
@@ -28,6 +28,9 @@ package protocol DeparturePort: AnyObject {
   /// Something that went wrong and was got over, once; nil when nothing did.
   func takeSegmentationFailure() -> SystemError?
 
+  /// What legs need to know of it; nil where datagrams go by UDP.
+  var queuePair: QueuePairPlace? { get }
+
   /// Where the datagrams come from.
   func localEndpoint() throws(SystemError) -> Endpoint
 }
@@ -55,6 +58,9 @@ package protocol ArrivalPort: AnyObject {
   /// What was received last is done with: its memory may be filled again.
   func release(_ batch: inout ArrivalBatch)
 
+  /// What the initiator needs to know of it; nil where datagrams come by UDP.
+  var queuePair: QueuePairPlace? { get }
+
   /// Where the port is.
   func localEndpoint() throws(SystemError) -> Endpoint
 }
@@ -73,6 +79,7 @@ extension DatagramSocket: DeparturePort, ArrivalPort {
     batch.setDestination(index, endpoint)
   }
 
+  package var queuePair: QueuePairPlace? { nil }
   package var mayHold: Bool { false }
   // The kernel counts a datagram's whole buffer, up to three times its bytes.
   package var roomByteCount: Int { receiveBufferByteCount / 3 }

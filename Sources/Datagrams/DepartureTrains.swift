@@ -140,6 +140,12 @@ extension DepartureTrains {
     unsafe first < end && trains[first].length > trains[first].segment_size
   }
 
+  /// The message to be sent next; nil when none waits. The last train must be closed.
+  @unsafe var firstTrain: mirrorcast_train? {
+    // Safe: the entries from `first` to `end` wait and are set.
+    first < end ? unsafe trains[first] : nil
+  }
+
   /// Sends what waits, by at most that many messages; how many datagrams went, 0 when it would
   /// block, or a negative errno of the first message.
   mutating func sendTrains(_ descriptor: Int32, messagesMax: Int) -> Int32 {

@@ -104,6 +104,32 @@ package struct Endpoint: Hashable, Sendable, BitwiseCopyable {
 }
 
 extension Endpoint {
+  /// A queue pair: its GID, which is written as an IPv6 address (RoCE v2 maps those of IPv4 to
+  /// ::ffff:0:0/96), and its number, which stands where such an address has its scope.
+  package init(gid: (UInt64, UInt64), queuePair: UInt32) {
+    (first, second) = gid
+    scope = queuePair
+    port = 0
+    family = .v6
+  }
+
+  /// The GID of an IPv4 address, in memory order.
+  package init(mappedV4 address: UInt32, queuePair: UInt32) {
+    let numeric = 0xffff_0000_0000 | UInt64(UInt32(bigEndian: address))
+    self.init(gid: (0, UInt64(bigEndian: numeric)), queuePair: queuePair)
+  }
+
+  /// The number that stands for all queue pairs of a group.
+  package static let everyQueuePair: UInt32 = 0xff_ffff
+  /// The UDP port of RoCE v2.
+  package static let rocePort: UInt16 = 4791
+
+  /// The GID that RoCE v2 has for this address, in memory order.
+  package var gid: (UInt64, UInt64) {
+    guard family == .v4 else { return (first, second) }
+    return (0, UInt64(bigEndian: 0xffff_0000_0000 | UInt64(bigEndian: first) >> 32))
+  }
+
   private var firstBytes: (UInt8, UInt8) {
     let ordered = UInt64(bigEndian: first)
     return (UInt8(truncatingIfNeeded: ordered >> 56), UInt8(truncatingIfNeeded: ordered >> 48))

@@ -46,8 +46,10 @@ extension RegistrationRequest {
       throw RegistrationFault(.badRequest, "lengths are multiples of 4 and of 512")
     }
     sender = try required(keys, RegistrationKey.sender)
-    guard keys[RegistrationKey.transport] ?? "udp" == "udp" else {
-      throw RegistrationFault(.badRequest, "no such transport here: udp is")
+    switch TransportText(rawValue: keys[RegistrationKey.transport] ?? "udp") {
+    case .udp?: break
+    case .rdma?: queuePair = try QueuePairText(keys)
+    case nil: throw RegistrationFault(.noSuchTransport, "no such transport here: udp and rdma are")
     }
     stripe = try Stripe(keys)
   }
@@ -108,7 +110,8 @@ extension RegistrationGrant {
   ) throws(RegistrationFault) -> RegistrationGrant {
     guard registration == request.registration, epoch == request.epoch,
       blockLength <= request.blockLength, writeLengthMax <= request.writeLengthMax,
-      lunSizes.allSatisfy({ $0 == lunSizes[0] })
+      lunSizes.allSatisfy({ $0 == lunSizes[0] }),
+      (queuePair == nil) == (request.queuePair == nil)
     else {
       throw RegistrationFault(.badRequest, "what it grants is not what was asked")
     }
@@ -152,19 +155,20 @@ extension RegistrationGrant {
         endpoint: endpoint,
         token: try number(keys, RegistrationKey.answersToken, 1...UInt64.max))
     }
+    if keys.value(ignoringCase: RegistrationKey.gid) != nil { queuePair = try QueuePairText(keys) }
   }
 }
 
 // MARK: Single values
 
-private func required(_ keys: TextKeys, _ key: String) throws(RegistrationFault) -> String {
+func required(_ keys: TextKeys, _ key: String) throws(RegistrationFault) -> String {
   guard let value = keys.value(ignoringCase: key), !value.isEmpty else {
     throw RegistrationFault(.badRequest, "\(key) is missing")
   }
   return value
 }
 
-private func number<N: FixedWidthInteger>(
+func number<N: FixedWidthInteger>(
   _ keys: TextKeys, _ key: String, _ range: ClosedRange<UInt64>
 ) throws(RegistrationFault) -> N {
   let text = try required(keys, key)

@@ -15,6 +15,7 @@ package enum RegistrationRefusal: String, Error, Sendable, CaseIterable {
   case staleEpoch = "stale-epoch"
   case unknownRegistration = "unknown-registration"
   case joinFailed = "join-failed"
+  case noSuchTransport = "no-such-transport"
 }
 
 /// A refusal with words for people.
@@ -92,6 +93,8 @@ package struct RegistrationRequest: Sendable, Equatable {
   package var writeLengthMax: Int
   /// Where datagrams come from, `address:port`; nil in the patent's text: the session's address.
   package var sender: String?
+  /// The queue pair that datagrams come from; nil where they go by UDP.
+  package var queuePair: QueuePairText?
   /// Which part of a mirror this is; nil where the mirror is one registration.
   package var stripe: Stripe?
   /// The patent's literal text: LUNs of a second registration are added to the first one's.
@@ -123,8 +126,10 @@ package struct RegistrationRequest: Sendable, Equatable {
         RegistrationKey.lunMap, (luns + [virtualLUN]).map { "\($0)" }.joined(separator: ",")),
       .init(RegistrationKey.blockLength, "\(blockLength)"),
       .init(RegistrationKey.writeLengthMax, "\(writeLengthMax)"),
-      .init(RegistrationKey.transport, "udp"),
+      .init(
+        RegistrationKey.transport, (queuePair == nil ? TransportText.udp : .rdma).rawValue),
     ])
+    queuePair?.append(to: &keys)
     if let sender { keys.append(RegistrationKey.sender, sender) }
     if let stripe {
       keys.append(RegistrationKey.mirror, "0x" + String(stripe.mirror, radix: 16))
@@ -194,6 +199,8 @@ package struct RegistrationGrant: Sendable, Equatable {
   package var takesUnsolicited = false
   /// Where a stream for answers may be opened, and the word that opens it.
   package var answers: AnswerStream?
+  /// The queue pair that takes the group's datagrams and repairs; nil where they go by UDP.
+  package var queuePair: QueuePairText?
 
   package init(_ request: RegistrationRequest) {
     registration = request.registration
@@ -227,6 +234,7 @@ package struct RegistrationGrant: Sendable, Equatable {
       keys.append(RegistrationKey.answers, answers.endpoint)
       keys.append(RegistrationKey.answersToken, "0x" + String(answers.token, radix: 16))
     }
+    queuePair?.append(to: &keys)
     return keys
   }
 }

@@ -2,6 +2,7 @@
 // mirrors that use it, and one private one for each local address, where repairs come in.
 import Datagrams
 import Lanes
+import Replication
 
 /// A port and how many registrations use it.
 final class SharedPort {
@@ -15,6 +16,8 @@ final class SharedPort {
   enum Key: Hashable {
     case group(Endpoint, interface: Int32)
     case repairs(Endpoint)
+    /// A registration's own, for both.
+    case queuePair(registration: UInt32)
   }
 
   init(_ port: any ArrivalPort, _ key: Key) {
@@ -58,6 +61,32 @@ struct GroupPorts: ~Copyable {
   mutating func leave(_ port: SharedPort, source: Endpoint) throws(SystemError) {
     defer { release(port) }
     try port.port.leave(source: source)
+  }
+
+  /// A registration's queue pair, joined to its group; it takes repairs, too.
+  mutating func queuePair(
+    _ text: QueuePairText, registration: UInt32, at place: (rdma: RDMAPlace, ReceptionPlace),
+    memory: (node: Int?, pages: PagePolicy)
+  ) throws(SystemError) -> SharedPort {
+    let (rdma, place) = place
+    let port = try find(.queuePair(registration: registration)) { () throws(SystemError) in
+      try RDMAPorts.arrivals(
+        at: rdma, key: text.key, group: place.group, interface: place.interface,
+        local: place.address, memory: memory)
+    }
+    do {
+      try port.port.join(source: place.sender)
+    } catch {
+      release(port)
+      throw error
+    }
+    return port
+  }
+
+  /// One more user of a port.
+  func share(_ port: SharedPort) -> SharedPort {
+    port.users += 1
+    return port
   }
 
   /// The private socket at a local address.

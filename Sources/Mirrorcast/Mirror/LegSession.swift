@@ -150,8 +150,9 @@ struct LegSession: Sendable {
   /// Registers all parts with every leg of ours; agrees on the least block and write length. Tells
   /// the first leg that takes no longer blocks, where that is less than was asked.
   static func register(
-    _ drafts: inout [Establishment.Draft], blockSize: Int, within limit: Double
+    _ drafts: inout [Establishment.Draft], blockSize: Int, _ options: MirrorOptions
   ) async throws -> LogicalUnitURL? {
+    let limit = options.deadlineSeconds
     var shortest: LogicalUnitURL?
     for _ in 0..<3 {
       for part in drafts.indices {
@@ -160,7 +161,7 @@ struct LegSession: Sendable {
           let connection = session.connection
           drafts[part].grants.append(
             connection.isMirrorcast
-              ? try await connection.register(drafts[part].request, session.urls, within: limit)
+              ? try await connection.register(drafts[part].request, session.urls, options)
               : nil)
         }
       }
@@ -189,18 +190,28 @@ struct LegSession: Sendable {
 }
 
 extension InitiatorConnection {
-  /// Registers a mirror, or its next epoch, for these LUNs; throws the refusal in words.
+  /// Registers a mirror, or its next epoch, for these LUNs; throws the refusal in words. A leg
+  /// without the mirror's transport is asked for one over its connection, where that is allowed.
   func register(
-    _ request: RegistrationRequest, _ urls: [LogicalUnitURL], within limit: Double
+    _ request: RegistrationRequest, _ urls: [LogicalUnitURL], _ options: MirrorOptions
   ) async throws -> RegistrationGrant {
-    var own = request
-    own.luns = urls.map(\.lun)
-    let keys = try await ask(own.keys, within: limit)
-    do throws(RegistrationFault) {
-      return try RegistrationGrant(keys).checked(against: request)
-    } catch {
-      throw MirrorcastError(
-        "\(urls[0]) refuses the mirror (\(error.refusal.rawValue)): \(error.reason)")
+    var request = request
+    request.luns = urls.map(\.lun)
+    while true {
+      let keys = try await ask(request.keys, within: options.deadlineSeconds)
+      do throws(RegistrationFault) {
+        return try RegistrationGrant(keys).checked(against: request)
+      } catch {
+        let isWithoutTransport = error.refusal == .noSuchTransport && request.queuePair != nil
+        if isWithoutTransport, options.transport == .rdmaOrTCP {
+          request.queuePair = nil
+          continue
+        }
+        throw MirrorcastError(
+          "\(urls[0]) refuses the mirror (\(error.refusal.rawValue)): \(error.reason)",
+          advice: isWithoutTransport
+            ? "With --transport rdma,tcp this leg is served over TCP." : nil)
+      }
     }
   }
 

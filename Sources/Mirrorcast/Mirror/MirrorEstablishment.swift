@@ -96,7 +96,7 @@ struct Establishment: Sendable {
   /// The block of a frame that any network carries; nil where blocks are no longer than that.
   private var ordinaryBlockLength: Int? {
     let family: Endpoint.Family = options.group.address.contains(":") ? .v6 : .v4
-    let ordinary = DatagramArithmetic.blockLength(mtu: 1500, family: family)
+    let ordinary = options.transport.ordinaryBlockLength(family)
     return ordinary.flatMap { $0 < request.blockLength ? $0 : nil }
   }
 
@@ -112,7 +112,7 @@ struct Establishment: Sendable {
       var drafts = try agreeOnDisk(opened)
       let asked = drafts[0].request.blockLength
       let short = try await LegSession.register(
-        &drafts, blockSize: size.blockSize, within: options.deadlineSeconds)
+        &drafts, blockSize: size.blockSize, options)
       request = drafts[0].request
       if let short {
         notices.append(
@@ -155,6 +155,7 @@ struct Establishment: Sendable {
         port: UInt16(options.group.port + index), luns: [], virtualLUN: virtualLUN)
       request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
       request.sender = try path.port.localEndpoint().wireText
+      request.queuePair = path.port.queuePair.map(QueuePairText.init)
       request.blockLength = min(path.blockLength, blockLengthMax)
       request.writeLengthMax = writeLengthMax
       if settings.laneCount > 1 {
@@ -183,14 +184,13 @@ struct Establishment: Sendable {
   private func start(_ draft: Draft, _ fates: [LegRecord]) throws -> MirrorPart {
     let legs = try draft.sessions.indices.map { index in
       try MirrorLeg(
-        draft.sessions[index], draft.grants[index]?.answering(by: options), fate: fates[index],
-        index: index,
-        interface: draft.path.interface, inbox: draft.ends.inbox)
+        draft.sessions[index], draft.grants[index]?.answering(by: options), draft.request,
+        place: (fates[index], index), interface: draft.path.interface, inbox: draft.ends.inbox)
     }
     let openWritesMax = draft.grants.compactMap { $0?.openWritesMax }.min() ?? Limits.openWritesMax
     let credit = draft.grants.compactMap { $0?.credit }.min() ?? .max
     let descriptions = draft.grants.map {
-      $0?.description
+      $0?.description(of: draft.request)
         ?? LegDescription(path: .foreign, openWritesMax: max(options.depth, 1), credit: .max)
     }
     let sender = Sender(configuration(draft.request), legs: descriptions)
@@ -260,7 +260,7 @@ extension Mirror {
     await withTaskGroup(of: Void.self) { group in
       for part in parts {
         let legs = part.membership.withLock { $0.legs }
-        let ours = LegSet(legs.indices.filter { !legs[$0].isForeign })
+        let ours = LegSet(legs.indices.filter { legs[$0].hearsDatagrams })
         group.addTask { _ = await part.probe(ours) }
       }
     }
@@ -286,6 +286,9 @@ extension Mirror {
     note("datagrams not authenticated: trust everybody on this segment")
     for leg in parts[0].membership.withLock({ $0.legs }) where leg.isForeign {
       note("\(leg.urls[0]) is a target of another make: served by plain iSCSI")
+    }
+    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isCarried {
+      note("\(leg.urls[0]) has no RDMA: served over TCP")
     }
   }
 }

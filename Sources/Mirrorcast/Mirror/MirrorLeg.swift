@@ -11,31 +11,39 @@ final class MirrorLeg: Sendable {
   let repair: Endpoint?
   /// Where the leg's answers may be had without the session's event loops; nil where they can't.
   let answers: AnswerOffer?
+  /// A target of ours that can't hear the group's transport: all goes over its connection.
+  let isCarried: Bool
 
   init(
-    fate: LegRecord, connection: InitiatorConnection, repair: Endpoint?, answers: AnswerOffer?
+    fate: LegRecord, connection: InitiatorConnection, repair: Endpoint?, answers: AnswerOffer?,
+    isCarried: Bool = false
   ) {
     self.fate = fate
     self.connection = connection
     self.repair = repair
     self.answers = answers
+    self.isCarried = isCarried
   }
 
   /// A leg whose session has agreed, or needs no agreement, to be that number of a part.
   convenience init(
-    _ session: LegSession, _ grant: RegistrationGrant?, fate: LegRecord, index: Int,
-    interface: NetworkInterface, inbox: LaneInbox<SenderOrder>
+    _ session: LegSession, _ grant: RegistrationGrant?, _ request: RegistrationRequest,
+    place: (fate: LegRecord, index: Int), interface: NetworkInterface,
+    inbox: LaneInbox<SenderOrder>
   ) throws(MirrorcastError) {
+    let (fate, index) = place
     var repair: Endpoint?
     if let grant { repair = try SendingPath.repairs(grant, on: interface) }
     self.init(
       fate: fate, connection: session.connection, repair: repair,
-      answers: grant.flatMap { SendingPath.answers($0, on: interface) })
+      answers: grant.flatMap { SendingPath.answers($0, on: interface) },
+      isCarried: grant?.isCarried(in: request) ?? false)
     fate.follow { inbox.post(.lost(leg: index, $0)) }
   }
 
   var urls: [LogicalUnitURL] { fate.urls }
   var isForeign: Bool { repair == nil }
+  var hearsDatagrams: Bool { !isForeign && !isCarried }
   /// Whether the leg left the mirror.
   var isGone: Bool { fate.isGone }
   var statuses: [LegStatus] { fate.statuses }
@@ -59,9 +67,14 @@ extension RegistrationGrant {
     return grant
   }
 
-  var description: LegDescription {
+  /// Granted by UDP in a mirror of queue pairs.
+  func isCarried(in request: RegistrationRequest) -> Bool {
+    queuePair == nil && request.queuePair != nil
+  }
+
+  func description(of request: RegistrationRequest) -> LegDescription {
     LegDescription(
-      path: .datagrams, openWritesMax: openWritesMax, credit: credit,
-      takesUnsolicited: takesUnsolicited)
+      path: isCarried(in: request) ? .connection : .datagrams, openWritesMax: openWritesMax,
+      credit: credit, takesUnsolicited: takesUnsolicited)
   }
 }

@@ -33,8 +33,7 @@ extension MirrorPart {
     do {
       var grant: RegistrationGrant?
       if session.connection.isMirrorcast {
-        let got = try await session.connection.register(
-          request, session.urls, within: options.deadlineSeconds)
+        let got = try await session.connection.register(request, session.urls, options)
         guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
         else {
           throw MirrorcastError("\(session.urls[0]) takes shorter blocks or writes than the mirror")
@@ -42,7 +41,7 @@ extension MirrorPart {
         grant = got.answering(by: options)
       }
       let leg = try MirrorLeg(
-        session, grant, fate: fate, index: index, interface: interface, inbox: inbox)
+        session, grant, request, place: (fate, index), interface: interface, inbox: inbox)
       return Joining(leg: leg, grant: grant, request: request)
     } catch {
       inbox.post(.resume(epoch: nil, joining: []))
@@ -62,7 +61,7 @@ extension MirrorPart {
   func commit(_ joining: Joining, as index: Int) async {
     await agree(joining.request, but: [])
     let description =
-      joining.grant?.description
+      joining.grant?.description(of: joining.request)
       ?? LegDescription(path: .foreign, openWritesMax: Limits.openWritesMax, credit: .max)
     let added = await withCheckedContinuation { continuation in
       inbox.post(.add(joining.leg, description) { continuation.resume(returning: $0) })
@@ -72,7 +71,7 @@ extension MirrorPart {
       $0.legs.append(joining.leg)
       $0.request = joining.request
     }
-    if joining.grant != nil { _ = await probe(LegSet(index)) }
+    if joining.leg.hearsDatagrams { _ = await probe(LegSet(index)) }
     inbox.post(.resume(epoch: joining.request.epoch, joining: LegSet(index)))
   }
 
@@ -114,12 +113,12 @@ extension MirrorPart {
   /// Every present member confirms the new epoch; one that doesn't leaves the mirror and is named.
   private func agree(_ request: RegistrationRequest, but excluded: LegSet) async {
     let present = membership.withLock { $0.present }
-    let limit = options.deadlineSeconds
     await withTaskGroup(of: Void.self) { group in
       for (index, leg) in present where !leg.isForeign && !excluded.contains(LegSet(index)) {
-        group.addTask { [inbox] in
+        group.addTask { [inbox, options] in
           do {
-            _ = try await leg.connection.register(request, leg.urls, within: limit)
+            let own = leg.isCarried ? request.withoutQueuePair : request
+            _ = try await leg.connection.register(own, leg.urls, options)
           } catch {
             inbox.post(.lost(leg: index, "\(error)"))
           }

@@ -78,6 +78,7 @@ extension ReceiverDuty {
         "group": "\(place.group)", "interface": "\(place.interface.name)",
         "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
         "coalescing": "\(registration.group.port.coalescing)",
+        "transport": "\(place.rdma?.device ?? "udp")",
       ])
     return keys
   }
@@ -108,14 +109,7 @@ extension ReceiverDuty {
     units: [ServedUnit], place: ReceptionPlace
   ) throws(RegistrationFault) -> Registration {
     do throws(SystemError) {
-      let group = try ports.join(place.group, on: place.interface, source: place.sender)
-      let repairs: SharedPort
-      do throws(SystemError) {
-        repairs = try ports.repairs(at: place.address)
-      } catch {
-        try ports.leave(group, source: place.sender)
-        throw error
-      }
+      let (group, repairs) = try joined(request, place)
       let grants = Grants(request, place: place, room: group.port.roomByteCount)
       let slab: Slab
       do throws(SystemError) {
@@ -137,6 +131,25 @@ extension ReceiverDuty {
     }
   }
 
+  /// Where the group's datagrams come in, and where repairs do.
+  private mutating func joined(
+    _ request: RegistrationRequest, _ place: ReceptionPlace
+  ) throws(SystemError) -> (group: SharedPort, repairs: SharedPort) {
+    if let pair = request.queuePair, let rdma = place.rdma {
+      let port = try ports.queuePair(
+        pair, registration: request.registration, at: (rdma, place),
+        memory: (configuration.placement.memoryNode, configuration.settings.pages))
+      return (port, ports.share(port))
+    }
+    let group = try ports.join(place.group, on: place.interface, source: place.sender)
+    do throws(SystemError) {
+      return (group, try ports.repairs(at: place.address))
+    } catch {
+      try ports.leave(group, source: place.sender)
+      throw error
+    }
+  }
+
   private mutating func grant(
     _ registration: Registration, place: ReceptionPlace
   ) throws(RegistrationFault) -> TextKeys {
@@ -150,6 +163,7 @@ extension ReceiverDuty {
     grant.openWritesMax = configuration.openWritesMax
     grant.lunSizes = registration.units.map(\.logicalUnit.geometry.byteCount)
     grant.takesUnsolicited = true
+    grant.queuePair = registration.repairs.port.queuePair.map(QueuePairText.init)
     let address = try? Endpoint(
       registration.session.localAddress.contains(":")
         ? "[\(registration.session.localAddress)]" : registration.session.localAddress,
@@ -193,7 +207,7 @@ extension ReceiverDuty {
     guard request.blockLength == known.receiver.configuration.blockLength,
       request.stripe == known.request.stripe, request.luns == known.request.luns,
       request.virtualLUN == known.request.virtualLUN,
-      place.group.matches(known.place.group), place.sender.matches(known.sender)
+      place.group.matches(known.place.group), place.source == known.place.source
     else {
       throw RegistrationFault(.badRequest, "an epoch changes members, not the mirror itself")
     }

@@ -9,6 +9,10 @@ struct ReceptionPlace: Sendable {
   let interface: NetworkInterface
   let sender: Endpoint
   let address: Endpoint
+  /// The device, where datagrams come by RDMA.
+  let rdma: RDMAPlace?
+  /// Who sends the datagrams, as they tell it: the sender, or its queue pair.
+  let source: Endpoint
 
   /// - Parameter configured: the interface that the daemon was told to use; nil takes the one that
   ///   the session came in by.
@@ -49,6 +53,21 @@ struct ReceptionPlace: Sendable {
     }
     self.group = group.scoped(to: interface)
     self.sender = sender.scoped(to: interface)
+    guard let queuePair = request.queuePair else {
+      rdma = nil
+      source = self.sender
+      return
+    }
+    do throws(RDMAFault) {
+      rdma = try RDMAPlace(address, on: interface)
+    } catch {
+      throw RegistrationFault(.noSuchTransport, "\(error)")
+    }
+    do throws(EndpointError) {
+      source = try queuePair.endpoint()
+    } catch {
+      throw RegistrationFault(.badRequest, "\(error)")
+    }
   }
 
   private static func local(_ session: SessionPort) throws(NetworkInterfaceError) -> Endpoint {
@@ -61,7 +80,13 @@ struct ReceptionPlace: Sendable {
   }
 
   var datagramMax: Int {
-    DatagramArithmetic.datagramMax(mtu: interface.mtu, family: group.family)
+    rdma?.mtu ?? DatagramArithmetic.datagramMax(mtu: interface.mtu, family: group.family)
+  }
+
+  /// The longest block that fits a datagram.
+  var blockLengthMax: Int? {
+    if let rdma { return DatagramArithmetic.blockLength(activeMTU: rdma.mtu) }
+    return DatagramArithmetic.blockLength(mtu: interface.mtu, family: group.family)
   }
 }
 
@@ -73,9 +98,7 @@ struct Grants: Sendable {
   let credit: Int
 
   init(_ request: RegistrationRequest, place: ReceptionPlace, room: Int) {
-    let fitting = DatagramArithmetic.blockLength(
-      mtu: place.interface.mtu, family: place.group.family)
-    blockLength = min(request.blockLength, fitting ?? request.blockLength)
+    blockLength = min(request.blockLength, place.blockLengthMax ?? request.blockLength)
     let room = max(room, 64 << 10)
     writeLengthMax = min(request.writeLengthMax, max(room / 4096 * 4096, 4096))
     openWritesMax = min(

@@ -51,10 +51,11 @@ final class Registration {
 
   var sender: Endpoint { place.sender }
 
-  /// Whether a datagram comes from this registration's initiator: its exact address and port, or
-  /// any port where the patent's text left it open.
+  /// Whether a datagram comes from this registration's initiator: its exact address and port (or
+  /// queue pair), or any port where the patent's text left it open.
   func accepts(_ source: Endpoint) -> Bool {
-    sender.port == 0 ? source.with(port: 0).matches(sender) : source.matches(sender)
+    let own = place.source
+    return own.port == 0 ? source.with(port: 0).matches(own) : source.matches(own)
   }
 
   /// Sends what the receiver has to say: by the stream, or on the session's event loop.

@@ -22,7 +22,7 @@ struct SenderOutlet: ~Copyable {
   private let logger: Logger
   /// The port takes no more now.
   private(set) var isBlocked = false
-  /// What went out, headers of IP and UDP included.
+  /// What went out, headers from IP's on included.
   var wireBytes: UInt64 = 0
   private(set) var sendErrors: UInt64 = 0
 
@@ -38,7 +38,7 @@ struct SenderOutlet: ~Copyable {
     passage = nil
     if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
     destinations = [path.group]
-    headerByteCount = path.group.family == .v4 ? 28 : 48
+    headerByteCount = path.headerByteCount
     self.logger = logger
   }
 

@@ -15,6 +15,8 @@ struct SendingPath: @unchecked Sendable {
   /// The port sends to the group where no address is named.
   let isConnected: Bool
   let blockLength: Int
+  /// What a datagram has in front of it and behind, from the IP header on.
+  let headerByteCount: Int
 
   init(
     _ options: MirrorOptions, _ sessions: [LegSession], part: Int, segmentation: OffloadPolicy
@@ -30,21 +32,41 @@ struct SendingPath: @unchecked Sendable {
     } catch {
       throw MirrorcastError("\(error)")
     }
-    do throws(SystemError) {
-      (port, isConnected) = try Self.socket(
-        address, interface, group: group, segmentation: segmentation)
-    } catch {
+    let internetHeaders = group.family == .v4 ? 28 : 48
+    let length: Int?
+    do {
+      if options.transport == .udp {
+        (port, isConnected) = try Self.socket(
+          address, interface, group: group, segmentation: segmentation)
+        headerByteCount = internetHeaders
+        length = DatagramArithmetic.blockLength(mtu: interface.mtu, family: group.family)
+      } else {
+        let place = try Self.place(address, interface)
+        port = try RDMAPorts.departures(at: place, group: group, local: address)
+        isConnected = true
+        // RoCE v2: transport headers of 20 bytes, and a checksum.
+        headerByteCount = internetHeaders + 24
+        length = DatagramArithmetic.blockLength(activeMTU: place.mtu)
+      }
+    } catch let error as SystemError {
       throw MirrorcastError("the group can't be sent to: \(error)")
     }
-    guard
-      let length = DatagramArithmetic.blockLength(mtu: interface.mtu, family: group.family),
-      length >= Limits.blockLengthMin
-    else {
+    guard let length, length >= Limits.blockLengthMin else {
       throw MirrorcastError(
         "the MTU of \(interface.name), \(interface.mtu), is too small for a mirror",
         advice: "raise it to 1280 or more")
     }
     blockLength = min(length, Limits.blockLengthMax)
+  }
+
+  private static func place(
+    _ address: Endpoint, _ interface: NetworkInterface
+  ) throws(MirrorcastError) -> RDMAPlace {
+    do throws(RDMAFault) {
+      return try RDMAPlace(address, on: interface)
+    } catch {
+      throw MirrorcastError("no RDMA: \(error.reason)", advice: error.advice)
+    }
   }
 
   /// Where there is no route to the group a socket can't be connected to it, and what is sent may
@@ -94,6 +116,7 @@ struct SendingPath: @unchecked Sendable {
     _ grant: RegistrationGrant, on interface: NetworkInterface
   ) throws(MirrorcastError) -> Endpoint {
     do throws(EndpointError) {
+      if let queuePair = grant.queuePair { return try queuePair.endpoint() }
       return try Endpoint(grant.repair).scoped(to: interface)
     } catch {
       throw MirrorcastError("a leg tells no address for repairs: \(error)")

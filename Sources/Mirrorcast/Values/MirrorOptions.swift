@@ -36,6 +36,8 @@ public struct MirrorOptions: Sendable {
   public var group: GroupAddress
   /// The interface that datagrams leave by; nil for the one that reaches the first leg.
   public var interface: String?
+  /// What carries datagrams to the group and to single legs.
+  public var transport = Transport.udp
   /// The number that mirrored commands carry; nil for the highest that is nobody's LUN.
   public var virtualLUN: Int?
   public var recovery: RecoveryMode = .adaptive

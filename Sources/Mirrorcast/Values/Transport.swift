@@ -1,0 +1,8 @@
+/// What carries a mirror's datagrams.
+public enum Transport: String, Sendable, CaseIterable {
+  case udp
+  /// RDMA, unreliable datagrams; a leg that has none can't be in the mirror.
+  case rdma
+  /// RDMA; a leg of ours that has none is served over its connection.
+  case rdmaOrTCP = "rdma,tcp"
+}
