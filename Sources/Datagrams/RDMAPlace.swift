@@ -2,7 +2,8 @@
 // interface a GID of its own, so the address finds the device, the port and the GID's index alike;
 // names of devices tell nothing.
 
-internal import Lanes
+internal import Glibc
+package import Lanes
 
 #if RDMA
   internal import CVerbs
@@ -18,15 +19,16 @@ package struct RDMAFault: Error, Equatable, Sendable, CustomStringConvertible {
     self.advice = advice
   }
 
-  init(_ error: SystemError) {
-    let isMemory = error.number == 12
+  /// A system's error, where a device is used.
+  package init(_ error: SystemError) {
+    let isMemory = error.number == ENOMEM
     self.init(
       "\(error)",
       advice: isMemory
-        ? "raise the limit of locked memory (ulimit -l)" : "see what `rdma link` and `dmesg` say")
+        ? "Raise the limit of locked memory (ulimit -l)." : "See what `rdma link` and `dmesg` say.")
   }
 
-  package var description: String { "\(reason): \(advice)" }
+  package var description: String { "\(reason). \(advice)" }
 }
 
 /// What a peer needs to know of a queue pair that sends or receives datagrams.
@@ -63,14 +65,14 @@ package struct RDMAPlace: Equatable, Sendable {
       let names = RDMADevices.names()
       guard !names.isEmpty else {
         throw RDMAFault(
-          "this machine has no RDMA device", advice: "add one, or take the transport udp")
+          "this machine has no RDMA device", advice: "Add one, or take the transport udp.")
       }
       do throws(SystemError) { found = try Self.search(wanted) } catch { throw RDMAFault(error) }
       guard let found else {
         throw RDMAFault(
           "no RDMA device (\(names.joined(separator: ", "))) has a RoCE v2 GID of"
             + " \(address.addressText) at \(interface.name)",
-          advice: "name the interface of a device that is up, or take the transport udp")
+          advice: "Name the interface of a device that is up, or take the transport udp.")
       }
       self = found
     }
@@ -105,7 +107,7 @@ package struct RDMAPlace: Equatable, Sendable {
     package init(_ address: Endpoint, on interface: NetworkInterface) throws(RDMAFault) {
       throw RDMAFault(
         "this program was built without RDMA",
-        advice: "build it with the trait RDMA, or take the transport udp")
+        advice: "Build it with the trait RDMA, or take the transport udp.")
     }
   #endif
 }

@@ -156,7 +156,8 @@ public final class Mirror: Sendable {
     statistics.pacing = MirrorStatistics.Pacing(parts.map(\.board.latest))
     for (index, leg) in parts[0].membership.withLock({ $0.legs }).enumerated() {
       let counted = index < counters.count ? counters[index] : LegCounters()
-      let way = leg.isForeign ? "iscsi" : deaf.contains(LegSet(index)) ? "tcp" : "multicast"
+      let isCarried = leg.isCarried || deaf.contains(LegSet(index))
+      let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : "multicast"
       for status in leg.statuses {
         statistics.legs.append(
           MirrorStatistics.Leg(

@@ -230,9 +230,15 @@ struct Establishment: Sendable {
     let placement = settings.placements(near: draft.path.interface.name)[draft.index]
     var faults = options.faults
     faults.seed &+= UInt64(draft.index)
-    let outlet = try SenderOutlet(
-      draft.path, faults: try faults.injector(), node: placement.memoryNode,
-      pages: settings.pages, logger: logger)
+    let injector = try faults.injector()
+    let outlet: SenderOutlet
+    do throws(SystemError) {
+      outlet = try SenderOutlet(
+        draft.path, faults: injector, node: placement.memoryNode, pages: settings.pages,
+        logger: logger)
+    } catch {
+      throw draft.path.failure(error)
+    }
     let pages = outlet.pageKind
     let ends = draft.ends
     let duty = SenderDuty(
@@ -273,6 +279,9 @@ extension Mirror {
 
   /// Tells once which legs don't hear a part.
   func noteDeaf() {
+    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isCarried {
+      note("\(leg.urls[0]) has no RDMA: served over TCP")
+    }
     for part in parts {
       let (legs, deaf) = part.membership.withLock { ($0.legs, $0.deaf) }
       deaf.forEach { leg in
@@ -286,9 +295,6 @@ extension Mirror {
     note("datagrams not authenticated: trust everybody on this segment")
     for leg in parts[0].membership.withLock({ $0.legs }) where leg.isForeign {
       note("\(leg.urls[0]) is a target of another make: served by plain iSCSI")
-    }
-    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isCarried {
-      note("\(leg.urls[0]) has no RDMA: served over TCP")
     }
   }
 }

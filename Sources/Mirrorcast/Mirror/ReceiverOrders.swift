@@ -127,7 +127,8 @@ extension ReceiverDuty {
         ports: (group, repairs), slab: slab, units: units,
         receiver: Receiver(grants.receiver(request, units: units)))
     } catch {
-      throw RegistrationFault(.joinFailed, "\(error)")
+      throw RegistrationFault(
+        .joinFailed, place.rdma == nil ? "\(error)" : "\(RDMAFault(error))")
     }
   }
 

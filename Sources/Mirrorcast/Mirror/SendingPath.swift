@@ -49,7 +49,7 @@ struct SendingPath: @unchecked Sendable {
         length = DatagramArithmetic.blockLength(activeMTU: place.mtu)
       }
     } catch let error as SystemError {
-      throw MirrorcastError("the group can't be sent to: \(error)")
+      throw Self.failure(error, isRDMA: options.transport != .udp)
     }
     guard let length, length >= Limits.blockLengthMin else {
       throw MirrorcastError(
@@ -57,6 +57,16 @@ struct SendingPath: @unchecked Sendable {
         advice: "raise it to 1280 or more")
     }
     blockLength = min(length, Limits.blockLengthMax)
+  }
+
+  /// A system's error in words.
+  func failure(_ error: SystemError) -> MirrorcastError {
+    Self.failure(error, isRDMA: port.queuePair != nil)
+  }
+
+  private static func failure(_ error: SystemError, isRDMA: Bool) -> MirrorcastError {
+    let words = "the group can't be sent to: \(error)"
+    return MirrorcastError(words, advice: isRDMA ? RDMAFault(error).advice : nil)
   }
 
   private static func place(
