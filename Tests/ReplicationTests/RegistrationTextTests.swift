@@ -100,7 +100,7 @@ import Testing
     (RegistrationKey.port, ["0", "65536", "http"]),
     (RegistrationKey.blockLength, ["0", "3", "511", "514", "9217", "9218", "65536"]),
     (RegistrationKey.writeLengthMax, ["0", "511", "513", "16777217", "18446744073709551616"]),
-    (RegistrationKey.transport, ["rdma", "UDP", "tcp"]),
+    (RegistrationKey.transport, ["rdma"]),
     (RegistrationKey.operation, ["Register", "drop", "unregister"]),
     (
       RegistrationKey.lunMap,
