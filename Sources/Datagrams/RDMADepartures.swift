@@ -154,12 +154,14 @@
       }
     }
 
+    /// Out of an error. Where there is no way out, each later post is an error, and what was to go
+    /// goes over TCP at last.
     private func restart() throws(SystemError) {
+      completed = posted
       try queue.reset()
       while try queue.poll() > 0 {}
       try queue.initialize()
       try queue.start()
-      completed = posted
     }
   }
 #endif
