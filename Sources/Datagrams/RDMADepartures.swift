@@ -42,6 +42,9 @@
       // Q_Keys with the top bit set belong to the device's owner.
       let key = UInt32.random(in: 1...0x7fff_ffff)
       queue = try RDMAQueuePair(at: place, key: key, .sends, depth: Self.depth)
+      guard queue.depth >= DepartureBatch.trainDatagramsMax else {
+        throw SystemError(doing: "post a train", number: ENOSPC)
+      }
       self.group = Endpoint(gid: group.gid, queuePair: Endpoint.everyQueuePair)
       self.local = local.with(port: Endpoint.rocePort)
       self.hops = hops

@@ -161,7 +161,9 @@ struct LegSession: Sendable {
           let connection = session.connection
           drafts[part].grants.append(
             connection.isMirrorcast
-              ? try await connection.register(drafts[part].request, session.urls, options)
+              ? try await connection.register(
+                drafts[part].request, session.urls, within: limit,
+                orCarried: options.transport == .rdmaOrTCP)
               : nil)
         }
       }
@@ -193,17 +195,18 @@ extension InitiatorConnection {
   /// Registers a mirror, or its next epoch, for these LUNs; throws the refusal in words. A leg
   /// without the mirror's transport is asked for one over its connection, where that is allowed.
   func register(
-    _ request: RegistrationRequest, _ urls: [LogicalUnitURL], _ options: MirrorOptions
+    _ request: RegistrationRequest, _ urls: [LogicalUnitURL], within limit: Double,
+    orCarried mayCarry: Bool = false
   ) async throws -> RegistrationGrant {
     var request = request
     request.luns = urls.map(\.lun)
     while true {
-      let keys = try await ask(request.keys, within: options.deadlineSeconds)
+      let keys = try await ask(request.keys, within: limit)
       do throws(RegistrationFault) {
         return try RegistrationGrant(keys).checked(against: request)
       } catch {
         let isWithoutTransport = error.refusal == .noSuchTransport && request.queuePair != nil
-        if isWithoutTransport, options.transport == .rdmaOrTCP {
+        if isWithoutTransport, mayCarry {
           request.queuePair = nil
           continue
         }

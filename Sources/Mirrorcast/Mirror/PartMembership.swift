@@ -33,7 +33,9 @@ extension MirrorPart {
     do {
       var grant: RegistrationGrant?
       if session.connection.isMirrorcast {
-        let got = try await session.connection.register(request, session.urls, options)
+        let got = try await session.connection.register(
+          request, session.urls, within: options.deadlineSeconds,
+          orCarried: options.transport == .rdmaOrTCP)
         guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
         else {
           throw MirrorcastError("\(session.urls[0]) takes shorter blocks or writes than the mirror")
@@ -113,12 +115,13 @@ extension MirrorPart {
   /// Every present member confirms the new epoch; one that doesn't leaves the mirror and is named.
   private func agree(_ request: RegistrationRequest, but excluded: LegSet) async {
     let present = membership.withLock { $0.present }
+    let limit = options.deadlineSeconds
     await withTaskGroup(of: Void.self) { group in
       for (index, leg) in present where !leg.isForeign && !excluded.contains(LegSet(index)) {
-        group.addTask { [inbox, options] in
+        group.addTask { [inbox] in
           do {
             let own = leg.isCarried ? request.withoutQueuePair : request
-            _ = try await leg.connection.register(own, leg.urls, options)
+            _ = try await leg.connection.register(own, leg.urls, within: limit)
           } catch {
             inbox.post(.lost(leg: index, "\(error)"))
           }
