@@ -159,8 +159,11 @@ extension ArrivalBatch {
   mutating func lend(_ message: LentMessage) {
     precondition(isLent && count < Self.lentMax, "no room for what is lent")
     // Safe: count is below the number of messages; those below it are set.
-    if count > 0, unsafe lent[count - 1].isContinued(by: message) {
-      unsafe lent[count - 1].count += 1
+    if count > 0, var last = unsafe Optional(lent[count - 1]), unsafe last.isContinued(by: message)
+    {
+      // Not changed in place: Swift 6.3.1 can't compile that for the thread sanitizer.
+      unsafe last.count += 1
+      unsafe lent[count - 1] = last
     } else {
       unsafe (lent + count).initialize(to: message)
       count += 1
