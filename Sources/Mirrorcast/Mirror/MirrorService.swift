@@ -165,7 +165,7 @@ struct ReceptionLane: Sendable {
     starting index: Int, _ configuration: MirrorService.Configuration, mirrored: MirroredNumbers,
     workers: StorageWorkers, logger: Logger
   ) throws {
-    inbox = try LaneInbox(capacity: 4096)
+    inbox = try LaneInbox(capacity: ReceiverDuty.ordersMax)
     let duty = ReceiverDuty(
       configuration, inbox: inbox, mirrored: mirrored, workers: workers, logger: logger)
     let pages = duty.arrivals.pageKind

@@ -34,6 +34,9 @@ final class StoredNotes: StorageCompletion {
 struct ReceiverDuty: LaneDuty, ~Copyable {
   static let datagramMax = 9216 + 64
   static let storesMax = 4096
+  /// Orders of sessions that may wait: what connections carry comes here a datagram an order, so as
+  /// many as a leg's whole credit, 64 MiB, has blocks of MTU 1500, and more.
+  static let ordersMax = 65_536
   /// How often a registration that waits for ordinary commands looks whether they have ended.
   static let quietCheckNanoseconds: UInt64 = 2_000_000
   /// How long a flood of datagrams may put off reports and answers to questions.
