@@ -152,7 +152,7 @@ import Testing
   @Test(arguments: [true, false], [true, false])
   func `a run is what its datagrams are one by one`(isDirect: Bool, isSolicited: Bool) {
     var taken = 0
-    for seed: UInt64 in 0..<150 {
+    for seed: UInt64 in 0..<40 {
       var random = SeededRandom(seed)
       var (singly, byRuns) = (Leg(receiver(isDirect)), Leg(receiver(isDirect)))
       for (index, train) in trains(&random, isSolicited: isSolicited).enumerated() {
@@ -172,7 +172,7 @@ import Testing
       #expect(singly.memory == byRuns.memory, "seed \(seed)")
       taken += byRuns.taken
     }
-    #expect(taken > 20_000, "\(taken) blocks went by runs")
+    #expect(taken > 5_000, "\(taken) blocks went by runs")
   }
 
   @Test func `runs of missing blocks`() {
