@@ -15,9 +15,11 @@ package struct Checksum: Equatable, Sendable, BitwiseCopyable {
     }
   }
 
-  /// Copies bytes to `offset` of `target`, and adds them on the way.
+  /// Copies bytes to `offset` of `target`, and adds them on the way; past the cache where the
+  /// memory is not read again soon.
   package mutating func update(
-    copying bytes: RawSpan, into target: inout MutableRawSpan, at offset: Int
+    copying bytes: RawSpan, into target: inout MutableRawSpan, at offset: Int,
+    isPastCache: Bool = false
   ) {
     precondition(
       offset >= 0 && bytes.byteCount <= target.byteCount - offset, "copy outside the span")
@@ -26,25 +28,10 @@ package struct Checksum: Equatable, Sendable, BitwiseCopyable {
     // Safe: both lengths were compared just above; neither pointer leaves the closures.
     state = unsafe target.withUnsafeMutableBytes { to in
       unsafe bytes.withUnsafeBytes { from in
-        unsafe mirrorcast_crc32c_copy(
-          before, to.baseAddress.map { unsafe $0 + offset }, from.baseAddress, from.count)
-      }
-    }
-  }
-
-  /// The same past the cache: for memory that is not read again soon.
-  package mutating func update(
-    copyingPastCache bytes: RawSpan, into target: inout MutableRawSpan, at offset: Int
-  ) {
-    precondition(
-      offset >= 0 && bytes.byteCount <= target.byteCount - offset, "copy outside the span")
-    guard bytes.byteCount > 0 else { return }
-    let before = state
-    // Safe: both lengths were compared just above; neither pointer leaves the closures.
-    state = unsafe target.withUnsafeMutableBytes { to in
-      unsafe bytes.withUnsafeBytes { from in
-        unsafe mirrorcast_crc32c_copy_past_cache(
-          before, to.baseAddress.map { unsafe $0 + offset }, from.baseAddress, from.count)
+        let place = unsafe to.baseAddress.map { unsafe $0 + offset }
+        return isPastCache
+          ? unsafe mirrorcast_crc32c_copy_past_cache(before, place, from.baseAddress, from.count)
+          : unsafe mirrorcast_crc32c_copy(before, place, from.baseAddress, from.count)
       }
     }
   }

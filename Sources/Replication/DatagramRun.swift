@@ -95,8 +95,8 @@ package struct DatagramRun: Sendable {
     switch (isDigested, isPastCache) {
     case (false, false): place.copy(data, at: offset)
     case (false, true): place.copyPastCache(data, at: offset)
-    case (true, false): checksum.update(copying: data, into: &place, at: offset)
-    case (true, true): checksum.update(copyingPastCache: data, into: &place, at: offset)
+    case (true, _):
+      checksum.update(copying: data, into: &place, at: offset, isPastCache: isPastCache)
     }
     if isDigested, end > start + dataLength {
       checksum.update(bytes.extracting(start + dataLength..<end))

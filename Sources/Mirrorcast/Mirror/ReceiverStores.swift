@@ -83,7 +83,7 @@ extension ReceiverDuty {
       return registration.request.virtualLUN == request.virtualLUN
     }
     guard let found else {
-      let keys = RegistrationFault(.unknownRegistration, "no such mirror on this session").keys
+      let keys = RegistrationFault(.unknownRegistration, "no such mirror was registered by it").keys
       session.perform { $0.respondText(reply, keys) }
       return
     }
