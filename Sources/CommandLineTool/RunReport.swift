@@ -30,6 +30,7 @@ extension RunResult {
         ])
       ),
       ("longestStallMicroseconds", .number(Double(counts.stallNanosecondsMax) / 1000)),
+      ("transport", .string(statistics.transport)),
       ("dataDatagrams", .integer(statistics.dataDatagrams)),
       ("repairDatagrams", .integer(statistics.repairDatagrams)),
       ("groupRepairDatagrams", .integer(statistics.groupRepairDatagrams)),

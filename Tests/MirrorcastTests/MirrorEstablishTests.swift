@@ -155,7 +155,7 @@ struct `Establishing a mirror` {
         let leg = try deaf.legs[0]
         #expect(mirror.notices.contains { $0.contains("\(leg)") && $0.contains("over TCP") })
         #expect(mirror.notices.contains { $0.contains("not authenticated") })
-        #expect(mirror.statistics().legs.map(\.servedBy) == ["multicast", "multicast", "tcp"])
+        #expect(mirror.statistics().legs.map(\.servedBy) == ["udp", "udp", "tcp"])
         #expect(await mirror.terminate().bad == [])
         try await expect(try scene.legs + deaf.legs, hold: image)
       }

@@ -15,7 +15,7 @@ struct `Legs of another make` {
       let image = randomBytes(4 << 20)
       #expect(await mirror.write(image, at: 0).isGood)
       let legs = mirror.statistics().legs
-      #expect(legs.map(\.servedBy) == ["iscsi", "iscsi", "multicast", "multicast"])
+      #expect(legs.map(\.servedBy) == ["iscsi", "iscsi", "udp", "udp"])
       #expect(mirror.notices.count { $0.contains("another make") } == 2)
       #expect(await mirror.flush().bad == [])
       #expect(await mirror.terminate().bad == [])

@@ -38,7 +38,7 @@ struct `A mirror of several lanes` {
       for write in open { #expect(await write.value.isGood) }
       let statistics = mirror.statistics()
       #expect(statistics.lanes.count == lanes)
-      #expect(statistics.legs.map(\.servedBy) == ["multicast", "multicast", "multicast"])
+      #expect(statistics.legs.map(\.servedBy) == ["udp", "udp", "udp"])
       #expect(statistics.legs.allSatisfy { $0.lostBlocks > 0 && $0.repairedBlocks > 0 })
       #expect(mirror.notices.count { $0.contains("not authenticated") } == 1)
       #expect(await mirror.flush().bad == [])

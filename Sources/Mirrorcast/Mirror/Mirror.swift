@@ -139,6 +139,7 @@ public final class Mirror: Sendable {
   public func statistics() -> MirrorStatistics {
     var statistics = MirrorStatistics()
     statistics.blockLength = blockLength
+    statistics.transport = options.transport == .udp ? "udp" : "rdma"
     var counters: [LegCounters] = []
     var deaf: LegSet = []
     for part in parts {
@@ -157,7 +158,7 @@ public final class Mirror: Sendable {
     for (index, leg) in parts[0].membership.withLock({ $0.legs }).enumerated() {
       let counted = index < counters.count ? counters[index] : LegCounters()
       let isCarried = leg.isCarried || deaf.contains(LegSet(index))
-      let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : "multicast"
+      let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : statistics.transport
       for status in leg.statuses {
         statistics.legs.append(
           MirrorStatistics.Leg(

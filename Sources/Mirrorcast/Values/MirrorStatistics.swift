@@ -4,7 +4,8 @@ public struct MirrorStatistics: Sendable {
   public struct Leg: Sendable {
     public var url: LogicalUnitURL
     public var status: LegStatus
-    /// `multicast`; `tcp` where datagrams don't reach it; `iscsi` for a target of another make.
+    /// The mirror's `transport`; `tcp` where its datagrams don't reach the leg; `iscsi` for a target
+    /// of another make.
     public var servedBy: String
     /// Blocks that the leg reported as missing.
     public var lostBlocks: UInt64
@@ -69,8 +70,10 @@ public struct MirrorStatistics: Sendable {
   public var groupRepairDatagrams: UInt64 = 0
   /// Times that a leg was asked what it lacks, since it had said nothing for long.
   public var questions: UInt64 = 0
-  /// Bytes of all datagrams with IP and UDP headers, and of all TCP payload sent.
+  /// Bytes of all datagrams with the headers of what carries them, and of all TCP payload sent.
   public var wireBytes: UInt64 = 0
+  /// What carries the datagrams: `udp` or `rdma`.
+  public var transport = "udp"
   /// Bytes of data in a full datagram.
   public var blockLength = 0
   /// Nil when nothing but legs, path and the cap that was asked for held the sender back.

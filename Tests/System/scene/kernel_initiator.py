@@ -1,0 +1,120 @@
+"""The kernel's own initiator, open-iscsi: a disk, a file system on it, files, and an end."""
+
+import glob
+import os
+import re
+import subprocess
+import time
+
+from .stage import check
+
+MODULES = ("crc32c_generic", "iscsi_tcp", "sd_mod", "ext4")
+NAME = "iqn.2025-01.org.mirrorcast.test:kernel"
+FILES = 40
+
+
+class KernelInitiator:
+    """The daemon `iscsid`, and what it attaches."""
+
+    def __init__(self, stage):
+        stage.need_tools("iscsid", "iscsiadm", "mkfs.ext4", "e2fsck")
+        self.stage = stage
+        self.sessions = []
+        os.makedirs("/run/lock/iscsi", exist_ok=True)
+        name = stage.path("initiatorname")
+        with open(name, "w") as file:
+            file.write(f"InitiatorName={NAME}\n")
+        log = open(stage.path("iscsid.log"), "w")
+        daemon = subprocess.Popen(
+            ["iscsid", "-f", "-c", "/etc/iscsi/iscsid.conf", "-i", name],
+            stdout=log, stderr=subprocess.STDOUT)
+        stage.stack.callback(daemon.wait)
+        stage.stack.callback(daemon.kill)
+        stage.stack.callback(self._log_out)
+
+    def discover(self, portal):
+        """The targets there."""
+        deadline = time.monotonic() + 30
+        while True:
+            done = self.stage.tool(
+                "iscsiadm", "-m", "discovery", "-t", "st", "-p", portal, limit=60, status=None)
+            # Its daemon is only just starting.
+            if "can not connect to iSCSI daemon" not in done.err or time.monotonic() > deadline:
+                break
+        check(done.status == 0, f"discovery at {portal}:\n{done.tail()}")
+        return re.findall(r"\s(iqn\.\S+)", done.out)
+
+    def attach(self, portal, iqn):
+        """Logs in; the path of the disk."""
+        before = set(glob.glob("/sys/block/sd*"))
+        self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--login", limit=60)
+        self.sessions.append((iqn, portal))
+        deadline = time.monotonic() + 30
+        while True:
+            new = set(glob.glob("/sys/block/sd*")) - before
+            devices = [f"/dev/{os.path.basename(path)}" for path in new]
+            if devices and all(map(os.path.exists, devices)):
+                break
+            check(time.monotonic() < deadline, "logged in, and no disk has come")
+            time.sleep(0.05)
+        check(len(devices) == 1, f"more than one disk: {devices}")
+        return devices[0]
+
+    def detach(self, portal, iqn):
+        self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--logout", limit=60)
+        self.sessions.remove((iqn, portal))
+
+    def _log_out(self):
+        for iqn, portal in self.sessions:
+            self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--logout",
+                            status=None)
+
+
+def write_files(stage, folder):
+    """A tree of files; their names and bytes."""
+    wanted = {}
+    for index in range(FILES):
+        name = f"{folder}/{index % 4}/{index}"
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        wanted[name] = os.urandom(1 + index * 997)
+        with open(name, "wb") as file:
+            file.write(wanted[name])
+    return wanted
+
+
+def check_files(wanted):
+    for name, content in wanted.items():
+        with open(name, "rb") as file:
+            check(file.read() == content, f"{name} has other bytes")
+
+
+def check_served(stage, leg, mirror, others):
+    """A file system made, used, and checked on a LUN by the kernel, then mirrored to other legs.
+
+    `mirror(path)` mirrors what is at a path to `others`.
+    """
+    initiator = KernelInitiator(stage)
+    found = initiator.discover(leg.portal)
+    check(found == [leg.iqn], f"discovered {found}, not {leg.iqn}")
+    disk = initiator.attach(leg.portal, leg.iqn)
+    stage.tool("mkfs.ext4", "-q", disk)
+    folder = stage.path("mounted")
+    os.makedirs(folder)
+    stage.stack.callback(subprocess.run, ["umount", folder], stderr=subprocess.DEVNULL)
+    stage.tool("mount", disk, folder)
+    wanted = write_files(stage, folder)
+    stage.tool("umount", folder)
+    stage.tool("e2fsck", "-f", "-n", disk)
+    # Detached and attached, nothing is in the kernel's cache.
+    initiator.detach(leg.portal, leg.iqn)
+    disk = initiator.attach(leg.portal, leg.iqn)
+    stage.tool("mount", "-o", "ro", disk, folder)
+    check_files(wanted)
+    stage.tool("umount", folder)
+    mirror(disk)
+    initiator.detach(leg.portal, leg.iqn)
+    for other in others:
+        stage.check_same(stage.path(leg.name), stage.path(other.name))
+        stage.tool("e2fsck", "-f", "-n", stage.path(other.name))
+    stage.say(f"the kernel's initiator: discovery, login, ext4 with {FILES} files, clean; "
+              f"its LUN is on {len(others)} others, clean, too")
