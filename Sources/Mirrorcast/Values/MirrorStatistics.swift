@@ -4,8 +4,8 @@ public struct MirrorStatistics: Sendable {
   public struct Leg: Sendable {
     public var url: LogicalUnitURL
     public var status: LegStatus
-    /// The mirror's `transport`; `tcp` where its datagrams don't reach the leg; `iscsi` for a target
-    /// of another make.
+    /// The mirror's `transport`; `tcp` where its datagrams don't reach the leg; `iscsi` for a
+    /// target of another make.
     public var servedBy: String
     /// Blocks that the leg reported as missing.
     public var lostBlocks: UInt64

@@ -67,7 +67,7 @@ class RDMANetwork:
         self._sh("rdma", "link", "delete", f"rxe{host}")
 
     def harm(self, hosts, *what):
-        """The switch does this to what it brings to those hosts, to each by itself; nothing: no more.
+        """The switch does this to what it brings to those hosts, each by itself; without: no more.
 
         `what` is netem's: `loss 1%`.
         """
