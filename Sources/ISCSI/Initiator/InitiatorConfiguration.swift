@@ -9,6 +9,8 @@ package struct InitiatorConfiguration: Sendable {
   package var wanted = OperationalParameters.wanted
   /// Begin at once in the operational stage; else AuthMethod=None is settled first.
   package var skipsSecurityStage = false
+  /// How this initiator proves itself where a target wants it, and what it wants proved.
+  package var proof: CHAPProof?
   /// CmdSN of login and of the first command.
   package var firstCommandNumber: UInt32 = 1
 

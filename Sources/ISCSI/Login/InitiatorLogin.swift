@@ -1,5 +1,5 @@
-// The initiator's half of login, RFC 7143 §6.3: say who we are, settle AuthMethod=None, offer all
-// operational keys in one request, answer what the target offers of its own, be done.
+// The initiator's half of login, RFC 7143 §6.3: say who we are, settle how that is proved, offer
+// all operational keys in one request, answer what the target offers of its own, be done.
 import Bytes
 
 /// Why a login came to nothing.
@@ -8,6 +8,8 @@ package enum LoginFailure: Error, Equatable, Sendable {
   case refused(code: UInt16, movedTo: String?)
   /// The target's answer can't be, by the standard: the key or field it is about.
   case badAnswer(String)
+  /// The target does not know the secret that it was to prove.
+  case unprovedTarget
 }
 
 /// Leads one connection from the first login request to full feature phase.
@@ -16,6 +18,13 @@ package struct InitiatorLogin: Sendable {
   package enum Outcome: Sendable {
     case send(PDU)
     case loggedIn
+  }
+
+  /// How far the security stage has come.
+  private enum Authentication {
+    case offered(CHAPProof?)
+    case proving(CHAPInitiator)
+    case settled
   }
 
   static let requestsMax = 64
@@ -30,9 +39,11 @@ package struct InitiatorLogin: Sendable {
   private var answered: Set<String> = []
   private var assembly = TextAssembly()
   private var requests = 0
+  private var authentication: Authentication
 
   package init(configuration: InitiatorConfiguration) {
     self.configuration = configuration
+    authentication = .offered(configuration.proof)
     negotiation = KeyNegotiation(wanted: configuration.wanted, type: configuration.type)
     stage = configuration.skipsSecurityStage ? .operational : .security
     session.type = configuration.type
@@ -48,9 +59,9 @@ package struct InitiatorLogin: Sendable {
       .init(KeyName.sessionType, configuration.type.rawValue),
     ])
     if let target = configuration.targetName { keys.append(KeyName.targetName, target) }
-    if stage == .security { keys.append(KeyName.authMethod, "None") }
+    if stage == .security { keys.append(KeyName.authMethod, methods) }
     if stage == .operational { keys.pairs += offer().pairs }
-    return request(keys)
+    return request(keys, isTransit: isReadyForTransit)
   }
 
   package mutating func handle(_ pdu: PDU) throws(LoginFailure) -> Outcome {
@@ -69,9 +80,51 @@ package struct InitiatorLogin: Sendable {
     }
     let keys: TextKeys
     do { keys = try TextKeys(strict: assembly.take()) } catch { throw .badAnswer("text") }
-    let answers = try settle(keys)
-    guard header.isTransit else { return .send(request(answers)) }
+    var answers = try settle(keys)
+    if stage == .security { answers.pairs += try prove(keys) }
+    guard header.isTransit else {
+      return .send(request(answers, isTransit: isReadyForTransit))
+    }
     return try transit(header)
+  }
+
+  // MARK: Security
+
+  private var methods: String {
+    guard let proof = configuration.proof else { return "None" }
+    return proof.target == nil ? "CHAP,None" : "CHAP"
+  }
+
+  /// Whether nothing of ours is left to be said in this stage.
+  private var isReadyForTransit: Bool {
+    switch authentication {
+    case .offered(let proof): stage != .security || proof == nil
+    case .proving(let chap): chap.isLast
+    case .settled: true
+    }
+  }
+
+  private mutating func conclude(method: String) throws(LoginFailure) {
+    switch (method, authentication) {
+    case ("None", .offered(let proof)) where proof?.target == nil: authentication = .settled
+    case ("CHAP", .offered(let proof?)): authentication = .proving(CHAPInitiator(proof))
+    default: throw .badAnswer(KeyName.authMethod)
+    }
+  }
+
+  private mutating func prove(_ keys: TextKeys) throws(LoginFailure) -> [TextKeys.Pair] {
+    guard case .proving(var chap) = authentication else { return [] }
+    let answers = try chap.handle(TextKeys(keys.pairs.filter { CHAPKey.all.contains($0.key) }))
+    authentication = .proving(chap)
+    return answers
+  }
+
+  private func requireProof() throws(LoginFailure) {
+    switch authentication {
+    case .offered(nil), .settled: return
+    case .proving(let chap) where chap.isProved: return
+    case .offered, .proving: throw .badAnswer(KeyName.authMethod)
+    }
   }
 
   // MARK: Stages
@@ -79,6 +132,7 @@ package struct InitiatorLogin: Sendable {
   private mutating func transit(_ header: BasicHeaderSegment) throws(LoginFailure) -> Outcome {
     switch (stage, header.nextStage) {
     case (.security, .operational):
+      try requireProof()
       stage = .operational
       return .send(request(offer()))
     case (_, .fullFeature):
@@ -116,8 +170,12 @@ package struct InitiatorLogin: Sendable {
     var answers = TextKeys()
     for pair in keys.pairs {
       guard answered.insert(pair.key).inserted else { throw .badAnswer(pair.key) }
-      let isAnswer = pair.key == KeyName.authMethod || offered.contains(pair.key)
-      if isAnswer, pair.key != KeyName.receiveLength {
+      guard pair.key != KeyName.authMethod else {
+        try conclude(method: pair.value)
+        continue
+      }
+      if stage == .security, CHAPKey.all.contains(pair.key) { continue }
+      if offered.contains(pair.key), pair.key != KeyName.receiveLength {
         guard negotiation.conclude(pair) else { throw .badAnswer(pair.key) }
       } else if let answer = negotiation.answer(pair) {
         answers.append(pair.key, answer)

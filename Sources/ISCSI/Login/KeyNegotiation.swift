@@ -134,7 +134,7 @@ package struct KeyNegotiation: Sendable {
       return true
     }
     switch pair.key {
-    case "HeaderDigest", "DataDigest", KeyName.authMethod: return pair.value == "None"
+    case "HeaderDigest", "DataDigest": return pair.value == "None"
     case KeyName.mirrorVersion:
       guard let version = pair.value.number, let ours = wanted.mirrorVersion,
         (1...ours).contains(version)

@@ -4,9 +4,10 @@
 //         └────────────────T─────────────────▲
 //
 // The first request chooses the stage to begin in; every later one must be of the stage that was
-// agreed on. A request whose C bit is set is answered empty until its text is whole. Anything wrong
-// ends the login with a status that says what; nothing is stored beyond one text of 64 KiB.
-// How long a login may take is the owner's business: no clock here.
+// agreed on. Who has something to prove begins with security, and stays there until it is proved.
+// A request whose C bit is set is answered empty until its text is whole. Anything wrong ends the
+// login with a status that says what; nothing is stored beyond one text of 64 KiB. How long a login
+// may take is the owner's business: no clock here.
 import Bytes
 
 /// Leads one connection from its first request to full feature phase, or refuses it.
@@ -38,6 +39,8 @@ package struct TargetLogin: Sendable {
   private var assembly = TextAssembly()
   private var pieces = TextPieces()
   private var answeredKeys: Set<String> = []
+  private var requirement: CHAPRequirement?
+  private var chap: CHAPTarget?
   private var hasDeclared = false
 
   package init(configuration: TargetConfiguration) {
@@ -115,10 +118,15 @@ package struct TargetLogin: Sendable {
     let target = keys[KeyName.targetName]
     if type == .normal {
       guard let target else { throw .missingParameter }
-      guard configuration.targets.contains(where: { $0.name == target }) else {
+      guard let listing = configuration.targets.first(where: { $0.name == target }) else {
         throw .targetNotFound
       }
+      guard listing.isVisible(to: initiator) else { throw .authorizationFailure }
+      requirement = listing.authentication
+    } else {
+      requirement = configuration.discoveryAuthentication
     }
+    guard requirement == nil || stage == .security else { throw .authenticationFailure }
     session.initiatorName = initiator
     session.type = type
     session.targetName = target
@@ -135,12 +143,14 @@ package struct TargetLogin: Sendable {
       // RFC 7143 §6.3: no key is negotiated twice.
       guard answeredKeys.insert(pair.key).inserted else { throw .initiatorError }
       if stage == .security {
+        if chap != nil, CHAPKey.all.contains(pair.key) { continue }
         guard let answer = try answerInSecurity(pair) else { continue }
         answers.append(pair.key, answer)
       } else if let answer = negotiation?.answer(pair) {
         answers.append(pair.key, answer)
       }
     }
+    if stage == .security { answers.pairs += try prove(keys) }
     if stage == .operational, !hasDeclared, let pair = negotiation?.declareReceiveLength() {
       hasDeclared = true
       answers.pairs.append(pair)
@@ -150,9 +160,11 @@ package struct TargetLogin: Sendable {
 
   private mutating func answerInSecurity(_ pair: TextKeys.Pair) throws(LoginStatus) -> String? {
     if pair.key == KeyName.authMethod {
-      // RFC 7143 §12.1: an initiator that won't do without authentication can't be served.
-      guard pair.value.listContains("None") else { throw .authenticationFailure }
-      return "None"
+      // RFC 7143 §12.1: an initiator that won't do what is wanted, or wants more, isn't served.
+      let method = requirement == nil ? "None" : "CHAP"
+      guard pair.value.listContains(method) else { throw .authenticationFailure }
+      chap = requirement.map(CHAPTarget.init)
+      return method
     }
     switch pair.key {
     case KeyName.initiatorName, KeyName.targetName, KeyName.sessionType, KeyName.targetAddress,
@@ -165,6 +177,15 @@ package struct TargetLogin: Sendable {
     }
   }
 
+  private mutating func prove(_ keys: TextKeys) throws(LoginStatus) -> [TextKeys.Pair] {
+    let proofs = keys.pairs.filter { CHAPKey.all.contains($0.key) }
+    guard !proofs.isEmpty else { return [] }
+    return try chap?.handle(TextKeys(proofs)) ?? []
+  }
+
+  /// Whether nothing that is wanted of the initiator is left to be proved.
+  private var isAuthenticated: Bool { requirement == nil || chap?.isProved == true }
+
   // MARK: Answers
 
   private mutating func proceed(_ header: BasicHeaderSegment) -> Outcome {
@@ -173,7 +194,7 @@ package struct TargetLogin: Sendable {
     guard pieces.isEmpty else {
       return .answer(response(to: header, text: piece, next: nil, isContinued: true))
     }
-    guard header.isTransit, let next = header.nextStage else {
+    guard header.isTransit, isAuthenticated, let next = header.nextStage else {
       return .answer(response(to: header, text: piece, next: nil, isContinued: false))
     }
     stage = next

@@ -1,12 +1,20 @@
 /// A target's name and where it is reached, as SendTargets lists it.
-package struct TargetListing: Equatable, Sendable {
+package struct TargetListing: Sendable {
   package var name: String
   /// `address:port,portal group tag`, IPv6 addresses in brackets.
   package var portals: [String]
+  /// The initiators that see it, by name; nil: all.
+  package var initiators: Set<String>?
+  /// What an initiator must prove; nil: nothing.
+  package var authentication: CHAPRequirement?
 
   package init(name: String, portals: [String]) {
     self.name = name
     self.portals = portals
+  }
+
+  func isVisible(to initiator: String) -> Bool {
+    initiators?.contains(initiator) ?? true
   }
 }
 
@@ -15,6 +23,8 @@ package struct TargetConfiguration: Sendable {
   package var targets: [TargetListing]
   /// The session's handle, not zero, unique among the target's sessions.
   package var tsih: UInt16
+  /// What an initiator must prove before it is told of targets; nil: nothing.
+  package var discoveryAuthentication: CHAPRequirement?
   package var wanted = OperationalParameters.wanted
   /// How many commands may be open at once.
   package var commandWindow = 64

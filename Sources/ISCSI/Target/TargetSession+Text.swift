@@ -91,7 +91,10 @@ extension TargetSession {
     guard !isAll || description.type == .discovery else {
       return answers.append(KeyName.sendTargets, KeyNegotiation.reject)
     }
-    for target in configuration.targets where isAll || target.name == wanted {
+    let visible = configuration.targets.filter {
+      $0.isVisible(to: description.initiatorName)
+    }
+    for target in visible where isAll || target.name == wanted {
       answers.append(KeyName.targetName, target.name)
       for portal in target.portals { answers.append(KeyName.targetAddress, portal) }
     }

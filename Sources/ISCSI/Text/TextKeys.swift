@@ -107,9 +107,10 @@ extension TextKeys.Pair {
       keyBytes.allSatisfy({ $0.isLabel })
     else { throw .malformedKey }
     guard !valueBytes.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { throw .controlCharacter }
-    // A list may be longer, none of its values may.
+    // A list may be longer, none of its values may; binary values are measured by who reads them.
     let longest = valueBytes.split(separator: UInt8(ascii: ",")).map(\.count).max() ?? 0
-    guard longest <= TextKeys.simpleValueLengthMax else { throw .valueTooLong }
+    let isBinary = ["0x", "0X", "0b", "0B"].contains { valueBytes.starts(with: $0.utf8) }
+    guard longest <= TextKeys.simpleValueLengthMax || isBinary else { throw .valueTooLong }
     guard let text = String(validating: valueBytes, as: UTF8.self) else { throw .notUTF8 }
     // The second control block of Unicode hides in UTF-8's two-byte forms.
     guard !text.unicodeScalars.contains(where: { (0x80...0x9f).contains($0.value) }) else {

@@ -66,6 +66,10 @@ extension MirrorcastError {
       return MirrorcastError(
         "\(portal) wants a password for \(target)",
         advice: "Login with a password is not supported: admit \(request.initiatorName) without.")
+    case .unprovedTarget:
+      return MirrorcastError(
+        "\(portal) does not know the secret by which \(target) is to be known",
+        advice: "Is it the right portal? Compare the files of secrets on both sides.")
     case .badAnswer(let key):
       return MirrorcastError(
         "\(portal) answers a login against the standard (\(key))",
