@@ -56,7 +56,7 @@ struct BenchCommand: AsyncParsableCommand {
     let payload = PayloadSlab(
       writeLength: Int(arguments.writeSize.byteCount), byteCountWanted: size.byteCount)
     let result = try await MirrorRun.perform(
-      arguments.options, legs: arguments.legs, logger: arguments.log.logger, isQuiet: quiet
+      try arguments.options(), legs: arguments.legs, logger: arguments.log.logger, isQuiet: quiet
     ) { run in
       let length = run.writeLength(wanted: payload.writeLength)
       guard length == payload.writeLength else {

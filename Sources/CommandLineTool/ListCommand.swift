@@ -22,12 +22,15 @@ struct ListCommand: AsyncParsableCommand {
   @Flag(help: "Print the list as one JSON object on standard output.")
   var json = false
 
+  @OptionGroup(title: "Login")
+  var login: IdentityArguments
+
   @OptionGroup
   var log: LogArguments
 
   func run() async throws {
     let targets = try await Discovery.list(
-      portal: portal, initiatorName: initiatorName(), logger: log.logger)
+      portal: portal, identity: try login.identity(), logger: log.logger)
     if json {
       let list = JSONValue.array(targets.map { $0.json(portal: portal) })
       Console.shared.result(JSONValue.object([("targets", list)]).description)

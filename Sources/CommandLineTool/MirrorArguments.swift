@@ -91,6 +91,9 @@ struct MirrorArguments: ParsableArguments {
     help: ArgumentHelp("Writes in flight; the legs may grant fewer.", valueName: "number"))
   var depth: Int = 16
 
+  @OptionGroup(title: "Login")
+  var login: IdentityArguments
+
   @OptionGroup(title: "Lanes")
   var laneArguments: LaneArguments
 
@@ -140,7 +143,7 @@ struct MirrorArguments: ParsableArguments {
     try validateInterface(interface)
   }
 
-  var options: MirrorOptions {
+  func options() throws -> MirrorOptions {
     var options = MirrorOptions(legs: legs, group: group)
     options.interface = interface
     options.transport = transport
@@ -156,7 +159,7 @@ struct MirrorArguments: ParsableArguments {
     options.writeLength = Int(writeSize.byteCount)
     options.faults = faultArguments.faults
     options.lanes = laneArguments.lanes
-    options.initiatorName = initiatorName()
+    options.identity = try login.identity()
     return options
   }
 }
@@ -170,16 +173,4 @@ func validateInterface(_ name: String?) throws {
       "there is no interface '\(name)' on this machine",
       advice: "List them with: mirrorcast doctor (or: ip link).")
   }
-}
-
-/// This machine's name as an initiator, RFC 7143 §4.2.7.
-func initiatorName() -> String {
-  var bytes = [CChar](repeating: 0, count: 256)
-  // Safe: the last byte is left as NUL whatever gethostname does.
-  let isKnown = unsafe gethostname(&bytes, bytes.count - 1) == 0
-  let host = bytes.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-  let allowed = String(decoding: host, as: UTF8.self).lowercased().filter {
-    $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".")
-  }
-  return "iqn.2026-01.org.mirrorcast:\(isKnown && !allowed.isEmpty ? allowed : "initiator")"
 }

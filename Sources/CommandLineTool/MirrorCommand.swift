@@ -47,15 +47,16 @@ struct MirrorCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    let options = try arguments.options()
     let source = try ImageSource(opening: image)
     var copied = ImageCopy.Outcome()
     let isStream = source.byteCount == nil
     let result = try await MirrorRun.perform(
-      arguments.options, legs: arguments.legs, logger: arguments.log.logger, isQuiet: quiet
+      options, legs: arguments.legs, logger: arguments.log.logger, isQuiet: quiet
     ) { run in
       let progress = Progress(verb: "writing", total: source.byteCount, isQuiet: quiet)
       let copy = try ImageCopy(
-        source: source, run: run, wanted: arguments.options, progress: progress,
+        source: source, run: run, wanted: options, progress: progress,
         keepsDigests: verify && isStream)
       copied = try await progress.during(repaired: run.repaired) {
         try await onOwnThread { try copy.perform() }
@@ -69,7 +70,7 @@ struct MirrorCommand: AsyncParsableCommand {
     if verify {
       let verification = Verification(
         expected: copied.digests.map(ExpectedBytes.digests) ?? .image(source),
-        byteCount: copied.byteCount, initiatorName: initiatorName(),
+        byteCount: copied.byteCount, identity: options.identity,
         logger: arguments.log.logger)
       let isSame = await verification.run(good, isQuiet: quiet)
       verified = isSame && good.count == result.legs.count && copied.isWhole

@@ -40,6 +40,9 @@ struct ReadCommand: AsyncParsableCommand {
   @Flag(help: "Say nothing but errors.")
   var quiet = false
 
+  @OptionGroup(title: "Login")
+  var login: IdentityArguments
+
   @OptionGroup
   var log: LogArguments
 
@@ -55,7 +58,7 @@ struct ReadCommand: AsyncParsableCommand {
 
   func run() async throws {
     let session = try await LogicalUnitSession.open(
-      url, initiatorName: initiatorName(), logger: log.logger)
+      url, identity: try login.identity(), logger: log.logger)
     do {
       try await copy(from: session)
     } catch {

@@ -45,6 +45,21 @@ struct TargetCommand: AsyncParsableCommand {
       valueName: "name"))
   var interface: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      A file of CHAP secrets that nobody else may read: a line 'initiator NAME SECRET' for each \
+      that may log in, and 'target NAME SECRET' for what this target proves when it is asked.
+      """, valueName: "file"))
+  var secrets: String?
+
+  @Option(
+    name: .customLong("allow"),
+    help: ArgumentHelp(
+      "The iSCSI name of an initiator that may log in; give one for each. (default: all may)",
+      valueName: "iqn"))
+  var allowed: [String] = []
+
   @OptionGroup(title: "Lanes")
   var laneArguments: LaneArguments
 
@@ -70,6 +85,10 @@ struct TargetCommand: AsyncParsableCommand {
     configuration.interface = interface
     configuration.faults = faultArguments.faults
     configuration.lanes = laneArguments.lanes
+    configuration.secrets = try secrets.map { (path) throws(MirrorcastError) in
+      try CHAPSecrets(file: path)
+    }
+    if !allowed.isEmpty { configuration.initiators = Set(allowed) }
     return configuration
   }
 

@@ -50,7 +50,7 @@ struct Verification {
   var expected: ExpectedBytes
   /// Bytes from the beginning of the LUN; whole blocks.
   var byteCount: UInt64
-  var initiatorName: String
+  var identity: InitiatorIdentity
   var logger: Logger
 
   /// True when every leg of `legs` returned every byte as written; differences are told.
@@ -70,7 +70,7 @@ struct Verification {
   private func isSame(_ leg: LogicalUnitURL, _ progress: Progress) async -> Bool {
     do {
       let session = try await LogicalUnitSession.open(
-        leg, initiatorName: initiatorName, logger: logger)
+        leg, identity: identity, logger: logger)
       let differences = await Result { () async throws in try await compare(session, progress) }
       await session.close()
       guard let first = try differences.get().first else { return true }

@@ -30,6 +30,9 @@ struct VerifyCommand: AsyncParsableCommand {
   @Flag(help: "Say nothing but errors.")
   var quiet = false
 
+  @OptionGroup(title: "Login")
+  var login: IdentityArguments
+
   @OptionGroup
   var log: LogArguments
 
@@ -46,7 +49,7 @@ struct VerifyCommand: AsyncParsableCommand {
       for leg in legs {
         sessions.append(
           try await LogicalUnitSession.open(
-            leg, initiatorName: initiatorName(), logger: log.logger))
+            leg, identity: try login.identity(), logger: log.logger))
       }
       let comparison = try await compare(sessions)
       await close(sessions)

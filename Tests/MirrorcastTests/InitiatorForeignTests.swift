@@ -20,7 +20,7 @@ struct `An initiator with a target of another make` {
     let connection = try await InitiatorConnection.open(
       host: url.host, port: url.port,
       login: InitiatorLoginRequest(
-        initiatorName: initiator, targetName: url.targetName, offersMirror: true),
+        identity: .init(name: initiator), targetName: url.targetName, offersMirror: true),
       logger: logger)
     #expect(!connection.isMirrorcast)
     #expect(connection.remoteAddress == host)
@@ -43,7 +43,7 @@ struct `An initiator with a target of another make` {
     await connection.close()
 
     let session = try await LogicalUnitSession.open(
-      url, initiatorName: initiator, logger: logger)
+      url, identity: .init(name: initiator), logger: logger)
     #expect(session.byteCount == 16 << 20)
     #expect(session.blockSize == 512)
     #expect(try await session.read(at: 0, count: image.count) == image)
@@ -62,7 +62,7 @@ struct `An initiator with a target of another make` {
     let image = randomBytes(4 << 20)
     try Data(image).write(to: URL(fileURLWithPath: target.path))
     let session = try await LogicalUnitSession.open(
-      try LogicalUnitURL(parsing: target.url(lun: 1)), initiatorName: initiator,
+      try LogicalUnitURL(parsing: target.url(lun: 1)), identity: .init(name: initiator),
       logger: logger)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for index in 0..<64 {
@@ -81,7 +81,7 @@ struct `An initiator with a target of another make` {
     let target = try ForeignTarget.start(byteCount: 3 << 20)
     defer { target.end() }
     let found = try await Discovery.list(
-      portal: try PortalAddress(parsing: target.portal), initiatorName: initiator,
+      portal: try PortalAddress(parsing: target.portal), identity: .init(name: initiator),
       logger: logger)
     #expect(found.map(\.name) == [target.name])
     #expect(found[0].portals == ["\(target.portal),1"])
@@ -103,7 +103,7 @@ struct `An initiator with a target of another make` {
     ] {
       let error = await #expect(throws: MirrorcastError.self) {
         try await LogicalUnitSession.open(
-          try LogicalUnitURL(parsing: url), initiatorName: initiator, logger: logger)
+          try LogicalUnitURL(parsing: url), identity: .init(name: initiator), logger: logger)
       }
       #expect(error?.what.contains(what) == true, "\(error?.what ?? "")")
       #expect(error?.advice?.contains("mirrorcast ls \(target.portal)") == true)
@@ -113,7 +113,7 @@ struct `An initiator with a target of another make` {
   @Test func `a target that dies fails what is in flight, and names itself`() async throws {
     let target = try ForeignTarget.start(byteCount: 64 << 20)
     let session = try await LogicalUnitSession.open(
-      try LogicalUnitURL(parsing: target.url(lun: 1)), initiatorName: initiator,
+      try LogicalUnitURL(parsing: target.url(lun: 1)), identity: .init(name: initiator),
       logger: logger)
     await withTaskGroup(of: MirrorcastError?.self) { group in
       for _ in 0..<8 {

@@ -17,7 +17,7 @@ let initiator = "iqn.2025-01.org.example:initiator"
       let connection = try await InitiatorConnection.open(
         host: place.host, port: place.port,
         login: InitiatorLoginRequest(
-          initiatorName: initiator, targetName: name, offersMirror: true),
+          identity: .init(name: initiator), targetName: name, offersMirror: true),
         logger: logger)
       #expect(connection.isMirrorcast)
       let lun = try #require(LogicalUnitNumber(0))
@@ -31,14 +31,15 @@ let initiator = "iqn.2025-01.org.example:initiator"
       await connection.close()
 
       let session = try await LogicalUnitSession.open(
-        try LogicalUnitURL(parsing: "iscsi://\(portal)/\(name)/0"), initiatorName: initiator,
+        try LogicalUnitURL(parsing: "iscsi://\(portal)/\(name)/0"),
+        identity: .init(name: initiator),
         logger: logger)
       #expect(try await session.read(at: 0, count: image.count) == image)
       #expect(try await session.read(at: 15 << 20, count: 512) == [UInt8](repeating: 0, count: 512))
       await session.close()
 
       let found = try await Discovery.list(
-        portal: place, initiatorName: initiator, logger: logger)
+        portal: place, identity: .init(name: initiator), logger: logger)
       #expect(found.map(\.name) == [name])
       #expect(found[0].portals.allSatisfy { $0.hasPrefix(portal) })
       #expect(found[0].luns.map(\.lun) == [0, 7])
@@ -50,7 +51,8 @@ let initiator = "iqn.2025-01.org.example:initiator"
     let name = "iqn.2025-01.org.example:own"
     let session = try await serving("127.0.0.1", name, ["0=memory:1M"]) { portal in
       try await LogicalUnitSession.open(
-        try LogicalUnitURL(parsing: "iscsi://\(portal)/\(name)/0"), initiatorName: initiator,
+        try LogicalUnitURL(parsing: "iscsi://\(portal)/\(name)/0"),
+        identity: .init(name: initiator),
         logger: logger)
     }
     let error = await #expect(throws: MirrorcastError.self) {

@@ -10,7 +10,7 @@ import Testing
 @Suite struct `An initiator with a target that misbehaves` {
   private func open(_ target: ScriptedTarget) async throws -> LogicalUnitSession {
     try await LogicalUnitSession.open(
-      try LogicalUnitURL(parsing: target.url), initiatorName: initiator, logger: logger)
+      try LogicalUnitURL(parsing: target.url), identity: .init(name: initiator), logger: logger)
   }
 
   @Test func `unit attentions are cleared and BUSY is waited out`() async throws {
@@ -88,7 +88,8 @@ import Testing
     for isCut in [false, true] {
       let connection = try await InitiatorConnection.open(
         host: "127.0.0.1", port: target.port,
-        login: InitiatorLoginRequest(initiatorName: initiator, targetName: ScriptedTarget.name),
+        login: InitiatorLoginRequest(
+          identity: .init(name: initiator), targetName: ScriptedTarget.name),
         logger: logger, hooks: ConnectionHooks(onClosed: { told.yield($0) }))
       if isCut {
         await #expect(throws: MirrorcastError.self) {
@@ -117,7 +118,7 @@ import Testing
     let connection = try await InitiatorConnection.open(
       host: "127.0.0.1", port: target.port,
       login: InitiatorLoginRequest(
-        initiatorName: initiator, targetName: ScriptedTarget.name, offersMirror: true),
+        identity: .init(name: initiator), targetName: ScriptedTarget.name, offersMirror: true),
       logger: logger, hooks: ConnectionHooks(onMirrored: { told.yield($0) }))
     #expect(connection.isMirrorcast)
     let keys = TextKeys([.init("X-org.mirrorcast.op", "register")])
@@ -139,7 +140,7 @@ import Testing
       let error = await #expect(throws: MirrorcastError.self) {
         try await InitiatorConnection.open(
           host: host, port: port,
-          login: InitiatorLoginRequest(initiatorName: initiator, targetName: "iqn.x:a"),
+          login: InitiatorLoginRequest(identity: .init(name: initiator), targetName: "iqn.x:a"),
           logger: logger)
       }
       #expect(error?.what == words)
@@ -159,7 +160,7 @@ import Testing
     let error = await #expect(throws: MirrorcastError.self) {
       try await InitiatorConnection.open(
         host: "127.0.0.1", port: listener.port,
-        login: InitiatorLoginRequest(initiatorName: initiator, targetName: "iqn.x:a"),
+        login: InitiatorLoginRequest(identity: .init(name: initiator), targetName: "iqn.x:a"),
         logger: logger)
     }
     #expect(error?.what.contains("127.0.0.1:\(listener.port)") == true)

@@ -73,7 +73,8 @@ struct Seeded: RandomNumberGenerator {
 
 /// All of a disk, as an ordinary session reads it.
 func content(of url: LogicalUnitURL) async throws -> [UInt8] {
-  let session = try await LogicalUnitSession.open(url, initiatorName: initiator, logger: logger)
+  let session = try await LogicalUnitSession.open(
+    url, identity: .init(name: initiator), logger: logger)
   do {
     var bytes: [UInt8] = []
     while bytes.count < session.byteCount {
@@ -111,7 +112,7 @@ func plainSession(
   try await InitiatorConnection.open(
     host: url.host, port: url.port,
     login: InitiatorLoginRequest(
-      initiatorName: name, targetName: url.targetName, offersMirror: offersMirror),
+      identity: .init(name: name), targetName: url.targetName, offersMirror: offersMirror),
     logger: logger)
 }
 

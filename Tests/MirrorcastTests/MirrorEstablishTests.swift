@@ -34,7 +34,7 @@ struct `Establishing a mirror` {
       for (lun, name) in [(0, initiator), (1, initiator), (2, initiator + "-2")] {
         var options = try scene.options(try scene.targets.map { try $0.url(lun) })
         options.virtualLUN = 100 + lun
-        options.initiatorName = name
+        options.identity.name = name
         mirrors.append(try await scene.mirror(options))
       }
       var random = Seeded(21)

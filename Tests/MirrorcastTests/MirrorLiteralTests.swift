@@ -131,7 +131,7 @@ struct `The patent's text` {
       host: url.host, port: url.port,
       login: InitiatorLoginRequest(
         // Without the offer our own initiator takes a mirror's answers for a violation.
-        initiatorName: initiator, targetName: url.targetName, offersMirror: true),
+        identity: .init(name: initiator), targetName: url.targetName, offersMirror: true),
       logger: logger, hooks: ConnectionHooks(onMirrored: onMirrored))
   }
 

@@ -135,7 +135,7 @@ final class MirrorScene: Sendable {
   func options(_ legs: [LogicalUnitURL]? = nil) throws -> MirrorOptions {
     var options = MirrorOptions(legs: try legs ?? self.legs, group: group)
     options.interface = "lo"
-    options.initiatorName = initiator
+    options.identity.name = initiator
     // A wire in between carries the sessions alone.
     options.answersByStream = try (legs ?? self.legs) == self.legs
     // Long: a test that isn't about the deadline must not meet it on a busy machine.

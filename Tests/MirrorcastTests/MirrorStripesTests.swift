@@ -184,7 +184,7 @@ struct `A mirror of several lanes` {
       let mirror = try await scene.mirror(try options(scene, lanes: 2))
       for lanes in [1, 2] {
         var other = try options(scene, lanes: lanes)
-        other.initiatorName = initiator + "-2"
+        other.identity.name = initiator + "-2"
         other.virtualLUN = 77
         other.group = try MirrorScene.newGroup()
         await #expect {

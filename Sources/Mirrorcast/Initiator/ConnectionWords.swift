@@ -64,8 +64,8 @@ extension MirrorcastError {
     switch failure {
     case .badAnswer("AuthMethod"):
       return MirrorcastError(
-        "\(portal) wants a password for \(target)",
-        advice: "Login with a password is not supported: admit \(request.initiatorName) without.")
+        "\(portal) and this side can't agree on what is proved for \(target)",
+        advice: "Give --secrets FILE where the target wants CHAP, and nowhere else.")
     case .unprovedTarget:
       return MirrorcastError(
         "\(portal) does not know the secret by which \(target) is to be known",
@@ -78,7 +78,7 @@ extension MirrorcastError {
       return MirrorcastError(
         "\(target) has moved from \(portal) to \(place)", advice: "Give that portal in the URL.")
     case .refused(let code, nil):
-      return refused(code, portal: portal, target: target, name: request.initiatorName)
+      return refused(code, portal: portal, target: target, name: request.identity.name)
     }
   }
 
@@ -89,10 +89,14 @@ extension MirrorcastError {
     case .targetNotFound, .targetRemoved:
       MirrorcastError(
         "\(portal) has no target \(target)", advice: "`mirrorcast ls \(portal)` lists them.")
-    case .authenticationFailure, .authorizationFailure:
+    case .authenticationFailure:
+      MirrorcastError(
+        "\(portal) wants a proof for \(target) that it didn't get from \(name)",
+        advice: "Give --secrets FILE, with the name and the secret that the target has, too.")
+    case .authorizationFailure:
       MirrorcastError(
         "\(portal) does not admit \(name) to \(target)",
-        advice: "Admit that initiator name at the target, without a password.")
+        advice: "Admit that initiator name at the target, or log in by another.")
     case .serviceUnavailable, .outOfResources, .tooManyConnections, .targetError:
       MirrorcastError(
         "\(portal) can't take a session for \(target) now",

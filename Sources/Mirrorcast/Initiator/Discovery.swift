@@ -9,13 +9,13 @@ public enum Discovery {
   /// session with each target at that portal. A target that doesn't admit us is listed without
   /// disks, and the log says why. Throws `MirrorcastError`.
   public static func list(
-    portal: PortalAddress, initiatorName: String, logger: Logger
+    portal: PortalAddress, identity: InitiatorIdentity, logger: Logger
   ) async throws -> [DiscoveredTarget] {
-    var targets = try await names(portal, initiatorName, logger)
+    var targets = try await names(portal, identity, logger)
     for index in targets.indices {
       do throws(MirrorcastError) {
         targets[index].luns = try await disks(
-          of: targets[index].name, portal, initiatorName, logger)
+          of: targets[index].name, portal, identity, logger)
       } catch {
         logger.warning("disks not listed", metadata: ["reason": "\(error)"])
       }
@@ -24,11 +24,11 @@ public enum Discovery {
   }
 
   private static func names(
-    _ portal: PortalAddress, _ initiatorName: String, _ logger: Logger
+    _ portal: PortalAddress, _ identity: InitiatorIdentity, _ logger: Logger
   ) async throws(MirrorcastError) -> [DiscoveredTarget] {
     let connection = try await InitiatorConnection.open(
       host: portal.host, port: portal.port,
-      login: InitiatorLoginRequest(initiatorName: initiatorName, targetName: nil), logger: logger)
+      login: InitiatorLoginRequest(identity: identity, targetName: nil), logger: logger)
     let answer: TextKeys
     do throws(MirrorcastError) {
       answer = try await connection.text(TextKeys([.init(KeyName.sendTargets, "All")]))
@@ -57,11 +57,11 @@ public enum Discovery {
   }
 
   private static func disks(
-    of target: String, _ portal: PortalAddress, _ initiatorName: String, _ logger: Logger
+    of target: String, _ portal: PortalAddress, _ identity: InitiatorIdentity, _ logger: Logger
   ) async throws(MirrorcastError) -> [DiscoveredDisk] {
     let connection = try await InitiatorConnection.open(
       host: portal.host, port: portal.port,
-      login: InitiatorLoginRequest(initiatorName: initiatorName, targetName: target),
+      login: InitiatorLoginRequest(identity: identity, targetName: target),
       logger: logger)
     do throws(MirrorcastError) {
       let disks = try await connection.disks(logger)

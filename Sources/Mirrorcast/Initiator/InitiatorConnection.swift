@@ -59,6 +59,7 @@ package final class InitiatorConnection: Sendable {
     hooks: ConnectionHooks = ConnectionHooks()
   ) async throws(MirrorcastError) -> InitiatorConnection {
     let portal = HostAndPort.text(host: host, port: port)
+    let configuration = try request.configuration()
     do {
       let (channel, handler, login) = try await ClientBootstrap(
         group: MultiThreadedEventLoopGroup.singleton
@@ -73,8 +74,8 @@ package final class InitiatorConnection: Sendable {
       .connect(host: host, port: port) { channel in
         channel.eventLoop.makeCompletedFuture {
           let handler = InitiatorHandler(
-            portal: portal, request: request, hooks: hooks, loop: channel.eventLoop,
-            logger: logger)
+            portal: portal, request: request, configuration: configuration, hooks: hooks,
+            loop: channel.eventLoop, logger: logger)
           try channel.pipeline.syncOperations.addHandler(handler)
           let bound = NIOLoopBound(handler, eventLoop: channel.eventLoop)
           return (channel, bound, handler.login)

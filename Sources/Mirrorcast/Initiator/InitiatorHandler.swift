@@ -37,8 +37,8 @@ final class InitiatorHandler: ChannelInboundHandler {
   private var failure: MirrorcastError?
 
   init(
-    portal: String, request: InitiatorLoginRequest, hooks: ConnectionHooks,
-    loop: any EventLoop, logger: Logger
+    portal: String, request: InitiatorLoginRequest, configuration: InitiatorConfiguration,
+    hooks: ConnectionHooks, loop: any EventLoop, logger: Logger
   ) {
     self.portal = portal
     self.request = request
@@ -46,7 +46,7 @@ final class InitiatorHandler: ChannelInboundHandler {
     self.logger = logger
     loggedIn = loop.makePromise()
     loggedOut = loop.makePromise()
-    session = InitiatorSession(configuration: request.configuration)
+    session = InitiatorSession(configuration: configuration)
   }
 
   /// Succeeds with full feature phase.

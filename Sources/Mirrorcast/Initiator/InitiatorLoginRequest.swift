@@ -3,7 +3,7 @@ import Synchronization
 
 /// Who logs in to what, and whether the mirror's protocol is offered.
 package struct InitiatorLoginRequest: Sendable {
-  package var initiatorName: String
+  package var identity: InitiatorIdentity
   /// nil for a discovery session, which only lists targets.
   package var targetName: String?
   /// Whether `X-org.mirrorcast.version` is offered; a target of another make doesn't mind.
@@ -11,16 +11,18 @@ package struct InitiatorLoginRequest: Sendable {
   /// What is offered otherwise.
   package var parameters = OperationalParameters.wanted
 
-  package init(initiatorName: String, targetName: String?, offersMirror: Bool = false) {
-    self.initiatorName = initiatorName
+  package init(identity: InitiatorIdentity, targetName: String?, offersMirror: Bool = false) {
+    self.identity = identity
     self.targetName = targetName
     self.offersMirror = offersMirror
   }
 
-  /// The machine's configuration, with an identifier that no other session of this host has.
-  var configuration: InitiatorConfiguration {
+  /// The machine's configuration, with an identifier that no other session of this host has;
+  /// throws where the secrets are not this side's.
+  func configuration() throws(MirrorcastError) -> InitiatorConfiguration {
     var configuration = InitiatorConfiguration(
-      initiatorName: initiatorName, targetName: targetName, isid: SessionIdentifiers.next())
+      initiatorName: identity.name, targetName: targetName, isid: SessionIdentifiers.next())
+    configuration.proof = try identity.secrets?.proof()
     configuration.wanted = parameters
     configuration.wanted.mirrorVersion = offersMirror ? parameters.mirrorVersion : nil
     return configuration

@@ -32,7 +32,7 @@ public final class LogicalUnitSession: Sendable {
 
   /// Logs in, waits until the disk is ready and asks for its size. Throws `MirrorcastError`.
   public static func open(
-    _ url: LogicalUnitURL, initiatorName: String, logger: Logger
+    _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
   ) async throws -> LogicalUnitSession {
     guard let number = LogicalUnitNumber(url.lun) else {
       throw MirrorcastError(
@@ -40,7 +40,7 @@ public final class LogicalUnitSession: Sendable {
     }
     let connection = try await InitiatorConnection.open(
       host: url.host, port: url.port,
-      login: InitiatorLoginRequest(initiatorName: initiatorName, targetName: url.targetName),
+      login: InitiatorLoginRequest(identity: identity, targetName: url.targetName),
       logger: logger)
     do throws(MirrorcastError) {
       let disk = try await connection.describeDisk(number)

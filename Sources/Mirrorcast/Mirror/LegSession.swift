@@ -34,7 +34,7 @@ struct LegSession: Sendable {
     do {
       for urls in byTarget(options.legs) {
         sessions += try await open(
-          urls, firstIndex: sessions.count, initiatorName: options.initiatorName, inbox: inbox,
+          urls, firstIndex: sessions.count, identity: options.identity, inbox: inbox,
           logger: logger)
       }
       return sessions
@@ -46,14 +46,14 @@ struct LegSession: Sendable {
 
   /// Logs in to one target. A target of another make becomes a leg for each LUN.
   static func open(
-    _ urls: [LogicalUnitURL], firstIndex: Int, initiatorName: String,
+    _ urls: [LogicalUnitURL], firstIndex: Int, identity: InitiatorIdentity,
     inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> [LegSession] {
     var connections: [InitiatorConnection] = []
     do {
       for url in urls {
         let connection = try await connect(
-          url, index: firstIndex + connections.count, initiatorName: initiatorName, inbox: inbox,
+          url, index: firstIndex + connections.count, identity: identity, inbox: inbox,
           logger: logger)
         connections.append(connection)
         if connection.isMirrorcast { return [try await session(urls, connection)] }
@@ -70,13 +70,13 @@ struct LegSession: Sendable {
   }
 
   private static func connect(
-    _ url: LogicalUnitURL, index: Int, initiatorName: String, inbox: LaneInbox<SenderOrder>,
+    _ url: LogicalUnitURL, index: Int, identity: InitiatorIdentity, inbox: LaneInbox<SenderOrder>,
     logger: Logger
   ) async throws -> InitiatorConnection {
     try await InitiatorConnection.open(
       host: url.host, port: url.port,
       login: InitiatorLoginRequest(
-        initiatorName: initiatorName, targetName: url.targetName, offersMirror: true),
+        identity: identity, targetName: url.targetName, offersMirror: true),
       logger: logger,
       hooks: ConnectionHooks(
         onMirrored: { inbox.post(.mirrored(leg: index, $0)) },

@@ -20,7 +20,7 @@ extension MirrorPart {
   func open(_ url: LogicalUnitURL, as index: Int, logger: Logger) async throws -> LegSession {
     inbox.post(.expect(leg: index))
     return try await LegSession.open(
-      [url], firstIndex: index, initiatorName: options.initiatorName, inbox: inbox,
+      [url], firstIndex: index, identity: options.identity, inbox: inbox,
       logger: logger)[0]
   }
 

@@ -12,6 +12,10 @@ public struct TargetConfiguration: Sendable {
   /// Faults made on purpose, at the datagram boundary.
   public var faults: Faults = .none
   public var lanes = LaneOptions()
+  /// What initiators must prove before they see or use anything; nil: nothing.
+  public var secrets: CHAPSecrets?
+  /// The iSCSI names of the initiators that are admitted; nil: all.
+  public var initiators: Set<String>?
 
   package let logicalUnits: [LogicalUnitSpecification]
   package var limits = TargetLimits()

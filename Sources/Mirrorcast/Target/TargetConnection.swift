@@ -15,6 +15,7 @@ import Storage
 /// What all connections of a daemon share.
 struct Serving: Sendable {
   let targetName: String
+  let admission: Admission
   let units: ServedUnits
   let workers: StorageWorkers
   let host: (any MirrorHost)?
@@ -72,8 +73,11 @@ final class TargetConnection: ChannelInboundHandler {
     ended = channel.eventLoop.makePromise()
     commands = CommandQueue(limits: serving.limits)
     let portal = (channel.localAddress?.portalText ?? "") + ",1"
-    var configuration = ISCSI.TargetConfiguration(
-      targets: [TargetListing(name: serving.targetName, portals: [portal])], tsih: ticket.handle)
+    var listing = TargetListing(name: serving.targetName, portals: [portal])
+    listing.initiators = serving.admission.initiators
+    listing.authentication = serving.admission.requirement
+    var configuration = ISCSI.TargetConfiguration(targets: [listing], tsih: ticket.handle)
+    configuration.discoveryAuthentication = serving.admission.requirement
     configuration.writeBytesMax = serving.limits.transferBytesMax
     if serving.host == nil { configuration.wanted.mirrorVersion = nil }
     session = TargetSession(configuration: configuration)

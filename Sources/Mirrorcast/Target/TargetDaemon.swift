@@ -18,6 +18,7 @@ public final class TargetDaemon: Service {
   private let logger: Logger
   private let onReady: @Sendable (String) -> Void
   private let units: ServedUnits
+  private let admission: Admission
   private let makeHost: MirrorHostFactory
   private let hasRun = Mutex(false)
 
@@ -39,6 +40,7 @@ public final class TargetDaemon: Service {
     self.logger = logger
     self.onReady = onReady
     self.makeHost = makeHost
+    admission = try Admission(configuration)
     units = ServedUnits(
       try configuration.logicalUnits.map {
         try ServedUnit(opening: $0, targetName: configuration.targetName)
@@ -73,7 +75,8 @@ public final class TargetDaemon: Service {
   ) async throws {
     let host = try makeHost(units, workers, logger)
     let serving = Serving(
-      targetName: configuration.targetName, units: units, workers: workers, host: host,
+      targetName: configuration.targetName, admission: admission, units: units,
+      workers: workers, host: host,
       register: ConnectionRegister(connectionsMax: configuration.limits.connectionsMax),
       limits: configuration.limits)
     let portal: Portal

@@ -59,8 +59,8 @@ public struct MirrorOptions: Sendable {
   public var writeLength: Int = 1 << 20
   public var faults: Faults = .none
   public var lanes = LaneOptions()
-  /// The iSCSI name under which the sessions log in.
-  public var initiatorName = "iqn.2025-01.org.mirrorcast:initiator"
+  /// Under which the sessions log in.
+  public var identity = InitiatorIdentity(name: "iqn.2025-01.org.mirrorcast:initiator")
 
   public init(legs: [LogicalUnitURL], group: GroupAddress) {
     self.legs = legs
