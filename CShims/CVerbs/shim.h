@@ -9,6 +9,7 @@
 #include <infiniband/verbs.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 // Requests in one call of the device.
 enum { mirrorcast_verbs_chain_max = 64 };
@@ -17,12 +18,17 @@ struct mirrorcast_verbs_gid {
   uint8_t bytes[16];
   uint32_t index;
   uint32_t port;
+  uint32_t interface;  // its index; 0: none
   uint8_t is_roce_v2;
+  uint8_t is_infiniband;
 };
 
 struct mirrorcast_verbs_port {
   uint32_t mtu;  // in bytes
+  uint32_t gid_count;
+  uint8_t state;  // 4: active
   uint8_t is_active;
+  uint8_t is_infiniband;
 };
 
 // Where a datagram goes: address handle, queue pair, key.
@@ -45,6 +51,19 @@ struct mirrorcast_verbs_address {
   uint64_t first, second;
 };
 
+// The way to a GID from a port. RoCE has no LIDs, service levels or rates.
+struct mirrorcast_verbs_route {
+  struct mirrorcast_verbs_address gid;
+  uint32_t gid_index;  // of our own
+  uint32_t flow_label;
+  uint16_t lid;
+  uint8_t is_global;
+  uint8_t hops;
+  uint8_t traffic_class;
+  uint8_t service_level;
+  uint8_t rate;
+};
+
 static inline int mirrorcast_verbs_errno(void) { return errno; }
 
 static inline int mirrorcast_verbs_query_gid(struct ibv_context *context, uint32_t port,
@@ -55,19 +74,22 @@ static inline int mirrorcast_verbs_query_gid(struct ibv_context *context, uint32
   memcpy(gid->bytes, entry.gid.raw, sizeof gid->bytes);
   gid->index = entry.gid_index;
   gid->port = entry.port_num;
+  gid->interface = entry.ndev_ifindex;
   gid->is_roce_v2 = entry.gid_type == IBV_GID_TYPE_ROCE_V2;
+  gid->is_infiniband = entry.gid_type == IBV_GID_TYPE_IB;
   return 0;
 }
 
 static inline int mirrorcast_verbs_query_port(struct ibv_context *context, uint32_t port,
-                                              struct mirrorcast_verbs_port *found,
-                                              uint32_t *gid_count) {
+                                              struct mirrorcast_verbs_port *found) {
   struct ibv_port_attr attributes;
   int result = ibv_query_port(context, (uint8_t)port, &attributes);
   if (result) return -result;
   found->mtu = 128u << attributes.active_mtu;
   found->is_active = attributes.state == IBV_PORT_ACTIVE;
-  *gid_count = (uint32_t)attributes.gid_tbl_len;
+  found->gid_count = (uint32_t)attributes.gid_tbl_len;
+  found->state = (uint8_t)attributes.state;
+  found->is_infiniband = attributes.link_layer == IBV_LINK_LAYER_INFINIBAND;
   return 0;
 }
 
@@ -107,10 +129,11 @@ static inline struct ibv_qp *mirrorcast_verbs_queue_pair(struct ibv_pd *domain,
   return ibv_create_qp(domain, &attributes);
 }
 
-static inline int mirrorcast_verbs_reset(struct ibv_qp *pair) {
+// To reset, or into error.
+static inline int mirrorcast_verbs_stop(struct ibv_qp *pair, enum ibv_qp_state state) {
   struct ibv_qp_attr attributes;
   memset(&attributes, 0, sizeof attributes);
-  attributes.qp_state = IBV_QPS_RESET;
+  attributes.qp_state = state;
   return -ibv_modify_qp(pair, &attributes, IBV_QP_STATE);
 }
 
@@ -136,30 +159,34 @@ static inline int mirrorcast_verbs_start(struct ibv_qp *pair) {
   return -ibv_modify_qp(pair, &attributes, IBV_QP_STATE | IBV_QP_SQ_PSN);
 }
 
+// Which multicast packets a queue pair gets; the LID is InfiniBand's, and 0 elsewhere.
 static inline int mirrorcast_verbs_attach(struct ibv_qp *pair,
-                                          struct mirrorcast_verbs_address group) {
+                                          const struct mirrorcast_verbs_route *group) {
   union ibv_gid gid;
-  memcpy(gid.raw, &group, sizeof gid.raw);
-  return -ibv_attach_mcast(pair, &gid, 0);
+  memcpy(gid.raw, &group->gid, sizeof gid.raw);
+  return -ibv_attach_mcast(pair, &gid, group->lid);
 }
 
 static inline int mirrorcast_verbs_detach(struct ibv_qp *pair,
-                                          struct mirrorcast_verbs_address group) {
+                                          const struct mirrorcast_verbs_route *group) {
   union ibv_gid gid;
-  memcpy(gid.raw, &group, sizeof gid.raw);
-  return -ibv_detach_mcast(pair, &gid, 0);
+  memcpy(gid.raw, &group->gid, sizeof gid.raw);
+  return -ibv_detach_mcast(pair, &gid, group->lid);
 }
 
-static inline struct ibv_ah *mirrorcast_verbs_handle(struct ibv_pd *domain,
-                                                     struct mirrorcast_verbs_address to,
-                                                     uint32_t port, uint32_t gid_index,
-                                                     uint8_t hops) {
+static inline struct ibv_ah *mirrorcast_verbs_handle(struct ibv_pd *domain, uint32_t port,
+                                                     const struct mirrorcast_verbs_route *to) {
   struct ibv_ah_attr attributes;
   memset(&attributes, 0, sizeof attributes);
-  memcpy(attributes.grh.dgid.raw, &to, sizeof attributes.grh.dgid.raw);
-  attributes.grh.sgid_index = (uint8_t)gid_index;
-  attributes.grh.hop_limit = hops;
-  attributes.is_global = 1;
+  memcpy(attributes.grh.dgid.raw, &to->gid, sizeof attributes.grh.dgid.raw);
+  attributes.grh.sgid_index = (uint8_t)to->gid_index;
+  attributes.grh.hop_limit = to->hops;
+  attributes.grh.traffic_class = to->traffic_class;
+  attributes.grh.flow_label = to->flow_label;
+  attributes.is_global = to->is_global;
+  attributes.dlid = to->lid;
+  attributes.sl = to->service_level;
+  attributes.static_rate = to->rate;
   attributes.port_num = (uint8_t)port;
   return ibv_create_ah(domain, &attributes);
 }
@@ -246,6 +273,13 @@ static inline int mirrorcast_verbs_poll(struct ibv_cq *queue,
 // Has the next completion told on the channel.
 static inline int mirrorcast_verbs_arm(struct ibv_cq *queue) {
   return -ibv_req_notify_cq(queue, 0);
+}
+
+// Gives a channel back. A device that was taken away destroys nothing any more: the library keeps
+// its own objects then, but the descriptor is closed.
+static inline void mirrorcast_verbs_close_channel(struct ibv_comp_channel *channel) {
+  int descriptor = channel->fd;
+  if (ibv_destroy_comp_channel(channel)) close(descriptor);
 }
 
 // Takes one notice from the channel; 1, or 0 when there is none.

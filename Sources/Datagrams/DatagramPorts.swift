@@ -16,17 +16,24 @@ package protocol DeparturePort: AnyObject {
     datagramMax: Int, destinationsMax: Int, node: Int?, pages: PagePolicy
   ) throws(SystemError) -> DepartureBatch
 
-  /// Says where datagrams to `index` go; nil: to the group that the port was made for.
-  func setDestination(
-    _ index: Int, _ endpoint: Endpoint?, in batch: inout DepartureBatch
-  ) throws(SystemError)
+  /// Says where datagrams to `index` go, by a way that this port's finder found. Nil: nowhere, or
+  /// by a socket to the group that it was made for.
+  func setDestination(_ index: Int, _ way: DepartureWay?, in batch: inout DepartureBatch)
+
+  /// Finds the ways to peers.
+  var ways: any WayFinder { get }
 
   /// Sends what waits in the batch; how many left it, 0 when the port takes no more now. An error
   /// is of the first datagram that waits.
   func send(_ batch: inout DepartureBatch) throws(SystemError) -> Int
 
-  /// Something that went wrong and was got over, once; nil when nothing did.
-  func takeSegmentationFailure() -> SystemError?
+  /// Readable when the device has something to tell; negative where it never does.
+  var newsDescriptor: Int32 { get }
+  /// What the port has to tell, each once; nil for nothing. Asked after each send, and with a look
+  /// at what the device tells when that descriptor is readable.
+  func takeNews(looking: Bool) -> PortNews?
+  /// Nothing goes out here any more: each `send` is an error.
+  var isLost: Bool { get }
 
   /// What legs need to know of it; nil where datagrams go by UDP.
   var queuePair: QueuePairPlace? { get }
@@ -41,12 +48,21 @@ package protocol ArrivalPort: AnyObject {
   var descriptor: Int32 { get }
   /// Whether something may wait here though the descriptor isn't readable.
   var mayHold: Bool { get }
-  /// Datagrams dropped here for want of room, as last told.
-  var dropCount: UInt32 { get }
+  /// Datagrams dropped here for want of room, as last told; nil where nobody counts them for this
+  /// port.
+  var dropCount: UInt32? { get }
   /// Bytes of datagrams that may wait here before any is dropped.
   var roomByteCount: Int { get }
   /// Whether datagrams that came together are received as one message.
   var coalescing: Offload { get }
+
+  /// Readable when the device has something to tell; negative where it never does.
+  var newsDescriptor: Int32 { get }
+  /// What the port has to tell, each once; nil for nothing. Asked when that descriptor is readable,
+  /// and when the port is lost.
+  func takeNews(looking: Bool) -> PortNews?
+  /// Nothing comes in here any more, and the descriptors are negative.
+  var isLost: Bool { get }
 
   /// Hears a source in the group.
   func join(source: Endpoint?) throws(SystemError)
@@ -65,7 +81,7 @@ package protocol ArrivalPort: AnyObject {
   func localEndpoint() throws(SystemError) -> Endpoint
 }
 
-extension DatagramSocket: DeparturePort, ArrivalPort {
+extension DatagramSocket: DeparturePort {
   package func makeBatch(
     datagramMax: Int, destinationsMax: Int, node: Int?, pages: PagePolicy
   ) -> DepartureBatch {
@@ -74,12 +90,22 @@ extension DatagramSocket: DeparturePort, ArrivalPort {
   }
 
   package func setDestination(
-    _ index: Int, _ endpoint: Endpoint?, in batch: inout DepartureBatch
+    _ index: Int, _ way: DepartureWay?, in batch: inout DepartureBatch
   ) {
-    batch.setDestination(index, endpoint)
+    batch.setDestination(index, way?.endpoint)
   }
 
+  package var ways: any WayFinder { SocketWays() }
   package var queuePair: QueuePairPlace? { nil }
+  package var newsDescriptor: Int32 { -1 }
+  package var isLost: Bool { false }
+  package func takeNews(looking: Bool) -> PortNews? {
+    takeSegmentationFailure().map(PortNews.segmentation)
+  }
+}
+
+extension DatagramSocket: ArrivalPort {
+  package var dropCount: UInt32? { droppedCount }
   package var mayHold: Bool { false }
   // The kernel counts a datagram's whole buffer, up to three times its bytes.
   package var roomByteCount: Int { receiveBufferByteCount / 3 }

@@ -14,7 +14,7 @@ package final class DatagramSocket {
   package private(set) var receiveBufferByteCount = 0
   /// Datagrams that the kernel dropped at this socket for want of room, as last told.
   /// A message that the kernel coupled counts once.
-  package private(set) var dropCount: UInt32 = 0
+  package private(set) var droppedCount: UInt32 = 0
   /// Whether trains go as one message each.
   package internal(set) var segmentation: Offload
   /// Whether datagrams that came together are received as one message.
@@ -198,6 +198,6 @@ extension DatagramSocket {
   package func receive(into batch: inout ArrivalBatch) throws(SystemError) -> Int {
     Int(
       try SystemError.check(
-        batch.receive(descriptor, dropped: &dropCount), "receive datagrams"))
+        batch.receive(descriptor, dropped: &droppedCount), "receive datagrams"))
   }
 }

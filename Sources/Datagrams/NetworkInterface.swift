@@ -1,4 +1,5 @@
 internal import CDatagram
+internal import Glibc
 
 /// A network interface of this machine, as it was when it was looked up.
 package struct NetworkInterface: Equatable, Sendable {
@@ -42,6 +43,19 @@ package struct NetworkInterface: Equatable, Sendable {
       unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
     try self.init(named: name)
+  }
+
+  /// The name of an interface, which may be down; nil for none.
+  package static func name(ofIndex index: Int32) -> String? {
+    guard index > 0 else { return nil }
+    let room = Int(IF_NAMESIZE)
+    // Safe: the call writes a name of less than that, and ends it with a zero.
+    return unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: room) { text in
+      guard let start = text.baseAddress,
+        unsafe if_indextoname(UInt32(index), start) != nil
+      else { return nil }
+      return unsafe String(cString: start)
+    }
   }
 
   /// The interface's own address of a family, port 0.

@@ -29,11 +29,14 @@
     /// The header in front of a datagram; IPv4's fills its end.
     private static let headerByteCount = 40
 
-    private let queue: RDMAQueuePair
+    /// Until the device is lost.
+    private(set) var queue: RDMAQueuePair?
+    private let place: QueuePairPlace
+    private let depth: Int
     private let membership: DatagramSocket
     private let local: Endpoint
     private let isV4: Bool
-    private let group: Endpoint
+    private let group: RDMAGroup
     private var isAttached = false
     private let slots: Pages
     private let stride: Int
@@ -41,42 +44,50 @@
     /// The slots that are to be posted next, in turn.
     private var owedFirst = 0
     private var owed = 0
-    private var isBroken = false
+    private var news: [PortNews] = []
 
     package init(
       at place: RDMAPlace, key: UInt32, group: Endpoint, interface: NetworkInterface,
       local: Endpoint, node: Int?, pages policy: PagePolicy
     ) throws(SystemError) {
-      queue = try RDMAQueuePair(at: place, key: key, .receives, depth: Self.depth)
+      let domain = try RDMADomain(at: place, local: local, hops: 1)
+      let queue = try RDMAQueuePair(in: domain, key: key, .receives, depth: Self.depth)
       membership = try DatagramSocket.groupReceiver(
         group: group, interface: interface, receiveBufferByteCount: 4096, coalescing: .off)
-      self.group = Endpoint(gid: group.gid, queuePair: 0)
+      self.group = try domain.join(group)
+      try queue.follow(self.group)
       self.local = local.with(port: Endpoint.rocePort)
-      isV4 = group.family == .v4
+      isV4 = group.family == .v4 && place.layer == .ethernet
       stride = (Self.headerByteCount + place.mtu + 63) / 64 * 64
       slots = try Pages(byteCount: queue.depth * stride, node: node, policy: policy)
       // Safe: the memory is there until the queue pair is gone, or the device has it locked.
       memoryKey = unsafe try queue.register(slots.start, byteCount: slots.byteCount)
       try queue.initialize()
       owed = queue.depth
-      try repost()
+      depth = queue.depth
+      self.place = queue.queuePair
+      self.queue = queue
+      try repost(queue)
       try queue.start()
     }
 
-    package var queuePair: QueuePairPlace? { queue.queuePair }
-    package var descriptor: Int32 { queue.descriptor }
+    package var queuePair: QueuePairPlace? { place }
+    package var descriptor: Int32 { queue?.descriptor ?? -1 }
+    package var newsDescriptor: Int32 { queue?.watch.descriptor ?? -1 }
+    package var isLost: Bool { queue == nil }
     /// Until the queue was seen empty with the next completion to be told.
-    package var mayHold: Bool { !queue.isArmed && !isBroken }
-    /// The device tells nobody what it dropped.
-    package var dropCount: UInt32 { 0 }
+    package var mayHold: Bool { queue.map { !$0.isArmed } ?? false }
+    /// What a device drops for want of a slot it counts for all its users together, if at all: so
+    /// it can't be told for a mirror.
+    package var dropCount: UInt32? { nil }
     /// A short datagram takes a slot, too: half of them count.
-    package var roomByteCount: Int { queue.depth / 2 * queue.place.mtu }
+    package var roomByteCount: Int { depth / 2 * place.mtu }
     package var coalescing: Offload { .off }
     package func localEndpoint() -> Endpoint { local }
 
     package func join(source: Endpoint?) throws(SystemError) {
       try membership.join(source: source)
-      guard !isAttached else { return }
+      guard !isAttached, let queue else { return }
       try queue.attach(group)
       isAttached = true
     }
@@ -86,13 +97,28 @@
       try membership.leave(source: source)
     }
 
+    package func takeNews(looking: Bool) -> PortNews? {
+      while looking, let told = queue?.nextNews() {
+        news.append(told)
+        if told.weight == .loss { queue = nil }
+      }
+      return news.isEmpty ? nil : news.removeFirst()
+    }
+
+    /// Lets the device go: while anybody has it open it may not be able to leave. What it had
+    /// received and not told is lost; whoever sent it learns so, and takes another way.
+    private func lose(_ error: SystemError) {
+      queue = nil
+      news.append(.lost(error))
+    }
+
     package func receive(into batch: inout ArrivalBatch) throws(SystemError) -> Int {
       batch.beginLending()
-      guard !isBroken else { return 0 }
-      do {
+      guard let queue else { return 0 }
+      do throws(SystemError) {
         var taken = 0
         while taken < Self.takenMax, !batch.isFullOfLent {
-          let count = try take(into: &batch)
+          let count = try take(from: queue, into: &batch)
           taken += count
           if count > 0 { continue }
           if queue.isArmed { return batch.count }
@@ -102,13 +128,16 @@
         batch.noteMore()
         return batch.count
       } catch {
-        isBroken = true
-        throw error
+        lose(error)
+        // What came in turn before it is good.
+        return batch.count
       }
     }
 
     /// How many completions there were; each takes the next slot.
-    private func take(into batch: inout ArrivalBatch) throws(SystemError) -> Int {
+    private func take(
+      from queue: RDMAQueuePair, into batch: inout ArrivalBatch
+    ) throws(SystemError) -> Int {
       let count = try queue.poll(atMost: ArrivalBatch.lentMax - batch.count)
       for index in 0..<count {
         let completion = queue.completion(index)
@@ -116,7 +145,9 @@
         owed += 1
         // A device that takes slots out of turn can't be relied on.
         guard completion.status == 0, Int(completion.id) == slot else {
-          throw SystemError(doing: "receive by RDMA", number: EIO)
+          let why =
+            completion.status == 0 ? "a slot out of turn" : "status \(completion.status)"
+          throw SystemError(doing: "receive by RDMA (\(why))", number: EIO)
         }
         // Empty, and counted as too short, where the device tells nonsense.
         let length = min(max(0, Int(completion.length) - Self.headerByteCount), queue.place.mtu)
@@ -144,12 +175,12 @@
     }
 
     package func release(_ batch: inout ArrivalBatch) {
-      guard owed >= Self.repostMin, !isBroken else { return }
-      do throws(SystemError) { try repost() } catch { isBroken = true }
+      guard owed >= Self.repostMin, let queue else { return }
+      do throws(SystemError) { try repost(queue) } catch { lose(error) }
     }
 
     /// Gives the device all slots that it is owed, in turn.
-    private func repost() throws(SystemError) {
+    private func repost(_ queue: RDMAQueuePair) throws(SystemError) {
       while owed > 0 {
         let count = min(owed, queue.depth - owedFirst)
         // Safe: `count` slots from the first owed one on lie in the slots, and nobody reads them.

@@ -12,6 +12,7 @@
   internal import CVerbs
   internal import Glibc
   package import Lanes
+  internal import Synchronization
 
   /// A queue pair that sends datagrams to a group and to single queue pairs.
   @safe
@@ -19,42 +20,62 @@
     /// Datagrams posted and not complete, at most.
     package static let depth = 1024
 
-    private let queue: RDMAQueuePair
-    private let group: Endpoint
+    /// How often in a row it starts anew without a good completion in between.
+    private static let restartsMax = 8
+
+    /// Until the device is lost.
+    private(set) var queue: RDMAQueuePair?
+    private let group: RDMAGroup
+    private let place: QueuePairPlace
     private let local: Endpoint
-    private let hops: UInt8
+    package let ways: any WayFinder
     private var spare: DepartureBatch?
     /// The key to the memory of each of the two batches, by its address.
     private var memoryKeys: [UInt: UInt32] = [:]
-    // Safe: the handles stay as long as the queue pair.
-    private var destinations: [mirrorcast_verbs_destination?] = unsafe []
+    /// The group, and the legs; a leg without a way gets nothing.
+    private var peers: [Peer?] = []
     /// Datagrams posted, and complete, since the start; a completion's id is the former.
     private var posted: UInt64 = 0
     private var completed: UInt64 = 0
     /// What was posted when the spare was.
     private var spareEnd: UInt64 = 0
-    private var untoldFailure: SystemError?
+    private var restarts = 0
+    private var news: [PortNews] = []
+
+    /// Where datagrams go.
+    private struct Peer {
+      let handle: RDMAHandle
+      let queuePair: UInt32
+    }
 
     /// - Parameter group: its address and port; the port means nothing here.
     package init(
       at place: RDMAPlace, group: Endpoint, local: Endpoint, hops: UInt8 = 1
     ) throws(SystemError) {
+      let domain = try RDMADomain(at: place, local: local, hops: hops)
+      let joined = try domain.join(group)
       // Q_Keys with the top bit set belong to the device's owner.
-      let key = UInt32.random(in: 1...0x7fff_ffff)
-      queue = try RDMAQueuePair(at: place, key: key, .sends, depth: Self.depth)
+      let queue = try RDMAQueuePair(
+        in: domain, key: joined.key ?? UInt32.random(in: 1...0x7fff_ffff), .sends,
+        depth: Self.depth)
       guard queue.depth >= DepartureBatch.trainDatagramsMax else {
         throw SystemError(doing: "post a train", number: ENOSPC)
       }
-      self.group = Endpoint(gid: group.gid, queuePair: Endpoint.everyQueuePair)
+      self.queue = queue
+      self.group = joined
+      self.place = queue.queuePair
       self.local = local.with(port: Endpoint.rocePort)
-      self.hops = hops
+      ways = RDMAWays(domain)
+      try queue.follow(joined)
       try queue.initialize()
       try queue.start()
     }
 
     /// What legs need to know.
-    package var queuePair: QueuePairPlace? { queue.queuePair }
-    package var descriptor: Int32 { queue.descriptor }
+    package var queuePair: QueuePairPlace? { place }
+    package var descriptor: Int32 { queue?.descriptor ?? -1 }
+    package var newsDescriptor: Int32 { queue?.watch.descriptor ?? -1 }
+    package var isLost: Bool { queue == nil }
     package var segmentation: Offload { .off }
     package func localEndpoint() -> Endpoint { local }
 
@@ -67,38 +88,61 @@
         try batch.withTrains { (trains) throws(SystemError) in
           // Safe: the memory stays as long as its batch, and the device has it for itself until
           // the queue pair is gone.
-          unsafe memoryKeys[UInt(bitPattern: trains.pages.start)] = try queue.register(
+          unsafe memoryKeys[UInt(bitPattern: trains.pages.start)] = try alive().register(
             trains.pages.start, byteCount: trains.pages.byteCount)
         }
         return batch
       }
-      // Safe: the handles stay as long as the queue pair.
-      unsafe destinations = Array(repeating: nil, count: destinationsMax)
-      unsafe destinations[0] = try queue.destination(group, hops: hops)
+      let queue = try alive()
+      peers = Array(repeating: nil, count: destinationsMax)
+      peers[0] = Peer(
+        handle: try RDMAHandle(queue.domain, group.route), queuePair: Endpoint.everyQueuePair)
       spare = try make()
       return try make()
     }
 
     package func setDestination(
-      _ index: Int, _ endpoint: Endpoint?, in batch: inout DepartureBatch
-    ) throws(SystemError) {
-      // Safe: the handles stay as long as the queue pair; an array checks its index.
-      unsafe destinations[index] = nil
-      // Nobody is at the number 0: such a leg has no queue pair.
-      guard let peer = index == 0 ? group : endpoint, peer.scope != 0 else { return }
-      unsafe destinations[index] = try queue.destination(peer, hops: hops)
+      _ index: Int, _ way: DepartureWay?, in batch: inout DepartureBatch
+    ) {
+      // The group's own stays.
+      guard index > 0 else { return }
+      peers[index] = way.flatMap { way in
+        (way.handle as? RDMAHandle).map { Peer(handle: $0, queuePair: way.endpoint.scope) }
+      }
     }
 
-    package func takeSegmentationFailure() -> SystemError? {
-      defer { untoldFailure = nil }
-      return untoldFailure
+    package func takeNews(looking: Bool) -> PortNews? {
+      while looking, let told = queue?.nextNews() {
+        news.append(told)
+        if told.weight == .loss { close() }
+      }
+      return news.isEmpty ? nil : news.removeFirst()
+    }
+
+    private func alive() throws(SystemError) -> RDMAQueuePair {
+      guard let queue else { throw SystemError(doing: "send by RDMA", number: ENODEV) }
+      return queue
+    }
+
+    /// Lets the device go: while anybody has it open it may not be able to leave.
+    private func close() {
+      queue = nil
+      peers = Array(repeating: nil, count: peers.count)
+      (ways as? RDMAWays)?.close()
+    }
+
+    private func lose(_ error: SystemError) {
+      news.append(.lost(error))
+      close()
     }
 
     package func send(_ batch: inout DepartureBatch) throws(SystemError) -> Int {
       let before = batch.count
       while true {
-        try reap()
-        if completed >= spareEnd { try post(&batch) }
+        let queue = try alive()
+        try reap(queue)
+        _ = try alive()
+        if completed >= spareEnd { try post(&batch, queue) }
         if batch.count < before || queue.isArmed { break }
         // Told from now on; what came before this is looked for once more.
         try queue.arm()
@@ -113,27 +157,33 @@
     }
 
     /// Posts train by train, as long as there is room for a whole one.
-    private func post(_ batch: inout DepartureBatch) throws(SystemError) {
+    private func post(
+      _ batch: inout DepartureBatch, _ queue: RDMAQueuePair
+    ) throws(SystemError) {
       try batch.withTrains { (trains) throws(SystemError) in
         trains.close()
-        // Safe: the memory of a message that waits is the batch's, and is registered.
+        // Safe: the memory of a message that waits is the batch's, and is registered; a handle
+        // stays as long as its peer.
         let memoryKey = unsafe memoryKeys[UInt(bitPattern: trains.pages.start)] ?? 0
         while let train = unsafe trains.firstTrain {
           let segment = unsafe max(1, train.segment_size)
           let count = unsafe Int((train.length + segment - 1) / segment)
           guard Int(posted - completed) + count <= queue.depth else { return }
-          guard var destination = unsafe destinations[Int(train.destination)] else {
+          guard let peer = unsafe peers[Int(train.destination)] else {
             // A leg that can't be reached so: its blocks go over TCP at last.
             trains.discardFirstTrain()
             continue
           }
+          var destination = unsafe mirrorcast_verbs_destination(
+            handle: peer.handle.pointer, queue_pair: peer.queuePair, key: queue.key)
           let result = unsafe mirrorcast_verbs_send(
             queue.pair, train.bytes, train.length, segment, memoryKey, &destination,
             posted + UInt64(count))
           guard result == Int32(count) else {
             // Those that went before it have no completion of their own.
-            try restart()
-            throw SystemError(doing: "post datagrams", number: result < 0 ? -result : EIO)
+            let error = SystemError(doing: "post datagrams", number: result < 0 ? -result : EIO)
+            restart(queue, after: error)
+            throw error
           }
           posted += UInt64(count)
           trains.discardFirstTrain()
@@ -141,30 +191,58 @@
       }
     }
 
-    private func reap() throws(SystemError) {
+    private func reap(_ queue: RDMAQueuePair) throws(SystemError) {
       while true {
         let count = try queue.poll()
         for index in 0..<count {
           let completion = queue.completion(index)
           guard completion.status == 0 else {
             // The queue pair has stopped: what was posted is lost, and will be repaired.
-            untoldFailure = SystemError(doing: "send by RDMA", number: EIO)
-            return try restart()
+            return restart(
+              queue,
+              after: SystemError(
+                doing: "send by RDMA (status \(completion.status))", number: EIO))
           }
           completed = max(completed, completion.id)
+          restarts = 0
         }
         guard count == RDMAQueuePair.completionsMax else { return }
       }
     }
 
-    /// Out of an error. Where there is no way out, each later post is an error, and what was to go
-    /// goes over TCP at last.
-    private func restart() throws(SystemError) {
+    /// Out of an error. Where there is no way out, or it leads into the next one, the port is lost:
+    /// what was to go goes over TCP.
+    private func restart(_ queue: RDMAQueuePair, after error: SystemError) {
       completed = posted
-      try queue.reset()
-      while try queue.poll() > 0 {}
-      try queue.initialize()
-      try queue.start()
+      restarts += 1
+      guard restarts <= Self.restartsMax else { return lose(error) }
+      if restarts == 1 { news.append(.restarted(error)) }
+      do throws(SystemError) {
+        try queue.reset()
+        while try queue.poll() > 0 {}
+        try queue.initialize()
+        try queue.start()
+      } catch {
+        lose(error)
+      }
     }
+  }
+
+  /// The ways from a port that may be lost meanwhile.
+  final class RDMAWays: WayFinder {
+    private let domain: Mutex<RDMADomain?>
+
+    init(_ domain: RDMADomain) { self.domain = Mutex(domain) }
+
+    var mayWait: Bool { true }
+
+    func way(to peer: Endpoint, at address: Endpoint?) throws(SystemError) -> DepartureWay {
+      guard let domain = domain.withLock({ $0 }) else {
+        throw SystemError(doing: "find the way to \(peer.addressText)", number: ENODEV)
+      }
+      return try domain.way(to: peer, at: address)
+    }
+
+    func close() { domain.withLock { $0 = nil } }
   }
 #endif

@@ -3,9 +3,10 @@
   internal import Glibc
   internal import Lanes
 
-  /// An open RDMA device.
+  /// An open RDMA device. The library takes calls from any thread.
   @safe
-  final class RDMADevice {
+  final class RDMADevice: @unchecked Sendable {
+    let name: String
     let context: UnsafeMutablePointer<ibv_context>
     let portCount: UInt32
     /// Requests that a queue of it takes at most.
@@ -32,6 +33,7 @@
         unsafe ibv_close_device(context)
         throw SystemError(doing: "ask the RDMA device \(name)", number: result)
       }
+      self.name = name
       unsafe self.context = context
       portCount = UInt32(max(1, attributes.phys_port_cnt))
       depthMax = max(1, Int(min(attributes.max_qp_wr, attributes.max_cqe)))
@@ -42,22 +44,29 @@
       unsafe ibv_close_device(context)
     }
 
-    /// The MTU of a port and its GIDs of RoCE v2; nil where the port is down.
-    func gids(ofPort port: UInt32) -> (mtu: Int, gids: [mirrorcast_verbs_gid])? {
+    /// How a port is, and its GIDs.
+    func port(_ number: UInt32) throws(SystemError) -> RDMAPortState {
       var found = mirrorcast_verbs_port()
-      var count: UInt32 = 0
-      // Safe: a port and a number to fill; then a GID.
-      guard unsafe mirrorcast_verbs_query_port(context, port, &found, &count) == 0,
-        found.is_active != 0
-      else { return nil }
-      var gids: [mirrorcast_verbs_gid] = []
-      for index in 0..<count {
+      // Safe: a port to fill; then a GID.
+      try SystemError.check(
+        unsafe mirrorcast_verbs_query_port(context, number, &found),
+        "ask port \(number) of the RDMA device \(name)")
+      var gids: [RDMAPortState.GID] = []
+      for index in 0..<found.gid_count {
         var gid = mirrorcast_verbs_gid()
         // A place that is empty is an error.
-        let result = unsafe mirrorcast_verbs_query_gid(context, port, index, &gid)
-        if result == 0, gid.is_roce_v2 != 0 { gids.append(gid) }
+        guard unsafe mirrorcast_verbs_query_gid(context, number, index, &gid) == 0 else { continue }
+        // Safe: sixteen bytes either way, and every pattern is a value.
+        let words = unsafe unsafeBitCast(gid.bytes, to: (UInt64, UInt64).self)
+        gids.append(
+          RDMAPortState.GID(
+            index: gid.index, address: Endpoint(gid: words, queuePair: 0),
+            kind: gid.is_roce_v2 != 0 ? .roceV2 : gid.is_infiniband != 0 ? .infiniBand : .roceV1,
+            interface: Int32(gid.interface)))
       }
-      return (Int(found.mtu), gids)
+      return RDMAPortState(
+        device: name, number: number, state: found.state,
+        layer: found.is_infiniband != 0 ? .infiniBand : .ethernet, mtu: Int(found.mtu), gids: gids)
     }
   }
 #endif

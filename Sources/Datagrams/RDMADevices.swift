@@ -1,9 +1,20 @@
+package import Lanes
+
 #if RDMA
   internal import CVerbs
 #endif
 
 /// The RDMA devices of this machine, as libibverbs shows them.
 package enum RDMADevices {
+  /// Whether this build joins groups by librdmacm, which InfiniBand wants.
+  package static var isBuiltForInfiniBand: Bool {
+    #if InfiniBand
+      true
+    #else
+      false
+    #endif
+  }
+
   #if RDMA
     /// Whether this build can see RDMA devices at all.
     package static let isBuilt = true
@@ -22,10 +33,20 @@ package enum RDMADevices {
       unsafe ibv_free_device_list(list)
       return names
     }
+
+    /// All ports of a device.
+    package static func ports(of name: String) throws(SystemError) -> [RDMAPortState] {
+      let device = try RDMADevice(name)
+      var ports: [RDMAPortState] = []
+      for number in 1...device.portCount { ports.append(try device.port(number)) }
+      return ports
+    }
   #else
     /// Whether this build can see RDMA devices at all.
     package static let isBuilt = false
 
     package static func names() -> [String] { [] }
+
+    package static func ports(of name: String) throws(SystemError) -> [RDMAPortState] { [] }
   #endif
 }

@@ -3,33 +3,11 @@
 // names of devices tell nothing.
 
 internal import Glibc
-package import Lanes
+internal import Lanes
 
 #if RDMA
   internal import CVerbs
 #endif
-
-/// Why datagrams can't go by RDMA here, and what to do.
-package struct RDMAFault: Error, Equatable, Sendable, CustomStringConvertible {
-  package let reason: String
-  package let advice: String
-
-  package init(_ reason: String, advice: String) {
-    self.reason = reason
-    self.advice = advice
-  }
-
-  /// A system's error, where a device is used.
-  package init(_ error: SystemError) {
-    let isMemory = error.number == ENOMEM
-    self.init(
-      "\(error)",
-      advice: isMemory
-        ? "Raise the limit of locked memory (ulimit -l)." : "See what `rdma link` and `dmesg` say.")
-  }
-
-  package var description: String { "\(reason). \(advice)" }
-}
 
 /// What a peer needs to know of a queue pair that sends or receives datagrams.
 package struct QueuePairPlace: Equatable, Sendable {
@@ -54,60 +32,72 @@ package struct RDMAPlace: Equatable, Sendable {
   let gidIndex: UInt32
   /// Without a queue pair's number.
   let gid: Endpoint
+  let layer: RDMAPortState.Layer
   /// The largest datagram in bytes.
   package let mtu: Int
+
+  /// - Parameter frame: the interface's MTU, where a group may carry less than the port. On
+  ///   InfiniBand the interface's own group has made it, less a header of 4 bytes.
+  init(_ gid: RDMAPortState.GID, at port: RDMAPortState, frame: Int?) {
+    device = port.device
+    self.port = port.number
+    gidIndex = gid.index
+    self.gid = gid.address
+    layer = port.layer
+    mtu = Self.mtu(of: port, frame: frame)
+  }
+
+  static func mtu(of port: RDMAPortState, frame: Int?) -> Int {
+    guard port.layer == .infiniBand, let frame else { return port.mtu }
+    var mtu = 256
+    while mtu * 2 <= min(port.mtu, frame + 4) { mtu *= 2 }
+    return mtu
+  }
 
   #if RDMA
     /// The place of an address of an interface.
     package init(_ address: Endpoint, on interface: NetworkInterface) throws(RDMAFault) {
-      let wanted = Endpoint(gid: address.gid, queuePair: 0)
-      let found: RDMAPlace?
       let names = RDMADevices.names()
-      guard !names.isEmpty else {
-        throw RDMAFault(
-          "this machine has no RDMA device", advice: "Add one, or take the transport udp.")
+      guard !names.isEmpty else { throw .noDevice }
+      var ports: [RDMAPortState] = []
+      let found: RDMAPlace?
+      do throws(SystemError) {
+        for name in names { ports += try RDMADevices.ports(of: name) }
+        found = try Self.search(ports, address, on: interface)
+      } catch {
+        throw RDMAFault(error)
       }
-      do throws(SystemError) { found = try Self.search(wanted) } catch { throw RDMAFault(error) }
-      guard let found else {
-        throw RDMAFault(
-          "no RDMA device (\(names.joined(separator: ", "))) has a RoCE v2 GID of"
-            + " \(address.addressText) at \(interface.name)",
-          advice: "Name the interface of a device that is up, or take the transport udp.")
-      }
+      guard let found else { throw .noPlace(address, at: interface.name, of: ports) }
       self = found
     }
 
-    private init(_ device: String, _ gid: mirrorcast_verbs_gid, mtu: Int) {
-      self.device = device
-      port = gid.port
-      gidIndex = gid.index
-      self.gid = Self.endpoint(gid)
-      self.mtu = mtu
-    }
-
-    private static func endpoint(_ gid: mirrorcast_verbs_gid) -> Endpoint {
-      // Safe: sixteen bytes either way, and every pattern is a value.
-      let words = unsafe unsafeBitCast(gid.bytes, to: (UInt64, UInt64).self)
-      return Endpoint(gid: words, queuePair: 0)
-    }
-
-    private static func search(_ wanted: Endpoint) throws(SystemError) -> RDMAPlace? {
-      for name in RDMADevices.names() {
-        let device = try RDMADevice(name)
-        for port in 1...device.portCount {
-          guard let (mtu, gids) = device.gids(ofPort: port) else { continue }
-          if let gid = gids.first(where: { endpoint($0) == wanted }) {
-            return RDMAPlace(name, gid, mtu: mtu)
-          }
+    private static func search(
+      _ ports: [RDMAPortState], _ address: Endpoint, on interface: NetworkInterface
+    ) throws(SystemError) -> RDMAPlace? {
+      #if InfiniBand
+        guard let (device, number, gid) = try FabricID(at: address)?.place else { return nil }
+        for port in ports where port.device == device && port.number == number && port.isActive {
+          let found = port.usable.first { $0.address == gid }
+          if let found { return RDMAPlace(found, at: port, frame: interface.mtu) }
         }
+        return nil
+      #else
+        return direct(ports, address)
+      #endif
+    }
+
+    /// RoCE v2 alone finds it by the address's own GID.
+    private static func direct(_ ports: [RDMAPortState], _ address: Endpoint) -> RDMAPlace? {
+      let wanted = Endpoint(gid: address.gid, queuePair: 0)
+      for port in ports where port.isActive {
+        let found = port.gids.first { $0.kind == .roceV2 && $0.address == wanted }
+        if let found { return RDMAPlace(found, at: port, frame: nil) }
       }
       return nil
     }
   #else
     package init(_ address: Endpoint, on interface: NetworkInterface) throws(RDMAFault) {
-      throw RDMAFault(
-        "this program was built without RDMA",
-        advice: "Build it with the trait RDMA, or take the transport udp.")
+      throw .notBuilt
     }
   #endif
 }

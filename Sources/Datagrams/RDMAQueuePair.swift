@@ -3,8 +3,8 @@
   internal import Glibc
   internal import Lanes
 
-  /// A queue pair for datagrams with what it lives by: device, domain, channel, two queues of
-  /// completions. Owned by one thread.
+  /// A queue pair for datagrams with what it lives by: domain, channel, two queues of completions.
+  /// Owned by one thread.
   ///
   /// One of the two directions is used in earnest; completions of that one are told on the channel.
   @safe
@@ -14,12 +14,11 @@
 
     static let completionsMax = Int(mirrorcast_verbs_chain_max)
 
-    let place: RDMAPlace
     let key: UInt32
     let depth: Int
     let pair: UnsafeMutablePointer<ibv_qp>
-    let device: RDMADevice
-    private let domain: UnsafeMutablePointer<ibv_pd>
+    let domain: RDMADomain
+    let watch: RDMAWatch
     private let channel: UnsafeMutablePointer<ibv_comp_channel>
     /// Of the direction that is used, and of the other.
     private let queue: UnsafeMutablePointer<ibv_cq>
@@ -27,24 +26,22 @@
     private let completions: UnsafeMutablePointer<mirrorcast_verbs_completion>
     // Safe: what is made is put in, and given back by deinit.
     private var memory: [UnsafeMutablePointer<ibv_mr>] = unsafe []
-    private var handles: [Endpoint: UnsafeMutablePointer<ibv_ah>] = unsafe [:]
-    private var groups: [Endpoint] = []
+    private var groups: [RDMAGroup] = []
+    private var memberships: [any RDMAMembership] = []
     /// The next completion is told on the channel.
     private(set) var isArmed = false
 
     /// Made, with no state yet: `initialize()`, then receives, then `start()`.
     init(
-      at place: RDMAPlace, key: UInt32, _ direction: Direction, depth: Int
+      in domain: RDMADomain, key: UInt32, _ direction: Direction, depth: Int
     ) throws(SystemError) {
-      let device = try RDMADevice(place.device)
+      let device = domain.device
       let depth = min(depth, device.depthMax)
+      let watch = try RDMAWatch(device, port: domain.place.port)
       var undo = Undo()
       // Safe: all are made here and kept until deinit, or given back by `undo` when one fails.
-      let domain = unsafe try undo.made(ibv_alloc_pd(device.context), "a domain") {
-        unsafe _ = ibv_dealloc_pd($0)
-      }
       let channel = unsafe try undo.made(mirrorcast_verbs_channel(device.context), "a channel") {
-        unsafe _ = ibv_destroy_comp_channel($0)
+        unsafe mirrorcast_verbs_close_channel($0)
       }
       let queue = unsafe try undo.made(
         ibv_create_cq(device.context, Int32(depth), nil, channel, 0), "a completion queue"
@@ -55,15 +52,14 @@
       let sends = direction == .sends
       let pair = unsafe try undo.made(
         mirrorcast_verbs_queue_pair(
-          domain, sends ? queue : other, sends ? other : queue, sends ? UInt32(depth) : 1,
+          domain.domain, sends ? queue : other, sends ? other : queue, sends ? UInt32(depth) : 1,
           sends ? 1 : UInt32(depth)), "a queue pair"
       ) { unsafe _ = ibv_destroy_qp($0) }
       undo.forget()
-      self.place = place
       self.key = key
       self.depth = depth
-      self.device = device
-      unsafe self.domain = domain
+      self.domain = domain
+      self.watch = watch
       unsafe self.channel = channel
       unsafe self.queue = queue
       unsafe otherQueue = other
@@ -73,17 +69,19 @@
 
     deinit {
       // Safe: made by this object, given back in the opposite order.
-      for group in groups { unsafe _ = mirrorcast_verbs_detach(pair, group.verbsAddress) }
+      for group in groups {
+        var route = group.route
+        unsafe _ = mirrorcast_verbs_detach(pair, &route)
+      }
       unsafe _ = ibv_destroy_qp(pair)
-      unsafe handles.values.forEach { unsafe _ = ibv_destroy_ah($0) }
       unsafe memory.forEach { unsafe _ = ibv_dereg_mr($0) }
       unsafe _ = ibv_destroy_cq(queue)
       unsafe _ = ibv_destroy_cq(otherQueue)
-      unsafe _ = ibv_destroy_comp_channel(channel)
-      unsafe _ = ibv_dealloc_pd(domain)
+      unsafe mirrorcast_verbs_close_channel(channel)
       unsafe completions.deallocate()
     }
 
+    var place: RDMAPlace { domain.place }
     // Safe: the object's own.
     var descriptor: Int32 { unsafe channel.pointee.fd }
     // Safe: the object's own.
@@ -110,17 +108,24 @@
     /// Out of an error: what was posted is gone.
     func reset() throws(SystemError) {
       // Safe: the object's own.
-      try SystemError.check(unsafe mirrorcast_verbs_reset(pair), "reset a queue pair")
+      try SystemError.check(unsafe mirrorcast_verbs_stop(pair, IBV_QPS_RESET), "reset a queue pair")
     }
 
-    // MARK: Memory, addresses, groups
+    /// Into error, where a device may bring it at any time; for tests.
+    func fail() throws(SystemError) {
+      // Safe: the object's own.
+      try SystemError.check(
+        unsafe mirrorcast_verbs_stop(pair, IBV_QPS_ERR), "fail a queue pair")
+    }
+
+    // MARK: Memory, groups
 
     /// Lets the device reach memory, which stays as long as this object; the key to it.
     func register(
       _ start: UnsafeMutableRawPointer, byteCount: Int
     ) throws(SystemError) -> UInt32 {
       // Safe: the caller keeps the memory; the region is given back by deinit.
-      guard let region = unsafe mirrorcast_verbs_register(domain, start, byteCount) else {
+      guard let region = unsafe mirrorcast_verbs_register(domain.domain, start, byteCount) else {
         throw SystemError(
           doing: "register \(byteCount) bytes of memory", number: mirrorcast_verbs_errno())
       }
@@ -128,32 +133,31 @@
       return unsafe region.pointee.lkey
     }
 
-    /// Where datagrams to a queue pair go, or to a group; made once for each GID.
-    func destination(
-      _ endpoint: Endpoint, hops: UInt8
-    ) throws(SystemError) -> mirrorcast_verbs_destination {
-      let peer = Endpoint(gid: endpoint.gid, queuePair: 0)
-      // Safe: handles are kept until deinit.
-      if let handle = unsafe handles[peer] {
-        return unsafe mirrorcast_verbs_destination(
-          handle: handle, queue_pair: endpoint.scope, key: key)
-      }
-      let handle = unsafe mirrorcast_verbs_handle(
-        domain, endpoint.verbsAddress, place.port, place.gidIndex, hops)
-      guard let handle = unsafe handle else {
-        throw SystemError(
-          doing: "find the way to \(endpoint.addressText)", number: mirrorcast_verbs_errno())
-      }
-      unsafe handles[peer] = handle
-      return unsafe mirrorcast_verbs_destination(
-        handle: handle, queue_pair: endpoint.scope, key: key)
-    }
-
-    func attach(_ group: Endpoint) throws(SystemError) {
+    /// Takes what is sent to the group, as long as the object lives.
+    func attach(_ group: RDMAGroup) throws(SystemError) {
+      var route = group.route
       // Safe: the object's own.
       try SystemError.check(
-        unsafe mirrorcast_verbs_attach(pair, group.verbsAddress), "attach to the group")
+        unsafe mirrorcast_verbs_attach(pair, &route), "attach to the group")
       groups.append(group)
+    }
+
+    /// Hears of a group's end, too.
+    func follow(_ group: RDMAGroup) throws(SystemError) {
+      guard let membership = group.membership else { return }
+      try watch.watch(also: membership.descriptor)
+      memberships.append(membership)
+    }
+
+    // MARK: News
+
+    /// What the device or the fabric tells next; nil for nothing.
+    func nextNews() -> PortNews? {
+      if let news = watch.next() { return news }
+      for membership in memberships {
+        if let news = membership.next(of: domain.device.name) { return news }
+      }
+      return nil
     }
 
     // MARK: Completions
@@ -181,12 +185,6 @@
       // Safe: the object's own.
       try SystemError.check(unsafe mirrorcast_verbs_arm(queue), "wait for completions")
       isArmed = true
-    }
-  }
-
-  extension Endpoint {
-    fileprivate var verbsAddress: mirrorcast_verbs_address {
-      mirrorcast_verbs_address(first: gid.0, second: gid.1)
     }
   }
 

@@ -168,7 +168,7 @@ import Testing
     #expect(first < 50)
     try send([1], from: sender, to: to)
     #expect(try receiveAll(socket).count == 1)
-    #expect(Int(socket.dropCount) == 50 - first)
+    #expect(Int(socket.droppedCount) == 50 - first)
   }
 
   @Test func `a datagram that can't be sent is an error of its own; the others go`() throws {

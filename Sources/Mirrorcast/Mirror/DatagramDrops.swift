@@ -43,7 +43,7 @@ struct DatagramDrops {
     for (reason, count) in [
       ("truncated", truncated), ("unknownRegistration", unknownRegistration),
       ("wrongSource", wrongSource), ("socketErrors", socketErrors),
-      ("forWantOfBuffer", ports.ports.reduce(0) { $0 + UInt64($1.port.dropCount) }),
+      ("forWantOfBuffer", ports.ports.reduce(0) { $0 + UInt64($1.port.dropCount ?? 0) }),
       ("streamsRefused", answerPort.refused), ("acceptFailures", answerPort.acceptFailures),
     ] where count > 0 {
       metadata[reason] = "\(count)"

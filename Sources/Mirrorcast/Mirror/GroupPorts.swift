@@ -7,8 +7,9 @@ import Replication
 /// A port and how many registrations use it.
 final class SharedPort {
   let port: any ArrivalPort
-  /// The port's, which is looked at in every cycle.
-  let descriptor: Int32
+  /// The port's, which are looked at in every cycle; negative once it is lost.
+  private(set) var descriptor: Int32
+  private(set) var newsDescriptor: Int32
   let key: Key
   var users = 0
 
@@ -23,8 +24,12 @@ final class SharedPort {
   init(_ port: any ArrivalPort, _ key: Key) {
     self.port = port
     descriptor = port.descriptor
+    newsDescriptor = port.newsDescriptor
     self.key = key
   }
+
+  /// Nothing comes here any more, so there is nothing to wait for.
+  func noteLost() { (descriptor, newsDescriptor) = (-1, -1) }
 }
 
 /// All ports of one lane.

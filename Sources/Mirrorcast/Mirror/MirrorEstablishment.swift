@@ -35,6 +35,8 @@ struct Establishment: Sendable {
     /// Of this part: its number, group port and sender's address.
     var request: RegistrationRequest
     var grants: [RegistrationGrant?] = []
+    /// To each leg, from the lane's port.
+    var ways: [DepartureWay?] = []
   }
 
   let options: MirrorOptions
@@ -114,6 +116,7 @@ struct Establishment: Sendable {
       let short = try await LegSession.register(
         &drafts, blockSize: size.blockSize, options)
       request = drafts[0].request
+      for part in drafts.indices { drafts[part].ways = try await findWays(drafts[part]) }
       if let short {
         notices.append(
           "\(short) takes no longer blocks than \(request.blockLength) bytes, of \(asked) that"
@@ -166,6 +169,19 @@ struct Establishment: Sendable {
     }
   }
 
+  private func ways(_ draft: Draft) -> LegWays {
+    LegWays(finder: draft.path.port.ways, interface: draft.path.interface, logger: logger)
+  }
+
+  private func findWays(_ draft: Draft) async throws -> [DepartureWay?] {
+    let ways = ways(draft)
+    var found: [DepartureWay?] = []
+    for (session, grant) in zip(draft.sessions, draft.grants) {
+      found.append(try await ways.way(to: session.urls[0], grant, in: draft.request))
+    }
+    return found
+  }
+
   // MARK: Starting
 
   /// Starts the lanes, all or none.
@@ -197,7 +213,7 @@ struct Establishment: Sendable {
     let (lane, started) = try lane(draft, sender, legs)
     return MirrorPart(
       options, MirrorPart.Membership(legs: legs, request: draft.request), draft.ends,
-      interface: draft.path.interface,
+      ways: ways(draft),
       depthMax: min(openWritesMax, max(credit / draft.request.writeLengthMax, 1)), lane: lane,
       started: started)
   }
@@ -242,7 +258,7 @@ struct Establishment: Sendable {
     let pages = outlet.pageKind
     let ends = draft.ends
     let duty = SenderDuty(
-      sender: sender, legs: legs, outlet: outlet,
+      sender: sender, legs: legs, ways: draft.ways, outlet: outlet,
       shared: (ends.inbox, ends.calls, ends.board, logger))
     let lane = try Lane(
       name: LaneSettings.name(ofLane: draft.index), placement: placement, idle: settings.idle,
@@ -257,44 +273,5 @@ struct Establishment: Sendable {
       placement: report, pages: pages, segmentation: draft.path.port.segmentation)
     logger.info("lane started", metadata: started.metadata)
     return (lane, started)
-  }
-}
-
-extension Mirror {
-  /// Each part finds out which legs hear it; which don't hear one.
-  fileprivate func probeAll() async -> [LogicalUnitURL] {
-    await withTaskGroup(of: Void.self) { group in
-      for part in parts {
-        let legs = part.membership.withLock { $0.legs }
-        let ours = LegSet(legs.indices.filter { legs[$0].hearsDatagrams })
-        group.addTask { _ = await part.probe(ours) }
-      }
-    }
-    let deaf = parts.reduce(LegSet()) { $0.union($1.membership.withLock { $0.deaf }) }
-    let legs = parts[0].membership.withLock { $0.legs }
-    // Who left meanwhile is another matter.
-    return legs.indices.filter { deaf.contains(LegSet($0)) && !legs[$0].isGone }
-      .map { legs[$0].urls[0] }
-  }
-
-  /// Tells once which legs don't hear a part.
-  func noteDeaf() {
-    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isCarried {
-      note("\(leg.urls[0]) has no RDMA: served over TCP")
-    }
-    for part in parts {
-      let (legs, deaf) = part.membership.withLock { ($0.legs, $0.deaf) }
-      deaf.forEach { leg in
-        note("\(legs[leg].urls[0]) does not hear the group \(options.group): served over TCP")
-      }
-    }
-  }
-
-  fileprivate func noteForPeople() {
-    noteDeaf()
-    note("datagrams not authenticated: trust everybody on this segment")
-    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isForeign {
-      note("\(leg.urls[0]) is a target of another make: served by plain iSCSI")
-    }
   }
 }

@@ -11,6 +11,7 @@ import Synchronization
 final class MirrorPart: Sendable {
   let options: MirrorOptions
   let interface: NetworkInterface
+  let ways: LegWays
   let inbox: LaneInbox<SenderOrder>
   let calls: WriteCalls
   let lane: Lane<SenderDuty>
@@ -54,10 +55,11 @@ final class MirrorPart: Sendable {
 
   init(
     _ options: MirrorOptions, _ membership: Membership, _ ends: Ends,
-    interface: NetworkInterface, depthMax: Int, lane: Lane<SenderDuty>, started: StartedLane
+    ways: LegWays, depthMax: Int, lane: Lane<SenderDuty>, started: StartedLane
   ) {
     self.options = options
-    self.interface = interface
+    self.ways = ways
+    interface = ways.interface
     self.depthMax = depthMax
     self.lane = lane
     self.started = started

@@ -2,6 +2,7 @@
 // none: until the second step there is a way back, after it there is none, since the legs that have
 // confirmed an epoch take nothing of the old one any more.
 import Bytes
+import Datagrams
 import Lanes
 import Logging
 import Replication
@@ -12,6 +13,7 @@ extension MirrorPart {
   /// A leg that has agreed to join; the part's new writes are held back meanwhile.
   struct Joining: Sendable {
     let leg: MirrorLeg
+    let way: DepartureWay?
     let grant: RegistrationGrant?
     let request: RegistrationRequest
   }
@@ -44,7 +46,8 @@ extension MirrorPart {
       }
       let leg = try MirrorLeg(
         session, grant, request, place: (fate, index), interface: interface, inbox: inbox)
-      return Joining(leg: leg, grant: grant, request: request)
+      let way = try await ways.way(to: session.urls[0], grant, in: request)
+      return Joining(leg: leg, way: way, grant: grant, request: request)
     } catch {
       inbox.post(.resume(epoch: nil, joining: []))
       throw error
@@ -66,7 +69,7 @@ extension MirrorPart {
       joining.grant?.description(of: joining.request)
       ?? LegDescription(path: .foreign, openWritesMax: Limits.openWritesMax, credit: .max)
     let added = await withCheckedContinuation { continuation in
-      inbox.post(.add(joining.leg, description) { continuation.resume(returning: $0) })
+      inbox.post(.add(joining.leg, joining.way, description) { continuation.resume(returning: $0) })
     }
     precondition(added == index, "legs are numbered in the order in which they come")
     membership.withLock {

@@ -9,7 +9,8 @@ import Storage
 
 extension ReceiverDuty {
   /// Takes what waits in a port; how many datagrams that was.
-  mutating func receive(_ port: any ArrivalPort, now: UInt64) -> Int {
+  mutating func receive(_ shared: SharedPort, now: UInt64) -> Int {
+    let port = shared.port
     let count: Int
     do throws(SystemError) {
       count = try port.receive(into: &arrivals)
@@ -33,7 +34,15 @@ extension ReceiverDuty {
       }
     }
     port.release(&arrivals)
+    if port.isLost { hear(shared) }
     return datagramCount
+  }
+
+  /// Tells what a port tells. The registrations of a port that is lost stay: their initiators find
+  /// them deaf to the group, and serve them over their connections.
+  func hear(_ shared: SharedPort) {
+    while let news = shared.port.takeNews(looking: true) { logger.log(news) }
+    if shared.port.isLost { shared.noteLost() }
   }
 
   private mutating func take(_ datagrams: ArrivedDatagrams, _ source: Endpoint, now: UInt64) {

@@ -41,7 +41,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   static let quietCheckNanoseconds: UInt64 = 2_000_000
   /// How long a flood of datagrams may put off reports and answers to questions.
   static let undrainedMaxNanoseconds: UInt64 = 50_000_000
-  /// Sockets, listeners and strangers, and a stream for each registration.
+  /// Sockets, listeners and strangers, and a stream for each registration. A queue pair has two
+  /// descriptors, but takes the place of two sockets.
   static let descriptorsMax =
     GroupPorts.portsMax + AnswerPort.descriptorsMax + registrationsMax
 
@@ -108,9 +109,10 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     let mustLook = !questions.isEmpty || reportDue ?? .max <= now
     var isDrained = true
     for port in ports.ports {
+      if port.newsDescriptor >= 0, ready.isReady(descriptor: port.newsDescriptor) { hear(port) }
       let isReady = ready.isReady(descriptor: port.descriptor)
       guard mustLook || isReady || port.port.mayHold else { continue }
-      work += receive(port.port, now: now)
+      work += receive(port, now: now)
       if arrivals.mayHaveMore {
         isDrained = false
       } else {
@@ -182,7 +184,10 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   }
 
   func fileDescriptors(into list: inout WaitList) {
-    for port in ports.ports { list.append(port.descriptor) }
+    for port in ports.ports {
+      if port.descriptor >= 0 { list.append(port.descriptor) }
+      if port.newsDescriptor >= 0 { list.append(port.newsDescriptor) }
+    }
     answerPort.fileDescriptors(into: &list)
     for registration in registrations {
       guard let stream = registration.stream else { continue }

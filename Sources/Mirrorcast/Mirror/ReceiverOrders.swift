@@ -108,8 +108,15 @@ extension ReceiverDuty {
     _ request: RegistrationRequest, _ owner: MirroredNumbers.Owner, _ session: SessionPort,
     units: [ServedUnit], place: ReceptionPlace
   ) throws(RegistrationFault) -> Registration {
+    let (group, repairs): (SharedPort, SharedPort)
     do throws(SystemError) {
-      let (group, repairs) = try joined(request, place)
+      (group, repairs) = try joined(request, place)
+    } catch {
+      guard place.rdma != nil else { throw RegistrationFault(.joinFailed, "\(error)") }
+      // A device that can't be used is none.
+      throw RegistrationFault(.noSuchTransport, "\(RDMAFault(error))")
+    }
+    do throws(SystemError) {
       let grants = Grants(request, place: place, room: group.port.roomByteCount)
       let slab: Slab
       do throws(SystemError) {
@@ -127,8 +134,7 @@ extension ReceiverDuty {
         ports: (group, repairs), slab: slab, units: units,
         receiver: Receiver(grants.receiver(request, units: units)))
     } catch {
-      throw RegistrationFault(
-        .joinFailed, place.rdma == nil ? "\(error)" : "\(RDMAFault(error))")
+      throw RegistrationFault(.joinFailed, "\(error)")
     }
   }
 
@@ -189,7 +195,8 @@ extension ReceiverDuty {
     guard known.session.id == session.id, !known.isEnding else {
       throw RegistrationFault(.busy, "this registration belongs to another session, or ends")
     }
-    let place = try ReceptionPlace(request, session, configured: configuration.interface)
+    let place = try ReceptionPlace(
+      request, session, configured: configuration.interface, known: known.place)
     if request.isLiteral {
       let added = request.luns.filter { lun in
         !known.units.contains { Int($0.number.value) == lun }

@@ -14,10 +14,13 @@ struct ReceptionPlace: Sendable {
   /// Who sends the datagrams, as they tell it: the sender, or its queue pair.
   let source: Endpoint
 
-  /// - Parameter configured: the interface that the daemon was told to use; nil takes the one that
-  ///   the session came in by.
+  /// - Parameters:
+  ///   - configured: the interface that the daemon was told to use; nil takes the one that the
+  ///     session came in by.
+  ///   - known: the place of an earlier registration of the same, whose device may be gone by now.
   init(
-    _ request: RegistrationRequest, _ session: SessionPort, configured: NetworkInterface?
+    _ request: RegistrationRequest, _ session: SessionPort, configured: NetworkInterface?,
+    known: ReceptionPlace? = nil
   ) throws(RegistrationFault) {
     let group: Endpoint
     let sender: Endpoint
@@ -59,7 +62,11 @@ struct ReceptionPlace: Sendable {
       return
     }
     do throws(RDMAFault) {
-      rdma = try RDMAPlace(address, on: interface)
+      if let place = known?.rdma {
+        rdma = place
+      } else {
+        rdma = try RDMAPlace(address, on: interface)
+      }
     } catch {
       throw RegistrationFault(.noSuchTransport, "\(error)")
     }

@@ -91,8 +91,8 @@ final class Registration {
     return finished
   }
 
-  /// Datagrams that its ports lost for want of room, in all.
-  var socketDrops: UInt32 { group.port.dropCount &+ repairs.port.dropCount }
+  /// Datagrams that its ports lost for want of room, in all, as far as anybody counts them.
+  var socketDrops: UInt32 { (group.port.dropCount ?? 0) &+ (repairs.port.dropCount ?? 0) }
 
   /// The number in the window that a mirrored tag means.
   func number(ofTag tag: UInt32) -> SerialNumber? {

@@ -13,8 +13,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   static let ordersMax = 8192
   /// Batches sent before answers are looked at again.
   static let batchesPerCycle = 1
-  /// A stream for each leg, and the socket.
-  static let descriptorsMax = Limits.legsMax + 1
+  /// A stream for each leg, and the port's two.
+  static let descriptorsMax = Limits.legsMax + 2
 
   let inbox: LaneInbox<SenderOrder>
   let newCalls: WriteCalls
@@ -35,6 +35,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var mustLook = false
   /// What was assembled in an earlier cycle waits for room in the socket.
   private var isDeparting = false
+  private var isPortLost = false
   var waiters = SenderWaiters()
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
@@ -47,8 +48,9 @@ struct SenderDuty: LaneDuty, ~Copyable {
     let tag: UInt32
   }
 
+  /// - Parameter ways: to the legs, in their order.
   init(
-    sender: Sender, legs: [MirrorLeg], outlet: consuming SenderOutlet,
+    sender: Sender, legs: [MirrorLeg], ways: [DepartureWay?], outlet: consuming SenderOutlet,
     shared: (
       inbox: LaneInbox<SenderOrder>, calls: WriteCalls, board: MirrorBoard, logger: Logger
     )
@@ -62,12 +64,12 @@ struct SenderDuty: LaneDuty, ~Copyable {
     logger = shared.logger
     carried = [[ArraySlice<UInt8>]](repeating: [], count: Limits.legsMax)
     streams = LegStreams(registration: sender.configuration.registration, logger: shared.logger)
-    for index in legs.indices { attach(index) }
+    for index in legs.indices { attach(index, by: ways[index]) }
   }
 
   /// Makes a leg's private address and answers the lane's own.
-  mutating func attach(_ leg: Int) {
-    outlet.setRepairAddress(legs[leg].repair, ofLeg: leg)
+  mutating func attach(_ leg: Int, by way: DepartureWay?) {
+    outlet.setWay(way, toLeg: leg)
     streams.open(legs[leg].answers, ofLeg: leg)
   }
 
@@ -82,6 +84,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
       work += 1
     }
     if mustLook { lookAtStreams() }
+    hear()
     work += takeAnswers(now: now)
     submitWaiting(now: now)
     sender.handleTimeout(now: now)
@@ -108,6 +111,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
 
   func fileDescriptors(into list: inout WaitList) {
     if outlet.isBlocked { list.append(outlet.port.descriptor, wantsWrite: true) }
+    if outlet.newsDescriptor >= 0 { list.append(outlet.newsDescriptor) }
     streams.fileDescriptors(into: &list)
   }
 
@@ -125,6 +129,18 @@ struct SenderDuty: LaneDuty, ~Copyable {
     } catch {
       preconditionFailure("a look at streams: \(error)")
     }
+  }
+
+  /// Hears what the port tells. By one that is lost nothing goes, so all goes over connections.
+  private mutating func hear() {
+    let news = outlet.newsDescriptor
+    if news >= 0, ready.isReady(descriptor: news) {
+      ready.clear(descriptor: news)
+      outlet.hear(looking: true)
+    }
+    guard outlet.isLost, !isPortLost else { return }
+    isPortLost = true
+    for leg in legs.indices where legs[leg].hearsDatagrams { sender.serveByConnection(leg) }
   }
 
   // MARK: Datagrams out

@@ -38,9 +38,9 @@ extension SenderDuty {
       } else {
         sender.resume(now: now)
       }
-    case .add(let leg, let description, let done):
+    case .add(let leg, let way, let description, let done):
       legs.append(leg)
-      attach(legs.count - 1)
+      attach(legs.count - 1, by: way)
       done(sender.add(description))
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
     case .end: streams.isEnding = true

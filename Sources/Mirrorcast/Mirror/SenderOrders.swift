@@ -1,4 +1,5 @@
 import Bytes
+import Datagrams
 import ISCSI
 import Replication
 
@@ -45,7 +46,7 @@ enum SenderOrder: Sendable {
   /// Hold new writes back; tells the next write number.
   case pause(@Sendable (SerialNumber) -> Void)
   case resume(epoch: UInt16?, joining: LegSet)
-  case add(MirrorLeg, LegDescription, done: @Sendable (Int) -> Void)
+  case add(MirrorLeg, DepartureWay?, LegDescription, done: @Sendable (Int) -> Void)
   case drop(leg: Int)
   /// The legs are about to end the mirror, and their streams with it.
   case end

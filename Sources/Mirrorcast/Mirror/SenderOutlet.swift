@@ -22,6 +22,10 @@ struct SenderOutlet: ~Copyable {
   private let logger: Logger
   /// The port takes no more now.
   private(set) var isBlocked = false
+  /// Nothing goes out any more.
+  private(set) var isLost = false
+  /// The port's; negative where it never tells anything.
+  private(set) var newsDescriptor: Int32
   /// What went out, headers from IP's on included.
   var wireBytes: UInt64 = 0
   private(set) var sendErrors: UInt64 = 0
@@ -32,8 +36,11 @@ struct SenderOutlet: ~Copyable {
     var batch = try path.port.makeBatch(
       datagramMax: Self.datagramMax, destinationsMax: Limits.legsMax + 1, node: node,
       pages: pages)
-    if !path.isConnected { try path.port.setDestination(Self.group, path.group, in: &batch) }
+    if !path.isConnected {
+      path.port.setDestination(Self.group, DepartureWay(path.group), in: &batch)
+    }
     port = path.port
+    newsDescriptor = path.port.newsDescriptor
     departures = batch
     passage = nil
     if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
@@ -45,16 +52,12 @@ struct SenderOutlet: ~Copyable {
   var isFull: Bool { departures.isFull }
   var pageKind: PageKind { departures.pageKind }
 
-  /// A leg's private address for repairs; nil for a leg that has none.
-  mutating func setRepairAddress(_ endpoint: Endpoint?, ofLeg leg: Int) {
+  /// The way to a leg's private address for repairs; nil for a leg that has none: what is sent
+  /// there is lost, and at last goes over TCP.
+  mutating func setWay(_ way: DepartureWay?, toLeg leg: Int) {
     while destinations.count <= leg + 1 { destinations.append(nil) }
-    destinations[leg + 1] = endpoint
-    do throws(SystemError) {
-      try port.setDestination(leg + 1, endpoint, in: &departures)
-    } catch {
-      // What is sent there is lost, and at last goes over TCP.
-      logger.warning("a leg can't be reached by its own address: \(error)")
-    }
+    destinations[leg + 1] = way?.endpoint
+    port.setDestination(leg + 1, way, in: &departures)
   }
 
   /// Puts in what `body` assembles, nothing when that is nil. There must be room.
@@ -88,16 +91,29 @@ struct SenderOutlet: ~Copyable {
           return false
         }
       } catch {
+        hear(looking: false)
+        guard !isLost else {
+          sendErrors += UInt64(departures.count)
+          departures.removeAll()
+          return true
+        }
         // The datagram is lost; its block will be reported and repaired, at last over TCP.
         if sendErrors == 0 { logger.warning("a datagram could not be sent: \(error)") }
         sendErrors += 1
         departures.discardFirst()
       }
-      if let failure = port.takeSegmentationFailure() {
-        logger.warning("trains are given up, each datagram goes by itself: \(failure)")
-      }
+      hear(looking: false)
     }
     return true
+  }
+
+  /// Tells what the port tells.
+  mutating func hear(looking: Bool) {
+    guard let first = port.takeNews(looking: looking) else { return }
+    logger.log(first)
+    while let news = port.takeNews(looking: looking) { logger.log(news) }
+    guard port.isLost else { return }
+    (isLost, isBlocked, newsDescriptor) = (true, false, -1)
   }
 
   // MARK: Faults on purpose

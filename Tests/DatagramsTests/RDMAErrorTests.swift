@@ -1,0 +1,92 @@
+import Foundation
+import Lanes
+import Testing
+
+@testable import Datagrams
+
+#if RDMA
+  /// A port that datagrams can go by.
+  enum RDMABench {
+    static var port: RDMAPortState? {
+      RDMADevices.names().lazy.compactMap { try? RDMADevices.ports(of: $0) }.joined()
+        .first { $0.fault == nil }
+    }
+  }
+
+  /// Queue pairs in error, on a machine that has a device with an IPv4 address (Tests/System/rdma).
+  @Suite(.enabled(if: RDMABench.port != nil, "there is no RDMA device"), .serialized)
+  struct RDMAErrorTests {
+    private struct Ends: ~Copyable {
+      let departures: RDMADepartures
+      let arrivals: RDMAArrivals
+      var out: DepartureBatch
+      var into: ArrivalBatch
+
+      /// Sends one datagram to the other end; whether it came.
+      mutating func pass() throws -> Bool {
+        // Safe: 64 bytes of the next slot are written, and then appended.
+        unsafe out.nextSlot.initializeMemory(as: UInt8.self, repeating: 7)
+        out.append(byteCount: 64, to: 1)
+        for _ in 0..<1000 {
+          if !out.isEmpty { _ = try departures.send(&out) }
+          let count = try arrivals.receive(into: &into)
+          arrivals.release(&into)
+          if count > 0 { return true }
+          usleep(200)
+        }
+        return false
+      }
+    }
+
+    private func ends() throws -> Ends {
+      let port = try #require(RDMABench.port)
+      let gid = try #require(port.usable.first { $0.address.addressText.contains(".") })
+      let name = try #require(NetworkInterface.name(ofIndex: gid.interface))
+      let interface = try NetworkInterface(named: name)
+      let local = try interface.address(.v4)
+      let place = try RDMAPlace(local, on: interface)
+      let group = try Endpoint("239.77.12.9:5009")
+      let departures = try RDMADepartures(at: place, group: group, local: local)
+      let key = try #require(departures.queuePair?.key)
+      let arrivals = try RDMAArrivals(
+        at: place, key: key, group: group, interface: interface, local: local, node: nil,
+        pages: .automatic)
+      var out = try departures.makeBatch(
+        datagramMax: 1024, destinationsMax: 2, node: nil, pages: .automatic)
+      let peer = try #require(arrivals.queuePair?.endpoint)
+      departures.setDestination(1, try departures.ways.way(to: peer, at: local), in: &out)
+      return Ends(
+        departures: departures, arrivals: arrivals, out: out,
+        into: ArrivalBatch(node: nil, pages: .automatic))
+    }
+
+    @Test func `a sender in error starts anew and says so once`() throws {
+      var ends = try ends()
+      let before = try ends.pass()
+      #expect(before)
+      try ends.departures.queue?.fail()
+      _ = try ends.pass()
+      let news = ends.departures.takeNews(looking: true)
+      #expect(news?.weight == .trouble)
+      let departures = ends.departures
+      #expect(departures.takeNews(looking: true) == nil)
+      let after = try ends.pass()
+      #expect(after)
+      #expect(!departures.isLost)
+    }
+
+    @Test func `a receiver in error is lost, in words, and waits for nothing`() throws {
+      var ends = try ends()
+      let before = try ends.pass()
+      #expect(before)
+      let arrivals = ends.arrivals
+      try arrivals.queue?.fail()
+      let after = try ends.pass()
+      #expect(!after)
+      #expect(arrivals.isLost)
+      #expect(arrivals.takeNews(looking: true)?.weight == .loss)
+      #expect(arrivals.descriptor < 0 && arrivals.newsDescriptor < 0)
+      #expect(!arrivals.mayHold)
+    }
+  }
+#endif
