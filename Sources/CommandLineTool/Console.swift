@@ -22,8 +22,10 @@ final class Console: Sendable {
 
   /// An error, and what to do about it, on a line each.
   func complain(_ what: String, advice: String?) {
-    let advised = advice.map { "\n  \($0.replacingNewlines)" } ?? ""
-    say("mirrorcast: \(what.replacingNewlines)\(advised)")
+    let what = what.replacingNewlines
+    let stop = what.hasSuffix(".") ? "" : "."
+    let advised = advice.map { "\(stop)\n  \($0.replacingNewlines)" } ?? ""
+    say("mirrorcast: \(what)\(advised)")
   }
 
   /// Draws the bar anew; an empty text wipes it.

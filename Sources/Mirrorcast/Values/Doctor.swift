@@ -27,7 +27,7 @@ public struct DoctorLine: Sendable, Equatable {
 public enum Doctor {
   /// The findings, in the order in which they are to be read.
   public static func report() -> [DoctorLine] {
-    [processors, memoryNodes] + interfaces + [receiveBuffers] + offloads + [digest, devices]
+    [processors, memoryNodes] + interfaces + [receiveBuffers] + offloads + [digest] + devices
   }
 
   private static var processors: DoctorLine {
@@ -106,16 +106,6 @@ public enum Doctor {
 
   private static var digest: DoctorLine {
     DoctorLine(subject: "CRC32C", finding: DigestKind.name)
-  }
-
-  private static var devices: DoctorLine {
-    guard RDMADevices.isBuilt else {
-      return DoctorLine(subject: "RDMA devices", finding: "not looked for: built without RDMA")
-    }
-    let names = RDMADevices.names()
-    return DoctorLine(
-      subject: "RDMA devices",
-      finding: names.isEmpty ? "none: datagrams go by UDP" : names.joined(separator: ", "))
   }
 
   private static func number(in path: String) -> Int? {
