@@ -39,6 +39,10 @@ let package = Package(
   traits: [
     .trait(name: "NUMA", description: "Pin lanes and place slabs by NUMA node (libnuma)."),
     .trait(name: "RDMA", description: "See RDMA devices (libibverbs)."),
+    .trait(
+      name: "InfiniBand",
+      description: "Find RDMA ports, groups and paths by librdmacm, which InfiniBand wants.",
+      enabledTraits: ["RDMA"]),
     .default(enabledTraits: ["NUMA", "RDMA"]),
   ],
   dependencies: [
@@ -60,6 +64,9 @@ let package = Package(
     .systemLibrary(
       name: "CVerbs", path: "CShims/CVerbs", pkgConfig: "libibverbs",
       providers: [.apt(["libibverbs-dev"])]),
+    .systemLibrary(
+      name: "CRDMACM", path: "CShims/CRDMACM", pkgConfig: "librdmacm",
+      providers: [.apt(["librdmacm-dev"])]),
 
     // Row 1.
     .target(name: "Bytes", swiftSettings: strict),
@@ -87,6 +94,7 @@ let package = Package(
       dependencies: [
         "Bytes", "Lanes", "CDatagram", "CDigest",
         .target(name: "CVerbs", condition: .when(traits: ["RDMA"])),
+        .target(name: "CRDMACM", condition: .when(traits: ["InfiniBand"])),
       ],
       swiftSettings: strict),
     .target(name: "Storage", dependencies: ["SCSI", "CDigest"], swiftSettings: strict),
