@@ -9,7 +9,7 @@ from .stage import check
 MTU = 4400
 MODULES = (
     # Without the first, rxe can't be had.
-    "crc32_generic", "ib_uverbs", "rdma_rxe", "veth", "bridge", "sch_netem")
+    "crc32_generic", "ib_uverbs", "rdma_ucm", "rdma_rxe", "veth", "bridge", "sch_netem")
 
 
 def address(host):
