@@ -15,6 +15,12 @@ package enum RDMADevices {
     #endif
   }
 
+  /// Why no datagram of this machine can go by RDMA, whatever the interface; nil where one may.
+  package static var fault: RDMAFault? {
+    guard isBuilt else { return .notBuilt }
+    return names().isEmpty ? .noDevice : nil
+  }
+
   #if RDMA
     /// Whether this build can see RDMA devices at all.
     package static let isBuilt = true

@@ -63,6 +63,10 @@ struct Establishment: Sendable {
       throw MirrorcastError(
         "a deadline of \(options.deadlineSeconds) s", advice: "It is above 0, and a day at most.")
     }
+    // Known before any leg is asked.
+    if options.transport != .udp, let fault = RDMADevices.fault {
+      throw MirrorcastError("no RDMA: \(fault.reason)", advice: fault.advice)
+    }
     _ = try options.faults.injector()
     settings = try LaneSettings(options.lanes)
     guard options.group.port + settings.laneCount - 1 <= 65_535 else {

@@ -6,14 +6,10 @@ extension Doctor {
   /// That there is none is told, and is not bad: datagrams go by UDP then.
   static var devices: [DoctorLine] {
     let subject = "RDMA devices"
-    guard RDMADevices.isBuilt else {
-      return [DoctorLine(subject: subject, finding: "not looked for: \(RDMAFault.notBuilt)")]
+    if let fault = RDMADevices.fault {
+      return [DoctorLine(subject: subject, finding: "none: \(fault)")]
     }
-    let names = RDMADevices.names()
-    guard !names.isEmpty else {
-      return [DoctorLine(subject: subject, finding: "none: \(RDMAFault.noDevice)")]
-    }
-    return names.flatMap(lines(device:)) + lockedMemory
+    return RDMADevices.names().flatMap(lines(device:)) + lockedMemory
   }
 
   private static func lines(device name: String) -> [DoctorLine] {
