@@ -38,7 +38,7 @@ let package = Package(
   ],
   traits: [
     .trait(name: "NUMA", description: "Pin lanes and place slabs by NUMA node (libnuma)."),
-    .trait(name: "RDMA", description: "See RDMA devices (libibverbs)."),
+    .trait(name: "RDMA", description: "Datagrams by RDMA, too (libibverbs)."),
     .trait(
       name: "InfiniBand",
       description: "Find RDMA ports, groups and paths by librdmacm, which InfiniBand wants.",

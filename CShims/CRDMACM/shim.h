@@ -42,9 +42,7 @@ struct mirrorcast_cm_route {
   uint32_t gid_index;  // of our own; a path has none
   uint32_t flow_label;
   uint32_t key;  // a group's Q_Key
-  uint32_t mtu;  // in bytes; 0: not told
   uint16_t lid;
-  uint8_t is_global;
   uint8_t hops;
   uint8_t traffic_class;
   uint8_t service_level;
@@ -128,7 +126,6 @@ static inline int mirrorcast_cm_await(struct mirrorcast_cm *cm, enum rdma_cm_eve
     route->flow_label = to->grh.flow_label;
     route->key = event->param.ud.qkey;
     route->lid = to->dlid;
-    route->is_global = to->is_global;
     route->hops = to->grh.hop_limit;
     route->traffic_class = to->grh.traffic_class;
     route->service_level = to->sl;
@@ -172,9 +169,7 @@ static inline int mirrorcast_cm_resolve(struct mirrorcast_cm *cm,
   memset(route, 0, sizeof *route);
   memcpy(route->gid, path->dgid.raw, sizeof route->gid);
   route->flow_label = ntohl(path->flow_label);
-  route->mtu = 128u << path->mtu;
   route->lid = ntohs(path->dlid);
-  route->is_global = path->hop_limit > 1;
   route->hops = path->hop_limit;
   route->traffic_class = path->traffic_class;
   route->service_level = path->sl;

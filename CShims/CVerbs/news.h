@@ -48,12 +48,12 @@ static inline int mirrorcast_verbs_watch(struct ibv_context *context,
   watch->nodes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   int flags = fcntl(context->async_fd, F_GETFL);
   int result = 0;
-  if (watch->any < 0 || watch->nodes < 0 || flags < 0 ||
+  if (watch->any < 0 || flags < 0 ||
       fcntl(context->async_fd, F_SETFL, flags | O_NONBLOCK) < 0)
     result = -errno;
-  // Where there is no such folder, nothing is told of it.
-  if (!result) (void)inotify_add_watch(watch->nodes, "/dev/infiniband", IN_DELETE);
-  if (!result) result = mirrorcast_verbs_watch_also(watch, watch->nodes);
+  // Where there is no such folder, or no more to watch it by, nothing is told of it.
+  if (watch->nodes >= 0) (void)inotify_add_watch(watch->nodes, "/dev/infiniband", IN_DELETE);
+  if (!result && watch->nodes >= 0) result = mirrorcast_verbs_watch_also(watch, watch->nodes);
   if (!result) result = mirrorcast_verbs_watch_also(watch, context->async_fd);
   if (result) mirrorcast_verbs_unwatch(watch);
   return result;
@@ -63,6 +63,7 @@ static inline int mirrorcast_verbs_is_gone(struct ibv_context *context, int node
   char room[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
   int is_gone = 0;
   ssize_t count;
+  if (nodes < 0) return 0;
   while ((count = read(nodes, room, sizeof room)) > 0) {
     for (ssize_t at = 0; at < count;) {
       const struct inotify_event *event = (const struct inotify_event *)(room + at);

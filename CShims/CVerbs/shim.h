@@ -27,7 +27,6 @@ struct mirrorcast_verbs_port {
   uint32_t mtu;  // in bytes
   uint32_t gid_count;
   uint8_t state;  // 4: active
-  uint8_t is_active;
   uint8_t is_infiniband;
 };
 
@@ -44,6 +43,7 @@ struct mirrorcast_verbs_completion {
   uint32_t length;
   uint32_t source_queue_pair;
   int32_t status;  // 0: good
+  uint8_t has_header;  // the device has put who sent it in front
 };
 
 // A GID by value, its bytes in memory order.
@@ -86,7 +86,6 @@ static inline int mirrorcast_verbs_query_port(struct ibv_context *context, uint3
   int result = ibv_query_port(context, (uint8_t)port, &attributes);
   if (result) return -result;
   found->mtu = 128u << attributes.active_mtu;
-  found->is_active = attributes.state == IBV_PORT_ACTIVE;
   found->gid_count = (uint32_t)attributes.gid_tbl_len;
   found->state = (uint8_t)attributes.state;
   found->is_infiniband = attributes.link_layer == IBV_LINK_LAYER_INFINIBAND;
@@ -266,6 +265,7 @@ static inline int mirrorcast_verbs_poll(struct ibv_cq *queue,
     completions[index].length = found[index].byte_len;
     completions[index].source_queue_pair = found[index].src_qp;
     completions[index].status = (int32_t)found[index].status;
+    completions[index].has_header = (found[index].wc_flags & IBV_WC_GRH) != 0;
   }
   return count;
 }

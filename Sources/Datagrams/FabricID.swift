@@ -6,6 +6,7 @@
   internal import CDatagram
   internal import CRDMACM
   internal import CVerbs
+  internal import Glibc
   internal import Lanes
 
   /// An identifier of librdmacm at a local address. Owned by one thread.
@@ -23,7 +24,7 @@
       // Safe: one address to read, one identifier to fill; it is given back by deinit.
       let result = unsafe mirrorcast_cm_open(&address, &cm)
       // The second is the kernel's for an address of no device.
-      if result == -Self.noDevice || result == -Self.noAddress { return nil }
+      if result == -ENODEV || result == -EADDRNOTAVAIL { return nil }
       try SystemError.check(
         result, "ask librdmacm for \(local.addressText) (is the module rdma_ucm loaded?)")
     }
@@ -74,9 +75,6 @@
     // Safe: the identifier is this object's own.
     func next() -> mirrorcast_cm_news { unsafe mirrorcast_cm_take_news(&cm) }
 
-    // ENODEV, EADDRNOTAVAIL.
-    private static let noDevice: Int32 = 19
-    private static let noAddress: Int32 = 99
   }
 
   extension mirrorcast_verbs_route {

@@ -1,6 +1,7 @@
 #if InfiniBand
   internal import CRDMACM
   internal import CVerbs
+  internal import Glibc
   internal import Lanes
 
   /// A membership of a group that the fabric's management has granted, kept as long as the object.
@@ -14,7 +15,7 @@
 
     init(_ group: Endpoint, at place: RDMAPlace, local: Endpoint) throws(SystemError) {
       guard let id = try FabricID(at: local) else {
-        throw SystemError(doing: "join the group at \(place.device)", number: Self.noDevice)
+        throw SystemError(doing: "join the group at \(place.device)", number: ENODEV)
       }
       let found = try id.join(group)
       self.id = id
@@ -34,8 +35,5 @@
       default: nil
       }
     }
-
-    // ENODEV.
-    private static let noDevice: Int32 = 19
   }
 #endif

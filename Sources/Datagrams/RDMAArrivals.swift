@@ -36,7 +36,7 @@
     private let membership: DatagramSocket
     private let local: Endpoint
     private let isV4: Bool
-    private let group: RDMAGroup
+    private var group: RDMAGroup?
     private var isAttached = false
     private let slots: Pages
     private let stride: Int
@@ -52,10 +52,14 @@
     ) throws(SystemError) {
       let domain = try RDMADomain(at: place, local: local, hops: 1)
       let queue = try RDMAQueuePair(in: domain, key: key, .receives, depth: Self.depth)
+      guard queue.depth >= 2 * Self.repostMin else {
+        throw SystemError(doing: "post receives", number: ENOSPC)
+      }
       membership = try DatagramSocket.groupReceiver(
         group: group, interface: interface, receiveBufferByteCount: 4096, coalescing: .off)
-      self.group = try domain.join(group)
-      try queue.follow(self.group)
+      let joined = try domain.join(group)
+      self.group = joined
+      try queue.follow(joined)
       self.local = local.with(port: Endpoint.rocePort)
       isV4 = group.family == .v4 && place.layer == .ethernet
       stride = (Self.headerByteCount + place.mtu + 63) / 64 * 64
@@ -87,7 +91,7 @@
 
     package func join(source: Endpoint?) throws(SystemError) {
       try membership.join(source: source)
-      guard !isAttached, let queue else { return }
+      guard !isAttached, let queue, let group else { return }
       try queue.attach(group)
       isAttached = true
     }
@@ -100,7 +104,7 @@
     package func takeNews(looking: Bool) -> PortNews? {
       while looking, let told = queue?.nextNews() {
         news.append(told)
-        if told.weight == .loss { queue = nil }
+        if told.weight == .loss { (queue, group) = (nil, nil) }
       }
       return news.isEmpty ? nil : news.removeFirst()
     }
@@ -108,7 +112,7 @@
     /// Lets the device go: while anybody has it open it may not be able to leave. What it had
     /// received and not told is lost; whoever sent it learns so, and takes another way.
     private func lose(_ error: SystemError) {
-      queue = nil
+      (queue, group) = (nil, nil)
       news.append(.lost(error))
     }
 
@@ -156,13 +160,17 @@
         unsafe batch.lend(
           LentMessage(
             start: UnsafeRawPointer(start + Self.headerByteCount), each: length, stride: stride,
-            source: source(start, completion.source_queue_pair)))
+            source: source(start, completion)))
       }
       return count
     }
 
-    /// Who sent what stands behind this header.
-    private func source(_ header: UnsafeRawPointer, _ queuePair: UInt32) -> Endpoint {
+    /// Who sent what stands behind this header: nobody where the device has not written one.
+    private func source(
+      _ header: UnsafeRawPointer, _ completion: mirrorcast_verbs_completion
+    ) -> Endpoint {
+      let queuePair = completion.source_queue_pair
+      guard completion.has_header != 0 else { return Endpoint(gid: (0, 0), queuePair: 0) }
       // Safe: the header's 40 bytes are the slot's. IPv4's source is 8 bytes before their end, a
       // GID begins at the eighth.
       if isV4 {

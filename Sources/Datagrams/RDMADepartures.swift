@@ -22,10 +22,13 @@
 
     /// How often in a row it starts anew without a good completion in between.
     private static let restartsMax = 8
+    /// How long a full queue may stand still, in nanoseconds: a pause that a switch asks for is
+    /// shorter, and behind it nothing else goes either.
+    private static let stallMax: UInt64 = 2_000_000_000
 
     /// Until the device is lost.
     private(set) var queue: RDMAQueuePair?
-    private let group: RDMAGroup
+    private var group: RDMAGroup?
     private let place: QueuePairPlace
     private let local: Endpoint
     package let ways: any WayFinder
@@ -40,6 +43,8 @@
     /// What was posted when the spare was.
     private var spareEnd: UInt64 = 0
     private var restarts = 0
+    /// When the last completion was seen, or the queue was seen to be full.
+    private var movedAt: UInt64 = 0
     private var news: [PortNews] = []
 
     /// Where datagrams go.
@@ -71,6 +76,8 @@
       try queue.start()
     }
 
+    deinit { (ways as? RDMAWays)?.close() }
+
     /// What legs need to know.
     package var queuePair: QueuePairPlace? { place }
     package var descriptor: Int32 { queue?.descriptor ?? -1 }
@@ -94,6 +101,7 @@
         return batch
       }
       let queue = try alive()
+      guard let group else { throw SystemError(doing: "send by RDMA", number: ENODEV) }
       peers = Array(repeating: nil, count: destinationsMax)
       peers[0] = Peer(
         handle: try RDMAHandle(queue.domain, group.route), queuePair: Endpoint.everyQueuePair)
@@ -104,8 +112,8 @@
     package func setDestination(
       _ index: Int, _ way: DepartureWay?, in batch: inout DepartureBatch
     ) {
-      // The group's own stays.
-      guard index > 0 else { return }
+      // The group's own stays; a port that is lost holds nothing of its device.
+      guard index > 0, queue != nil else { return }
       peers[index] = way.flatMap { way in
         (way.handle as? RDMAHandle).map { Peer(handle: $0, queuePair: way.endpoint.scope) }
       }
@@ -126,7 +134,10 @@
 
     /// Lets the device go: while anybody has it open it may not be able to leave.
     private func close() {
+      // What is posted must not be under way any more when its memory and handles go.
+      try? queue?.reset()
       queue = nil
+      group = nil
       peers = Array(repeating: nil, count: peers.count)
       (ways as? RDMAWays)?.close()
     }
@@ -140,20 +151,41 @@
       let before = batch.count
       while true {
         let queue = try alive()
-        try reap(queue)
+        try losing { () throws(SystemError) in try reap(queue) }
         _ = try alive()
         if completed >= spareEnd { try post(&batch, queue) }
         if batch.count < before || queue.isArmed { break }
         // Told from now on; what came before this is looked for once more.
-        try queue.arm()
+        try losing { () throws(SystemError) in try queue.arm() }
       }
       let count = before - batch.count
+      if count == 0 { try checkStall() } else { movedAt = 0 }
       if batch.isEmpty, var other = spare.take() {
         swap(&other, &batch)
         spare = consume other
         spareEnd = posted
       }
       return count
+    }
+
+    /// An error that nothing leads out of.
+    private func losing(_ body: () throws(SystemError) -> Void) throws(SystemError) {
+      do throws(SystemError) {
+        try body()
+      } catch {
+        lose(error)
+        throw error
+      }
+    }
+
+    /// A queue that stands still holds up what could go over TCP, too.
+    private func checkStall() throws(SystemError) {
+      let now = MonotonicClock.now()
+      if movedAt == 0 { movedAt = now }
+      guard now > movedAt + Self.stallMax else { return }
+      let error = SystemError(doing: "send by RDMA (nothing completes)", number: ETIMEDOUT)
+      lose(error)
+      throw error
     }
 
     /// Posts train by train, as long as there is room for a whole one.
@@ -164,7 +196,9 @@
         trains.close()
         // Safe: the memory of a message that waits is the batch's, and is registered; a handle
         // stays as long as its peer.
-        let memoryKey = unsafe memoryKeys[UInt(bitPattern: trains.pages.start)] ?? 0
+        guard let memoryKey = unsafe memoryKeys[UInt(bitPattern: trains.pages.start)] else {
+          preconditionFailure("a batch that is not this port's")
+        }
         while let train = unsafe trains.firstTrain {
           let segment = unsafe max(1, train.segment_size)
           let count = unsafe Int((train.length + segment - 1) / segment)
@@ -203,7 +237,9 @@
               after: SystemError(
                 doing: "send by RDMA (status \(completion.status))", number: EIO))
           }
-          completed = max(completed, completion.id)
+          // A device may tell nonsense.
+          completed = max(completed, min(completion.id, posted))
+          movedAt = 0
           restarts = 0
         }
         guard count == RDMAQueuePair.completionsMax else { return }

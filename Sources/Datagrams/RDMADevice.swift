@@ -52,7 +52,8 @@
         unsafe mirrorcast_verbs_query_port(context, number, &found),
         "ask port \(number) of the RDMA device \(name)")
       var gids: [RDMAPortState.GID] = []
-      for index in 0..<found.gid_count {
+      // An address handle names them by a byte.
+      for index in 0..<min(found.gid_count, 256) {
         var gid = mirrorcast_verbs_gid()
         // A place that is empty is an error.
         guard unsafe mirrorcast_verbs_query_gid(context, number, index, &gid) == 0 else { continue }

@@ -17,10 +17,13 @@ package struct RDMAFault: Error, Equatable, Sendable, CustomStringConvertible {
 
   /// A system's error, where a device is used.
   package init(_ error: SystemError) {
-    self.init(
-      "\(error)",
-      advice: error.number == ENOMEM
-        ? LockedMemory.advice : "See what `rdma link` and `dmesg` say.")
+    let advice =
+      switch error.number {
+      case ENOMEM: LockedMemory.advice
+      case EMFILE, ENFILE: "Raise the limit of open files (`ulimit -n`)."
+      default: "See what `rdma link` and `dmesg` say."
+      }
+    self.init("\(error)", advice: advice)
   }
 
   package var description: String { "\(reason). \(advice)" }

@@ -60,14 +60,20 @@ package struct RDMAPlace: Equatable, Sendable {
       let names = RDMADevices.names()
       guard !names.isEmpty else { throw .noDevice }
       var ports: [RDMAPortState] = []
-      let found: RDMAPlace?
-      do throws(SystemError) {
-        for name in names { ports += try RDMADevices.ports(of: name) }
-        found = try Self.search(ports, address, on: interface)
-      } catch {
-        throw RDMAFault(error)
+      var found: RDMAPlace?
+      // One device that can't be used doesn't stand for the others.
+      var failure: SystemError?
+      for name in names {
+        do throws(SystemError) { ports += try RDMADevices.ports(of: name) } catch {
+          failure = error
+        }
       }
-      guard let found else { throw .noPlace(address, at: interface.name, of: ports) }
+      do throws(SystemError) { found = try Self.search(ports, address, on: interface) } catch {
+        failure = error
+      }
+      guard let found else {
+        throw failure.map { RDMAFault($0) } ?? .noPlace(address, at: interface.name, of: ports)
+      }
       self = found
     }
 
@@ -82,15 +88,21 @@ package struct RDMAPlace: Equatable, Sendable {
         }
         return nil
       #else
-        return direct(ports, address)
+        return direct(ports, address, on: interface)
       #endif
     }
 
     /// RoCE v2 alone finds it by the address's own GID.
-    private static func direct(_ ports: [RDMAPortState], _ address: Endpoint) -> RDMAPlace? {
+    /// An interface and one of a VLAN above it may have one address, but not one GID's index.
+    private static func direct(
+      _ ports: [RDMAPortState], _ address: Endpoint, on interface: NetworkInterface
+    ) -> RDMAPlace? {
       let wanted = Endpoint(gid: address.gid, queuePair: 0)
       for port in ports where port.isActive {
-        let found = port.gids.first { $0.kind == .roceV2 && $0.address == wanted }
+        let found = port.gids.first {
+          $0.kind == .roceV2 && $0.address == wanted
+            && ($0.interface == 0 || $0.interface == interface.index)
+        }
         if let found { return RDMAPlace(found, at: port, frame: nil) }
       }
       return nil

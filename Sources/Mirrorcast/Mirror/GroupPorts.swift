@@ -1,6 +1,7 @@
 // The ports of a target's lane: one for each group and port on an interface, shared by the
 // mirrors that use it, and one private one for each local address, where repairs come in.
 import Datagrams
+import Glibc
 import Lanes
 import Replication
 
@@ -117,7 +118,7 @@ struct GroupPorts: ~Copyable {
       return port
     }
     guard ports.count < Self.portsMax else {
-      throw SystemError(doing: "open one more group", number: 24)
+      throw SystemError(doing: "open one more group", number: EMFILE)
     }
     let port = SharedPort(try open(), key)
     port.users = 1

@@ -259,7 +259,8 @@ struct Establishment: Sendable {
     } catch {
       throw draft.path.failure(error)
     }
-    let pages = outlet.pageKind
+    // Asked while the port is still ours.
+    let (pages, segmentation) = (outlet.pageKind, draft.path.port.segmentation)
     let ends = draft.ends
     let duty = SenderDuty(
       sender: sender, legs: legs, ways: draft.ways, outlet: outlet,
@@ -274,7 +275,7 @@ struct Establishment: Sendable {
       throw MirrorcastError(error)
     }
     let started = StartedLane(
-      placement: report, pages: pages, segmentation: draft.path.port.segmentation)
+      placement: report, pages: pages, segmentation: segmentation)
     logger.info("lane started", metadata: started.metadata)
     return (lane, started)
   }

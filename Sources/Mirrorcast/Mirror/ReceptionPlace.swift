@@ -12,7 +12,7 @@ struct ReceptionPlace: Sendable {
   /// The device, where datagrams come by RDMA.
   let rdma: RDMAPlace?
   /// Who sends the datagrams, as they tell it: the sender, or its queue pair.
-  let source: Endpoint
+  let source: DatagramOrigin
 
   /// - Parameters:
   ///   - configured: the interface that the daemon was told to use; nil takes the one that the
@@ -58,23 +58,39 @@ struct ReceptionPlace: Sendable {
     self.sender = sender.scoped(to: interface)
     guard let queuePair = request.queuePair else {
       rdma = nil
-      source = self.sender
+      source = .socket(self.sender)
       return
     }
-    do throws(RDMAFault) {
-      if let place = known?.rdma {
-        rdma = place
-      } else {
-        rdma = try RDMAPlace(address, on: interface)
-      }
-    } catch {
-      throw RegistrationFault(.noSuchTransport, "\(error)")
+    if let place = known?.rdma {
+      rdma = place
+    } else {
+      rdma = try Self.device(address, on: interface)
     }
     do throws(EndpointError) {
-      source = try queuePair.endpoint()
+      source = .queuePair(try queuePair.endpoint())
     } catch {
       throw RegistrationFault(.badRequest, "\(error)")
     }
+  }
+
+  /// The device of an address, with datagrams of a useful size.
+  private static func device(
+    _ address: Endpoint, on interface: NetworkInterface
+  ) throws(RegistrationFault) -> RDMAPlace {
+    let place: RDMAPlace
+    do throws(RDMAFault) {
+      place = try RDMAPlace(address, on: interface)
+    } catch {
+      throw RegistrationFault(.noSuchTransport, "\(error)")
+    }
+    let length = DatagramArithmetic.blockLength(activeMTU: place.mtu) ?? 0
+    guard length >= Limits.blockLengthMin else {
+      throw RegistrationFault(
+        .noSuchTransport,
+        "the MTU of the RDMA device \(place.device), \(place.mtu), is too small for a mirror:"
+          + " raise that of \(interface.name)")
+    }
+    return place
   }
 
   private static func local(_ session: SessionPort) throws(NetworkInterfaceError) -> Endpoint {

@@ -53,10 +53,7 @@ final class Registration {
 
   /// Whether a datagram comes from this registration's initiator: its exact address and port (or
   /// queue pair), or any port where the patent's text left it open.
-  func accepts(_ source: Endpoint) -> Bool {
-    let own = place.source
-    return own.port == 0 ? source.with(port: 0).matches(own) : source.matches(own)
-  }
+  func accepts(_ source: Endpoint) -> Bool { place.source.admits(source) }
 
   /// Sends what the receiver has to say: by the stream, or on the session's event loop.
   func flushAnswers() {

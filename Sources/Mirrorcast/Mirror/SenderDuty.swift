@@ -103,10 +103,11 @@ struct SenderDuty: LaneDuty, ~Copyable {
   }
 
   var nextDeadline: UInt64? {
-    guard let due = probing?.nextDeadline(isBlocked: outlet.isBlocked) else {
-      return sender.nextDeadline
-    }
-    return min(due, sender.nextDeadline ?? .max)
+    // What a send has found out is still to be told to the machine.
+    if outlet.isLost, !isPortLost { return 0 }
+    let probe = probing?.nextDeadline(isBlocked: outlet.isBlocked) ?? .max
+    let due = min(probe, min(sender.nextDeadline ?? .max, outlet.nextLook ?? .max))
+    return due == .max ? nil : due
   }
 
   func fileDescriptors(into list: inout WaitList) {

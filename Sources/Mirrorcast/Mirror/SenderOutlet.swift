@@ -20,8 +20,13 @@ struct SenderOutlet: ~Copyable {
   private var destinations: [Endpoint?]
   private let headerByteCount: Int
   private let logger: Logger
+  /// How often a port that takes no more is looked at, though it doesn't say that it does again.
+  static let lookNanoseconds: UInt64 = 500_000_000
+
   /// The port takes no more now.
   private(set) var isBlocked = false
+  /// When it is to be looked at again at the latest.
+  private(set) var nextLook: UInt64?
   /// Nothing goes out any more.
   private(set) var isLost = false
   /// The port's; negative where it never tells anything.
@@ -83,11 +88,12 @@ struct SenderOutlet: ~Copyable {
   /// Sends what waits. False when the port takes no more now.
   @discardableResult
   mutating func send() -> Bool {
-    isBlocked = false
+    (isBlocked, nextLook) = (false, nil)
     while !departures.isEmpty {
       do throws(SystemError) {
         if try port.send(&departures) == 0 {
           isBlocked = true
+          nextLook = MonotonicClock.now() + Self.lookNanoseconds
           return false
         }
       } catch {
@@ -113,7 +119,7 @@ struct SenderOutlet: ~Copyable {
     logger.log(first)
     while let news = port.takeNews(looking: looking) { logger.log(news) }
     guard port.isLost else { return }
-    (isLost, isBlocked, newsDescriptor) = (true, false, -1)
+    (isLost, isBlocked, nextLook, newsDescriptor) = (true, false, nil, -1)
   }
 
   // MARK: Faults on purpose

@@ -1,4 +1,5 @@
-// What a mirror needs of a machine, looked at without changing or sending anything. A finding is
+// What a mirror needs of a machine, looked at without changing anything; what is sent stays on the
+// loopback. A finding is
 // only called bad when something can be done about it.
 
 import Datagrams

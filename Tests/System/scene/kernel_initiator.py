@@ -41,6 +41,7 @@ class KernelInitiator:
             # Its daemon is only just starting.
             if "can not connect to iSCSI daemon" not in done.err or time.monotonic() > deadline:
                 break
+            time.sleep(0.2)
         check(done.status == 0, f"discovery at {portal}:\n{done.tail()}")
         return re.findall(r"\s(iqn\.\S+)", done.out)
 
