@@ -5,23 +5,27 @@
 // long is reported with its header and its body is skipped, not stored, so that the session may
 // answer and, where it judges the sender sane, go on. Bytes are copied once, from the caller's
 // span.
+//
+//     header ▸ additional ▸ header digest ▸ data ▸ padding ▸ data digest
+//
+// A header whose digest is wrong ends everything: its lengths can't be trusted. Data whose digest
+// is wrong comes marked as damaged.
 import Bytes
 
-/// A PDU announced a data segment longer than the receiver's limit.
-package struct FramingError: Error, Sendable {
-  package var header: BasicHeaderSegment
-  package var dataSegmentLengthMax: Int
-
-  package init(header: BasicHeaderSegment, dataSegmentLengthMax: Int) {
-    self.header = header
-    self.dataSegmentLengthMax = dataSegmentLengthMax
-  }
+/// What a stream's next bytes can't be read for.
+package enum FramingError: Error, Sendable {
+  /// A PDU announced a data segment longer than the receiver's limit.
+  case dataSegmentTooLong(BasicHeaderSegment)
+  /// The digest says that a header is not the one that was sent.
+  case headerDigest
 }
 
 /// Cuts a stream into PDUs: call `next` with what has arrived until it returns nil.
 package struct FrameDecoder: Sendable {
   /// The longest data segment taken, in bytes; a session raises it when login has ended.
   package var dataSegmentLengthMax: Int
+  /// The digests that follow what is read next; a session turns them on when login has ended.
+  package var digests: Digests = []
 
   private var headerBytes: [UInt8] = []
   private var header: BasicHeaderSegment?
@@ -29,6 +33,12 @@ package struct FrameDecoder: Sendable {
   private var data: [UInt8] = []
   private var additionalMissing = 0
   private var dataMissing = 0
+  private var padding: [UInt8] = []
+  private var paddingMissing = 0
+  /// The digest that is just being read, and how much of each is still to come.
+  private var digest: [UInt8] = []
+  private var headerDigestMissing = 0
+  private var dataDigestMissing = 0
   private var skipMissing = 0
 
   /// RFC 7143 §13.12: 8192 bytes until something else is declared.
@@ -51,14 +61,37 @@ package struct FrameDecoder: Sendable {
       guard try readHeader(bytes, from: &offset) else { return nil }
     }
     FrameDecoder.move(bytes, from: &offset, into: &additional, missing: &additionalMissing)
-    FrameDecoder.move(bytes, from: &offset, into: &data, missing: &dataMissing)
-    skip(bytes, from: &offset)
-    guard additionalMissing == 0, dataMissing == 0, skipMissing == 0, let whole = header else {
-      return nil
+    if headerDigestMissing > 0 {
+      FrameDecoder.move(bytes, from: &offset, into: &digest, missing: &headerDigestMissing)
+      guard headerDigestMissing == 0 else { return nil }
+      try checkHeader()
     }
-    let pdu = PDU(header: whole, additional: additional, data: data[...])
+    FrameDecoder.move(bytes, from: &offset, into: &data, missing: &dataMissing)
+    FrameDecoder.move(bytes, from: &offset, into: &padding, missing: &paddingMissing)
+    FrameDecoder.move(bytes, from: &offset, into: &digest, missing: &dataDigestMissing)
+    guard
+      additionalMissing + dataMissing + paddingMissing + dataDigestMissing == 0,
+      let whole = header
+    else { return nil }
+    var pdu = PDU(header: whole, additional: additional, data: data[...])
+    pdu.isDamaged = !digest.isEmpty && digest != dataDigest
     forgetPDU()
     return pdu
+  }
+
+  private mutating func checkHeader() throws(FramingError) {
+    var wanted = PDUDigest()
+    if let header { wanted.update(header.array) }
+    wanted.update(additional)
+    guard digest == wanted.bytes else { throw .headerDigest }
+    digest.removeAll(keepingCapacity: true)
+  }
+
+  private var dataDigest: [UInt8] {
+    var digest = PDUDigest()
+    digest.update(data)
+    digest.update(padding)
+    return digest.bytes
   }
 
   /// Takes bytes of an array: see `next(_:from:)` over a span.
@@ -83,20 +116,22 @@ package struct FrameDecoder: Sendable {
     guard let whole = unsafe BasicHeaderSegment(headerBytes.span.bytes) else { return false }
     headerBytes.removeAll(keepingCapacity: true)
     let padded = PDU.padded(whole.dataSegmentLength)
+    headerDigestMissing = digests.contains(.header) ? Digests.byteCount : 0
+    dataDigestMissing = digests.contains(.data) && padded > 0 ? Digests.byteCount : 0
     guard whole.dataSegmentLength <= dataSegmentLengthMax else {
-      skipMissing = Int(whole.totalAHSLength) * 4 + padded
-      throw FramingError(header: whole, dataSegmentLengthMax: dataSegmentLengthMax)
+      skipMissing = Int(whole.totalAHSLength) * 4 + padded + headerDigestMissing + dataDigestMissing
+      (headerDigestMissing, dataDigestMissing) = (0, 0)
+      throw .dataSegmentTooLong(whole)
     }
     header = whole
     additionalMissing = Int(whole.totalAHSLength) * 4
     dataMissing = whole.dataSegmentLength
-    skipMissing = padded - dataMissing
+    paddingMissing = padded - dataMissing
     data.reserveCapacity(dataMissing)
     return true
   }
 
   private mutating func skip(_ bytes: RawSpan, from offset: inout Int) {
-    guard additionalMissing == 0, dataMissing == 0 else { return }
     let count = min(skipMissing, bytes.byteCount - offset)
     offset += count
     skipMissing -= count
@@ -106,6 +141,8 @@ package struct FrameDecoder: Sendable {
     header = nil
     additional = []
     data = []
+    padding.removeAll(keepingCapacity: true)
+    digest.removeAll(keepingCapacity: true)
   }
 
   private static func move(

@@ -9,6 +9,10 @@ package struct PDU: Sendable {
   package var header: BasicHeaderSegment
   package var additional: [UInt8]
   package var data: ArraySlice<UInt8>
+  /// The digests to be written with it.
+  package var digests: Digests = []
+  /// The digest of its data was wrong.
+  package var isDamaged = false
 
   package init(
     header: BasicHeaderSegment, additional: [UInt8] = [], data: ArraySlice<UInt8> = []
@@ -35,21 +39,41 @@ package struct PDU: Sendable {
   /// How many bytes `encode(into:)` appends.
   package var encodedCount: Int {
     BasicHeaderSegment.byteCount + PDU.padded(additional.count) + PDU.padded(data.count)
+      + (digests.contains(.header) ? Digests.byteCount : 0)
+      + (digests.contains(.data) && !data.isEmpty ? Digests.byteCount : 0)
+  }
+
+  /// The digest behind the header segments, nothing where there is none.
+  package var headerDigest: [UInt8] {
+    guard digests.contains(.header) else { return [] }
+    var digest = PDUDigest()
+    digest.update(sealedHeader.array)
+    digest.update(additional)
+    digest.update(PDU.padding(additional.count))
+    return digest.bytes
+  }
+
+  /// The digest behind the data, nothing where there is none.
+  package var dataDigest: [UInt8] {
+    guard digests.contains(.data), !data.isEmpty else { return [] }
+    var digest = PDUDigest()
+    digest.update(data)
+    digest.update(PDU.padding(data.count))
+    return digest.bytes
   }
 
   /// Appends the PDU as it stands on the wire.
   package func encode(into bytes: inout [UInt8]) {
     bytes.append(contentsOf: sealedHeader.array)
-    bytes.append(contentsOf: additional)
-    PDU.pad(additional.count, &bytes)
+    bytes += additional + PDU.padding(additional.count) + headerDigest
     bytes.append(contentsOf: data)
-    PDU.pad(data.count, &bytes)
+    bytes += PDU.padding(data.count) + dataDigest
   }
 
   // RFC 7143 §11.1: header segments and data are padded with zeros to four bytes.
   package static func padded(_ count: Int) -> Int { (count + 3) & ~3 }
 
-  private static func pad(_ count: Int, _ bytes: inout [UInt8]) {
-    for _ in count..<padded(count) { bytes.append(0) }
+  private static func padding(_ count: Int) -> [UInt8] {
+    [UInt8](repeating: 0, count: padded(count) - count)
   }
 }

@@ -193,7 +193,7 @@ struct BadInputTests {
     let target = LoneTarget()
     var header = writeHeader(tag: 1, length: 512)
     header.dataSegmentLength = 0xff_ffff
-    target.session.handle(FramingError(header: header, dataSegmentLengthMax: 262_144))
+    target.session.handle(FramingError.dataSegmentTooLong(header))
     let answer = target.session.pollOutput()
     #expect(answer?.rejectReason == 0x04)
     let event = target.session.pollEvent()

@@ -84,6 +84,7 @@ final class SessionPair {
         isBusy = true
         crossed.append(pdu)
         targetDecoder.dataSegmentLengthMax = target.receiveDataSegmentLengthMax
+        targetDecoder.digests = target.digests
         for pdu in try decode(encoded(pdu), chunk: chunk, decoder: &targetDecoder) {
           target.handle(pdu)
         }
@@ -96,6 +97,7 @@ final class SessionPair {
         isBusy = true
         crossed.append(pdu)
         initiatorDecoder.dataSegmentLengthMax = initiator.receiveDataSegmentLengthMax
+        initiatorDecoder.digests = initiator.digests
         for pdu in try decode(encoded(pdu), chunk: chunk, decoder: &initiatorDecoder) {
           initiator.handle(pdu)
         }

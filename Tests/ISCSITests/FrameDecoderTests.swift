@@ -46,7 +46,7 @@ struct FrameDecoderTests {
     let bytes = long + encoded(sample(data: 512))
     for chunk in [1, 7, 100, 5000] {
       var start = 0
-      var errors: [FramingError] = []
+      var tooLong: [BasicHeaderSegment] = []
       var pdus: [PDU] = []
       while start < bytes.count {
         let piece = Array(bytes[start..<min(start + chunk, bytes.count)])
@@ -54,14 +54,14 @@ struct FrameDecoderTests {
         while offset < piece.count {
           do {
             if let pdu = try decoder.next(piece, from: &offset) { pdus.append(pdu) }
-          } catch {
-            errors.append(error)
+          } catch .dataSegmentTooLong(let header) {
+            tooLong.append(header)
           }
         }
         start += chunk
       }
-      #expect(errors.map(\.header.initiatorTaskTag) == [0x0102_0304])
-      #expect(errors.map(\.header.dataSegmentLength) == [513])
+      #expect(tooLong.map(\.initiatorTaskTag) == [0x0102_0304])
+      #expect(tooLong.map(\.dataSegmentLength) == [513])
       #expect(pdus.map(\.data.count) == [512])
     }
   }

@@ -184,7 +184,7 @@ struct LoginTests {
       ]))
     let answer = session.pollOutput()
     let keys = try TextKeys(strict: #require(answer).data)
-    #expect(keys["HeaderDigest"] == "Reject" && keys["DataDigest"] == "None")
+    #expect(keys["HeaderDigest"] == "CRC32C" && keys["DataDigest"] == "CRC32C")
     #expect(keys["MaxBurstLength"] == "Reject" && keys["FirstBurstLength"] == "65536")
     #expect(keys["InitialR2T"] == "Reject" && keys["X-com.example.key"] == "NotUnderstood")
     #expect(keys["X-org.mirrorcast.version"] == "1" && keys["IFMarker"] == "No")

@@ -48,6 +48,8 @@ package enum ProtocolViolation: Equatable, Sendable {
   case badReadyToTransfer(taskTag: UInt32)
   case malformed(opcode: UInt8)
   case dataSegmentTooLong
+  /// A digest was wrong: RFC 7143 §7.8, at ErrorRecoveryLevel 0 the session is over.
+  case damaged
 }
 
 /// What an initiator's session has to tell its owner.

@@ -3,6 +3,7 @@
 extension InitiatorSession {
   mutating func handleFullFeature(_ pdu: PDU) {
     let header = pdu.header
+    guard !pdu.isDamaged else { return violate(.damaged) }
     guard pdu.additional.isEmpty, let opcode = header.opcode, header.storage[0] & 0x20 != 0 else {
       return violate(.unexpectedOpcode(header.storage[0]))
     }

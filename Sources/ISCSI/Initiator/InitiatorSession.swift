@@ -47,6 +47,8 @@ package struct InitiatorSession: ~Copyable, Sendable {
   package var parameters: OperationalParameters { description.parameters }
   /// What the frame decoder may take now, in bytes.
   package var receiveDataSegmentLengthMax: Int { configuration.wanted.receiveDataSegmentLengthMax }
+  /// The digests that the frame decoder has to look for now.
+  package var digests: Digests { phase == .login ? [] : parameters.digests }
   /// Requests that have not been answered.
   package var openTaskCount: Int { tasks.count }
   /// Requests that wait for the command window to open.
@@ -68,7 +70,10 @@ package struct InitiatorSession: ~Copyable, Sendable {
   }
 
   package mutating func handle(_ error: FramingError) {
-    violate(.dataSegmentTooLong)
+    switch error {
+    case .dataSegmentTooLong: violate(.dataSegmentTooLong)
+    case .headerDigest: violate(.damaged)
+    }
   }
 
   private mutating func handleLogin(_ pdu: PDU) {
@@ -124,6 +129,7 @@ package struct InitiatorSession: ~Copyable, Sendable {
   mutating func sendImmediate(_ pdu: PDU) {
     var stamped = pdu
     stamped.header.isImmediate = true
+    stamped.digests = digests
     stamped.header.word24 = commandNumber.rawValue
     stamped.header.word28 = expectedStatusNumber.rawValue
     output.append(stamped)
@@ -138,6 +144,7 @@ package struct InitiatorSession: ~Copyable, Sendable {
   /// Queues data, which has no number of its own.
   mutating func sendData(_ pdu: PDU) {
     var stamped = pdu
+    stamped.digests = digests
     stamped.header.word28 = expectedStatusNumber.rawValue
     output.append(stamped)
   }
@@ -151,6 +158,7 @@ package struct InitiatorSession: ~Copyable, Sendable {
       guard tasks[tag] != nil else { continue }
       tasks[tag]?.commandNumber = commandNumber.rawValue
       var stamped = pdu
+      stamped.digests = digests
       stamped.header.word24 = commandNumber.rawValue
       stamped.header.word28 = expectedStatusNumber.rawValue
       commandNumber = commandNumber.next

@@ -26,9 +26,7 @@ package struct KeyNegotiation: Sendable {
       return answer(rule, pair.value)
     }
     switch pair.key {
-    case "HeaderDigest", "DataDigest":
-      // RFC 7143 §13.1: the first of the list that is supported; only None is.
-      return pair.value.listContains("None") ? "None" : Self.reject
+    case DigestKey.header, DigestKey.data: return answerDigest(pair)
     case KeyName.receiveLength:
       return receiveDeclaration(pair.value) ? nil : Self.reject
     case "TaskReporting":
@@ -46,6 +44,26 @@ package struct KeyNegotiation: Sendable {
     default:
       // RFC 7143 §6.2: an unknown key is answered so, and negotiation goes on.
       return Self.notUnderstood
+    }
+  }
+
+  // RFC 7143 §13.1: the first of the list that is supported, and both are.
+  private mutating func answerDigest(_ pair: TextKeys.Pair) -> String {
+    let values = [DigestKey.crc32c, "None"]
+    guard
+      let chosen = pair.value.split(separator: ",").lazy.map(String.init)
+        .first(where: values.contains)
+    else { return Self.reject }
+    settle(pair.key, chosen)
+    return chosen
+  }
+
+  private mutating func settle(_ key: String, _ digest: String) {
+    let kind: Digests = key == DigestKey.header ? .header : .data
+    if digest == DigestKey.crc32c {
+      settled.digests.insert(kind)
+    } else {
+      settled.digests.remove(kind)
     }
   }
 
@@ -93,14 +111,16 @@ package struct KeyNegotiation: Sendable {
   /// Whether the standard knows an operational key of this name.
   static func isKnown(_ key: String) -> Bool {
     NumericRule.all.contains { $0.key == key } || BooleanRule.all.contains { $0.key == key }
-      || ["HeaderDigest", "DataDigest", KeyName.receiveLength, "TaskReporting"].contains(key)
+      || [DigestKey.header, DigestKey.data, KeyName.receiveLength, "TaskReporting"].contains(key)
   }
 
   // MARK: The side that offers
 
   /// What this side offers in the operational stage.
   package mutating func offers() -> TextKeys {
-    var keys = TextKeys([.init("HeaderDigest", "None"), .init("DataDigest", "None")])
+    var keys = TextKeys([
+      .init(DigestKey.header, digestWish(.header)), .init(DigestKey.data, digestWish(.data)),
+    ])
     let isNormal = type == .normal
     for rule in BooleanRule.all where isNormal {
       keys.append(rule.key, wanted[keyPath: rule.path] ? "Yes" : "No")
@@ -113,6 +133,10 @@ package struct KeyNegotiation: Sendable {
       keys.append(KeyName.mirrorVersion, String(version))
     }
     return keys
+  }
+
+  private func digestWish(_ kind: Digests) -> String {
+    wanted.digests.contains(kind) ? "\(DigestKey.crc32c),None" : "None"
   }
 
   /// Takes the answer to one of our offers; false when the standard doesn't allow it.
@@ -134,7 +158,12 @@ package struct KeyNegotiation: Sendable {
       return true
     }
     switch pair.key {
-    case "HeaderDigest", "DataDigest": return pair.value == "None"
+    case DigestKey.header, DigestKey.data:
+      let kind: Digests = pair.key == DigestKey.header ? .header : .data
+      let isOffered = pair.value == DigestKey.crc32c && wanted.digests.contains(kind)
+      guard pair.value == "None" || isOffered else { return false }
+      settle(pair.key, pair.value)
+      return true
     case KeyName.mirrorVersion:
       guard let version = pair.value.number, let ours = wanted.mirrorVersion,
         (1...ours).contains(version)

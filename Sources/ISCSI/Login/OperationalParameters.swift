@@ -17,6 +17,8 @@ package struct OperationalParameters: Equatable, Sendable {
   package var sendDataSegmentLengthMax = 8192
   /// The longest data segment that this side takes, in bytes.
   package var receiveDataSegmentLengthMax = 8192
+  /// What digests follow in full feature phase; as a wish, what is preferred to none.
+  package var digests: Digests = []
   /// The version of the mirror's protocol; nil where the other side doesn't know it.
   package var mirrorVersion: Int?
 
@@ -80,6 +82,13 @@ struct BooleanRule: Sendable {
     BooleanRule(key: "DataPDUInOrder", needsBoth: false, path: \.dataPDUInOrder),
     BooleanRule(key: "DataSequenceInOrder", needsBoth: false, path: \.dataSequenceInOrder),
   ]
+}
+
+/// Names and values of digests, RFC 7143 §13.1.
+enum DigestKey {
+  static let header = "HeaderDigest"
+  static let data = "DataDigest"
+  static let crc32c = "CRC32C"
 }
 
 /// Names of keys that more than one place must spell alike.

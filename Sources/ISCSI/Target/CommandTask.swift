@@ -74,5 +74,6 @@ package enum CloseReason: Equatable, Sendable {
   case loginRefused(LoginStatus)
   case notALogin
   case dataSegmentTooLong
+  case headerDigest
   case loggedOut
 }

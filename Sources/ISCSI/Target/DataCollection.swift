@@ -35,8 +35,13 @@ package struct DataCollection: Sendable {
   private var nextDataNumber: UInt32 = 0
   private var pendingFailure: TransferFailure?
 
-  /// Begins with a command's immediate data; `unsolicitedEnd` where more follows unasked.
-  package init(expectedLength: Int, immediate: ArraySlice<UInt8>, unsolicitedEnd: Int?) {
+  /// Begins with a command's immediate data; `unsolicitedEnd` where more follows unasked, `failure`
+  /// where the task fails after that.
+  package init(
+    expectedLength: Int, immediate: ArraySlice<UInt8>, unsolicitedEnd: Int?,
+    failure: TransferFailure? = nil
+  ) {
+    pendingFailure = failure
     self.expectedLength = expectedLength
     bytes = Array(immediate)
     if let unsolicitedEnd {
@@ -63,6 +68,8 @@ package struct DataCollection: Sendable {
     if let pendingFailure {
       return Verdict(failure: isFinal ? pendingFailure : nil)
     }
+    // RFC 7143 §7.8: rejected, and the task fails once its sequence is here.
+    guard !pdu.isDamaged else { return postpone(.lostData, isRejected: true, isFinal) }
     guard Int(pdu.header.word40) == bytes.count else {
       return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
     }

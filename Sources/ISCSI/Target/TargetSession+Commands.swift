@@ -17,9 +17,16 @@ extension TargetSession {
       let end = min(task.expectedLength, parameters.unsolicitedLengthMax)
       collection = DataCollection(
         expectedLength: task.expectedLength, immediate: pdu.data,
-        unsolicitedEnd: header.isFinal ? nil : end)
+        unsolicitedEnd: header.isFinal ? nil : end,
+        failure: pdu.isDamaged ? .lostData : nil)
     }
     tasks.insert(task, collection)
+    guard !pdu.isDamaged else {
+      // RFC 7143 §7.8: rejected, and failed once all that comes unasked is here.
+      reject(pdu, .dataDigestError)
+      if header.isFinal { fail(task.handle, .lostData) }
+      return true
+    }
     advance(task.handle)
     return true
   }
@@ -64,12 +71,12 @@ extension TargetSession {
     guard !isElsewhere, let verdict = tasks.receive(pdu) else {
       return reject(pdu, .invalidPDUField)
     }
-    if verdict.isRejected { reject(pdu, .invalidPDUField) }
-    if let failure = verdict.failure {
-      finish(task.handle, CommandCompletion(status: 2, sense: failure.sense, transferLength: 0))
-    } else {
-      advance(task.handle)
-    }
+    if verdict.isRejected { reject(pdu, pdu.isDamaged ? .dataDigestError : .invalidPDUField) }
+    if let failure = verdict.failure { fail(task.handle, failure) } else { advance(task.handle) }
+  }
+
+  private mutating func fail(_ handle: TaskHandle, _ failure: TransferFailure) {
+    finish(handle, CommandCompletion(status: 2, sense: failure.sense, transferLength: 0))
   }
 
   /// Hands a task on when its data is here, else asks for the next burst.

@@ -43,6 +43,7 @@ extension TargetSession {
     if !isTask, !pdu.header.isImmediate { window.release() }
     guard pdu.header.opcode != .scsiCommand else { return }
     guard pdu.additional.isEmpty else { return reject(pdu, .invalidPDUField) }
+    guard !pdu.isDamaged else { return reject(pdu, .dataDigestError) }
     switch pdu.header.opcode {
     case .nopOut: answerPing(pdu)
     case .taskManagementRequest: manageTasks(pdu)

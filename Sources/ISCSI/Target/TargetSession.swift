@@ -45,6 +45,8 @@ package struct TargetSession: ~Copyable, Sendable {
   package var parameters: OperationalParameters { description.parameters }
   /// What the frame decoder may take now, in bytes.
   package var receiveDataSegmentLengthMax: Int { parameters.receiveDataSegmentLengthMax }
+  /// The digests that the frame decoder has to look for now.
+  package var digests: Digests { phase == .login ? [] : parameters.digests }
   /// Tasks that have not been answered.
   package var openTaskCount: Int { tasks.byTag.count }
   /// PDUs that wait for `pollOutput`: while there are many the owner should read no more.
@@ -65,11 +67,15 @@ package struct TargetSession: ~Copyable, Sendable {
     }
   }
 
-  /// A data segment longer than allowed: answered where there is a session, then the end, since
-  /// such a peer's bytes can't be told from noise.
+  /// The end, since such a peer's bytes can't be told from noise; a data segment longer than
+  /// allowed is answered before, where there is a session.
   package mutating func handle(_ error: FramingError) {
-    if phase == .fullFeature { reject(PDU(header: error.header), .protocolError) }
-    end(.dataSegmentTooLong)
+    switch error {
+    case .dataSegmentTooLong(let header):
+      if phase == .fullFeature { reject(PDU(header: header), .protocolError) }
+      end(.dataSegmentTooLong)
+    case .headerDigest: end(.headerDigest)
+    }
   }
 
   private mutating func handleLogin(_ pdu: PDU) {
@@ -83,9 +89,10 @@ package struct TargetSession: ~Copyable, Sendable {
     case .answer(let response):
       send(response, advances: true)
     case .loggedIn(let response):
+      // RFC 7143 §13.1: digests begin behind the last login response.
+      send(response, advances: true)
       description = login.session
       phase = .fullFeature
-      send(response, advances: true)
       events.append(.loggedIn(description))
     case .refused(let response, let status):
       send(response, advances: true)
@@ -110,6 +117,7 @@ package struct TargetSession: ~Copyable, Sendable {
   /// Queues a PDU with the session's numbers; `advances` when it carries a status.
   mutating func send(_ pdu: PDU, advances: Bool) {
     var stamped = pdu
+    stamped.digests = digests
     stamped.header.word24 = statusNumber.rawValue
     stamped.header.word28 = window.expected.rawValue
     stamped.header.word32 = window.last.rawValue

@@ -124,6 +124,7 @@ extension ProtocolViolation {
     case .dataOutOfPlace(let tag): "its data of task \(tag) does not follow what came before"
     case .badReadyToTransfer(let tag): "it asked for data that task \(tag) does not have"
     case .malformed(let opcode): "it sent a malformed PDU (opcode \(opcode))"
+    case .damaged: "what it sent was damaged on the way (a digest is wrong)"
     case .dataSegmentTooLong: "it sent more data in one PDU than was allowed"
     }
   }

@@ -76,6 +76,7 @@ final class InitiatorHandler: ChannelInboundHandler {
       do throws(FramingError) {
         guard let pdu = try decoder.next(bytes, from: &offset) else { return }
         session.handle(pdu)
+        decoder.digests = session.digests
       } catch {
         session.handle(error)
       }

@@ -26,20 +26,7 @@ struct OutputBatch {
   /// The batch as it stands on the wire.
   func encode(_ allocator: ByteBufferAllocator) -> ByteBuffer {
     var buffer = allocator.buffer(capacity: byteCount)
-    for pdu in pdus {
-      let header = pdu.sealedHeader
-      for index in 0..<6 { buffer.writeInteger(header.uint64(at: index * 8)) }
-      buffer.writePadded(pdu.additional[...])
-      buffer.writePadded(pdu.data)
-    }
+    for pdu in pdus { buffer.write(pdu) }
     return buffer
-  }
-}
-
-extension ByteBuffer {
-  // RFC 7143 §11.1: header segments and data are padded with zeros to four bytes.
-  fileprivate mutating func writePadded(_ bytes: ArraySlice<UInt8>) {
-    writeBytes(bytes)
-    writeRepeatingByte(0, count: PDU.padded(bytes.count) - bytes.count)
   }
 }

@@ -128,6 +128,7 @@ extension CloseReason {
     case .loginRefused(let status): "login refused: \(status)"
     case .notALogin: "not an iSCSI login"
     case .dataSegmentTooLong: "a data segment longer than allowed"
+    case .headerDigest: "a header was damaged on the way"
     case .loggedOut: "logged out"
     }
   }

@@ -143,6 +143,7 @@ final class TargetConnection: ChannelInboundHandler {
         guard let pdu = try decoder.next(bytes, from: &offset) else { return }
         session.handle(pdu)
         decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
+        decoder.digests = session.digests
       } catch {
         session.handle(error)
       }
@@ -268,19 +269,5 @@ final class TargetConnection: ChannelInboundHandler {
       [weak self] in
       if let self { body(self) }
     }
-  }
-}
-
-extension ByteBuffer {
-  /// Appends a PDU as it stands on the wire.
-  fileprivate mutating func write(_ pdu: PDU) {
-    let header = pdu.sealedHeader
-    for offset in stride(from: 0, to: BasicHeaderSegment.byteCount, by: 8) {
-      writeInteger(header.uint64(at: offset))
-    }
-    writeBytes(pdu.additional)
-    writeRepeatingByte(0, count: PDU.padded(pdu.additional.count) - pdu.additional.count)
-    writeBytes(pdu.data)
-    writeRepeatingByte(0, count: PDU.padded(pdu.data.count) - pdu.data.count)
   }
 }

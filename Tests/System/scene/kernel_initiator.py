@@ -45,9 +45,12 @@ class KernelInitiator:
         check(done.status == 0, f"discovery at {portal}:\n{done.tail()}")
         return re.findall(r"\s(iqn\.\S+)", done.out)
 
-    def attach(self, portal, iqn):
-        """Logs in; the path of the disk."""
+    def attach(self, portal, iqn, **settings):
+        """Logs in, with settings of the node; the path of the disk."""
         before = set(glob.glob("/sys/block/sd*"))
+        for name, value in settings.items():
+            self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "-o", "update",
+                            "-n", f"node.conn[0].iscsi.{name}", "-v", value)
         self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--login", limit=60)
         self.sessions.append((iqn, portal))
         deadline = time.monotonic() + 30
@@ -106,9 +109,13 @@ def check_served(stage, leg, mirror, others):
     wanted = write_files(stage, folder)
     stage.tool("umount", folder)
     stage.tool("e2fsck", "-f", "-n", disk)
-    # Detached and attached, nothing is in the kernel's cache.
+    # Detached and attached, nothing is in the kernel's cache; digests are checked by the kernel.
     initiator.detach(leg.portal, leg.iqn)
-    disk = initiator.attach(leg.portal, leg.iqn)
+    disk = initiator.attach(leg.portal, leg.iqn, HeaderDigest="CRC32C", DataDigest="CRC32C")
+    session = glob.glob("/sys/class/iscsi_connection/connection*")[0]
+    for name in ("header_digest", "data_digest"):
+        with open(f"{session}/{name}") as file:
+            check(file.read().strip() == "1", f"the session has no {name}")
     stage.tool("mount", "-o", "ro", disk, folder)
     check_files(wanted)
     stage.tool("umount", folder)
