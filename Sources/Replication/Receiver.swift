@@ -23,6 +23,9 @@ package struct Receiver: Sendable {
   /// Answers for the connection; the owner empties it.
   package var answers: [ReceiverAnswer] = []
   package private(set) var isClosing = false
+  /// Why LUNs take no writes just now, empty where all do: a reservation, protection. The owner
+  /// keeps it; commands that come meanwhile are answered so.
+  package var refusals: [UnitStatus] = []
 
   var epochs: EpochTable
   var window: WriteWindow

@@ -146,6 +146,11 @@ extension Receiver {
       end(number, bad: everyUnit(error))
       return .nowhere
     }
+    guard refusals.isEmpty else {
+      if let early { free(early) }
+      end(number, bad: refusals)
+      return .nowhere
+    }
     let length = Int(range.bytes.length)
     let immediate = datagram.dataLength
     // Immediate data is all of the write where nothing follows, else its first block.
