@@ -128,7 +128,7 @@ let package = Package(
       name: "DatagramsTests", dependencies: ["Datagrams", "Lanes", "Bytes", "CDigest"],
       swiftSettings: relaxed),
     .testTarget(
-      name: "StorageTests", dependencies: ["Storage", "SCSI"], swiftSettings: relaxed),
+      name: "StorageTests", dependencies: ["Storage", "SCSI", "Bytes"], swiftSettings: relaxed),
     .testTarget(
       name: "CommandLineToolTests", dependencies: ["mirrorcast", "Mirrorcast"],
       swiftSettings: relaxed),

@@ -35,7 +35,10 @@ struct TargetCommand: AsyncParsableCommand {
   @Option(
     name: .customLong("lun"),
     help: ArgumentHelp(
-      "A disk, N=file:PATH[,size=SIZE] or N=memory:SIZE; give one for each LUN.",
+      """
+      A disk, N=file:PATH[,size=SIZE], N=device:PATH or N=memory:SIZE, each with \
+      [,thin|,thick][,removable][,readonly][,block=4096][,physical=512]; give one for each LUN.
+      """,
       valueName: "lun"))
   var luns: [String]
 
@@ -60,6 +63,14 @@ struct TargetCommand: AsyncParsableCommand {
       valueName: "iqn"))
   var allowed: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where disks keep persistent reservations over a restart. (default: PATH.mirrorcast beside \
+      the file of each disk)
+      """, valueName: "folder"))
+  var state: String?
+
   @OptionGroup(title: "Lanes")
   var laneArguments: LaneArguments
 
@@ -83,6 +94,7 @@ struct TargetCommand: AsyncParsableCommand {
     var configuration = try TargetConfiguration(
       portal: portal, targetName: iqn, logicalUnits: luns)
     configuration.interface = interface
+    configuration.stateFolder = state
     configuration.faults = faultArguments.faults
     configuration.lanes = laneArguments.lanes
     configuration.secrets = try secrets.map { (path) throws(MirrorcastError) in

@@ -53,6 +53,25 @@ package struct AdditionalSense: Equatable, Hashable, Sendable, BitwiseCopyable {
 
   package static let none = AdditionalSense(0x00, 0x00)
   package static let notReady = AdditionalSense(0x04, 0x00)
+  package static let sanitizeInProgress = AdditionalSense(0x04, 0x1b)
+  package static let unreachableCopyTarget = AdditionalSense(0x08, 0x04)
+  package static let copyTargetNotReachable = AdditionalSense(0x0d, 0x02)
+  package static let tooManyTargetDescriptors = AdditionalSense(0x26, 0x06)
+  package static let unsupportedTargetDescriptor = AdditionalSense(0x26, 0x07)
+  package static let tooManySegmentDescriptors = AdditionalSense(0x26, 0x08)
+  package static let unsupportedSegmentDescriptor = AdditionalSense(0x26, 0x09)
+  package static let mediumMayHaveChanged = AdditionalSense(0x28, 0x00)
+  package static let resetOccurred = AdditionalSense(0x29, 0x03)
+  package static let modeParametersChanged = AdditionalSense(0x2a, 0x01)
+  package static let reservationsPreempted = AdditionalSense(0x2a, 0x03)
+  package static let reservationsReleased = AdditionalSense(0x2a, 0x04)
+  package static let registrationsPreempted = AdditionalSense(0x2a, 0x05)
+  package static let defectListNotFound = AdditionalSense(0x1c, 0x00)
+  package static let invalidReleaseOfReservation = AdditionalSense(0x26, 0x04)
+  package static let sanitizeFailed = AdditionalSense(0x31, 0x03)
+  package static let mediumNotPresent = AdditionalSense(0x3a, 0x00)
+  package static let mediumRemovalPrevented = AdditionalSense(0x53, 0x02)
+  package static let insufficientRegistrationResources = AdditionalSense(0x55, 0x04)
   package static let writeError = AdditionalSense(0x0c, 0x00)
   package static let unexpectedUnsolicitedData = AdditionalSense(0x0c, 0x0c)
   package static let notEnoughUnsolicitedData = AdditionalSense(0x0c, 0x0d)
@@ -80,6 +99,25 @@ extension AdditionalSense: CustomStringConvertible {
     switch self {
     case .none: "no additional sense"
     case .notReady: "logical unit not ready"
+    case .sanitizeInProgress: "sanitize in progress"
+    case .unreachableCopyTarget: "a disk of the copy can't be reached"
+    case .copyTargetNotReachable: "a disk of the copy can't be reached"
+    case .tooManyTargetDescriptors: "too many target descriptors"
+    case .unsupportedTargetDescriptor: "unsupported target descriptor"
+    case .tooManySegmentDescriptors: "too many segment descriptors"
+    case .unsupportedSegmentDescriptor: "unsupported segment descriptor"
+    case .mediumMayHaveChanged: "medium may have changed"
+    case .resetOccurred: "reset by an initiator"
+    case .modeParametersChanged: "mode parameters have changed"
+    case .reservationsPreempted: "reservations preempted"
+    case .reservationsReleased: "reservations released"
+    case .registrationsPreempted: "registrations preempted"
+    case .defectListNotFound: "defect list not found"
+    case .invalidReleaseOfReservation: "invalid release of a persistent reservation"
+    case .sanitizeFailed: "sanitize failed"
+    case .mediumNotPresent: "no medium"
+    case .mediumRemovalPrevented: "medium removal prevented"
+    case .insufficientRegistrationResources: "no room for more registrations"
     case .writeError: "write error"
     case .unexpectedUnsolicitedData: "unexpected unsolicited data"
     case .notEnoughUnsolicitedData: "not enough unsolicited data"

@@ -1,5 +1,5 @@
-// Why a command failed. A target encodes the fixed format, which every initiator reads; an
-// initiator decodes both formats, since other makes of target may answer in either.
+// Why a command failed, in both formats: a target sends the one that its control mode page says,
+// and an initiator reads either, since other makes of target may answer so.
 
 import Bytes
 
@@ -24,6 +24,8 @@ package struct SenseData: Error, Equatable, Sendable {
   /// The block, or the offset of a miscompare, that the sense is about.
   package var information: UInt64?
   package var fieldPointer: FieldPointer?
+  /// How far what makes the disk not ready has come, in parts of 65536.
+  package var progress: UInt16?
   /// Whether an earlier command is meant, not the one just answered.
   package var isDeferred = false
 
@@ -78,20 +80,38 @@ extension SenseData {
     bytes.append(additional.code)
     bytes.append(additional.qualifier)
     bytes.append(0)
+    bytes += specificField
+    return bytes
+  }
+
+  /// The sense-key-specific field, three bytes, SPC-4 §4.5.2.4; zeros where there is none.
+  private var specificField: [UInt8] {
+    var bytes: [UInt8] = []
     if let fieldPointer {
       // SPC-4 §4.5.2.4.2: SKSV, C/D, then the byte that is in error.
       bytes.append(fieldPointer.isInCommand ? 0xc0 : 0x80)
       bytes.appendBigEndian(fieldPointer.byte)
     } else {
-      bytes.append(0)
-      bytes.appendBigEndian(0 as UInt16)
+      bytes.append(progress == nil ? 0 : 0x80)
+      bytes.appendBigEndian(progress ?? 0)
     }
     return bytes
   }
 
-  /// The descriptor format without descriptors, 8 bytes: what REQUEST SENSE may ask for.
+  /// The descriptor format, with a descriptor for what there is to point at.
   package var descriptorFormat: [UInt8] {
-    [isDeferred ? 0x73 : 0x72, key.rawValue, additional.code, additional.qualifier, 0, 0, 0, 0]
+    var descriptors: [UInt8] = []
+    if let information {
+      // SPC-4 §4.5.2.2: VALID, and 64 bits.
+      descriptors += [0x00, 0x0a, 0x80, 0]
+      descriptors.appendBigEndian(information)
+    }
+    if fieldPointer != nil || progress != nil {
+      descriptors += [0x02, 0x06, 0, 0] + specificField + [0]
+    }
+    let code: UInt8 = isDeferred ? 0x73 : 0x72
+    return [code, key.rawValue, additional.code, additional.qualifier, 0, 0, 0]
+      + [UInt8(descriptors.count)] + descriptors
   }
 
   /// Reads either format; nil when the bytes are neither, or too few to name a key.

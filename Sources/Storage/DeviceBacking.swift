@@ -8,14 +8,19 @@ package final class DeviceBacking: BlockBacking {
   private static let zeroOutRequest: UInt = 0x127f
 
   package let byteCount: UInt64
-  /// A device may keep old data in what it discards; zeros are written instead, as fast as it can.
-  package let isThin = false
+  package let exclusion = RangeExclusion()
+  /// A device may keep old data in what it discards: it is asked for zeros, which it may make by
+  /// discarding where it knows that they read so. Whether space is given back, the operator says.
+  package let isThin: Bool
   package let isInline = false
   private let device: FileDescriptor
 
-  package init(path: String) throws(BackingRefusal) {
+  package init(
+    path: String, isThin: Bool = false, isReadOnly: Bool = false
+  ) throws(BackingRefusal) {
+    self.isThin = isThin
     do throws(FileDescriptor.OpenFailure) {
-      device = try FileDescriptor(opening: path, O_RDWR | O_EXCL)
+      device = try FileDescriptor(opening: path, (isReadOnly ? O_RDONLY : O_RDWR) | O_EXCL)
     } catch {
       throw error.errno == EBUSY
         ? BackingRefusal(path, "is in use: unmount it, or stop what else serves it")
@@ -51,6 +56,11 @@ package final class DeviceBacking: BlockBacking {
 
   package func flush() throws(StorageError) {
     try device.flush()
+  }
+
+  package func prefetch(_ range: ByteRange) {
+    _ = posix_fadvise(
+      device.number, off_t(range.offset), off_t(range.length), POSIX_FADV_WILLNEED)
   }
 
   package func zero(_ range: ByteRange) throws(StorageError) {

@@ -7,13 +7,17 @@ package import SCSI
 /// A LUN in a file, locked so that no second daemon serves it.
 package final class FileBacking: BlockBacking {
   package let byteCount: UInt64
-  package let isThin = true
+  package let exclusion = RangeExclusion()
+  package let isThin: Bool
   package let isInline = false
   private let file: FileDescriptor
 
   /// Opens the file; where there is none, or an empty one, makes it `size` bytes of zeros.
-  package init(path: String, size: UInt64? = nil) throws(BackingRefusal) {
-    file = try Self.open(path, creates: size != nil)
+  package init(
+    path: String, size: UInt64? = nil, isThin: Bool = true, isReadOnly: Bool = false
+  ) throws(BackingRefusal) {
+    self.isThin = isThin
+    file = try Self.open(path, creates: size != nil, isReadOnly: isReadOnly)
     let status = file.status
     guard status.st_mode & S_IFMT == S_IFREG else {
       let isDevice = status.st_mode & S_IFMT == S_IFBLK
@@ -44,17 +48,26 @@ package final class FileBacking: BlockBacking {
     }
   }
 
-  private static func open(_ path: String, creates: Bool) throws(BackingRefusal) -> FileDescriptor {
+  private static func open(
+    _ path: String, creates: Bool, isReadOnly: Bool
+  ) throws(BackingRefusal) -> FileDescriptor {
     do throws(FileDescriptor.OpenFailure) {
-      return try FileDescriptor(opening: path, O_RDWR | (creates ? O_CREAT : 0))
+      // Nothing can be made where nothing may be written, but a size may still be compared.
+      let flags = isReadOnly ? O_RDONLY : O_RDWR | (creates ? O_CREAT : 0)
+      return try FileDescriptor(opening: path, flags)
     } catch {
-      guard error.errno == ENOENT, !creates else { throw BackingRefusal(path, errno: error.errno) }
+      guard error.errno == ENOENT, !creates || isReadOnly else {
+        throw BackingRefusal(path, errno: error.errno)
+      }
+      guard !isReadOnly else {
+        throw BackingRefusal(path, "does not exist, and is to be read only")
+      }
       throw BackingRefusal(path, "does not exist: add ,size=SIZE to create it")
     }
   }
 
   /// A new name is on the medium only once its directory is.
-  private static func flushDirectory(of path: String) {
+  static func flushDirectory(of path: String) {
     let directory: String
     switch path.lastIndex(of: "/") {
     case nil: directory = "."
@@ -89,6 +102,28 @@ package final class FileBacking: BlockBacking {
     requireInside(range.offset, Int(range.length))
     guard range.length > 0, !punchHole(range) else { return }
     try writeZeros(range)
+  }
+
+  package func prefetch(_ range: ByteRange) {
+    _ = posix_fadvise(
+      file.number, off_t(range.offset), off_t(range.length), POSIX_FADV_WILLNEED)
+  }
+
+  /// The file system's own map, hole by hole.
+  package func extents(
+    of range: ByteRange, countMax: Int
+  ) throws(StorageError) -> [BackingExtent] {
+    var extents: [BackingExtent] = []
+    var offset = range.offset
+    var isData = try file.seek(offset, toHole: false) == offset
+    while offset < range.end, extents.count < countMax {
+      let next = try file.seek(offset, toHole: isData) ?? range.end
+      let end = min(max(next, offset), range.end)
+      extents.append(BackingExtent(length: end - offset, isMapped: isData))
+      offset = end
+      isData.toggle()
+    }
+    return extents
   }
 
   /// Makes the range a hole; false when this file system, or this kernel, has no holes to punch.

@@ -80,6 +80,17 @@ struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
+  /// The first byte from `offset` on that lies in data, or in a hole; nil past the last one.
+  func seek(_ offset: UInt64, toHole: Bool) throws(StorageError) -> UInt64? {
+    // linux/fs.h: SEEK_DATA and SEEK_HOLE. The position that this moves is nobody's.
+    while true {
+      let found = lseek(number, off_t(offset), toHole ? 4 : 3)
+      if found >= 0 { return UInt64(found) }
+      if errno == ENXIO { return nil }
+      if errno != EINTR { throw .readFailed(offset: offset, errno: errno) }
+    }
+  }
+
   /// Takes the advisory lock of the whole file; false when another holds it.
   func lock() -> Bool {
     while flock(number, LOCK_EX | LOCK_NB) != 0 {

@@ -1,11 +1,24 @@
 import Glibc
 
+/// What a worker does.
+enum StorageTask: Sendable {
+  case job(StorageJob)
+  case work(any StorageWork)
+
+  func run() {
+    switch self {
+    case .job(let job): job.run()
+    case .work(let work): work.run()
+    }
+  }
+}
+
 /// A bounded queue that threads may wait on.
 // Safe: everything below `lock` is touched only while it is held.
 @safe final class JobQueue: @unchecked Sendable {
   private let lock: UnsafeMutablePointer<pthread_mutex_t>
   private let filled: UnsafeMutablePointer<pthread_cond_t>
-  private var ring: [StorageJob?]
+  private var ring: [StorageTask?]
   private var head = 0
   private var count = 0
   private var closed = false
@@ -30,7 +43,7 @@ import Glibc
   }
 
   /// False when full or closed.
-  func append(_ job: StorageJob) -> Bool {
+  func append(_ job: StorageTask) -> Bool {
     locked {
       guard !closed, count < ring.count else { return false }
       ring[(head + count) % ring.count] = job
@@ -42,7 +55,7 @@ import Glibc
   }
 
   /// Waits for a job; nil when the queue is closed and empty.
-  func next() -> StorageJob? {
+  func next() -> StorageTask? {
     locked {
       while count == 0 {
         if closed { return nil }

@@ -12,6 +12,7 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
 
   package let number: LogicalUnitNumber
   package let place: Place
+  package let options: Options
 
   package init(_ text: String) throws(SpecificationError) {
     guard let equals = text.firstIndex(of: "=") else { throw .form(text) }
@@ -26,44 +27,100 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
     let parts = rest[rest.index(after: colon)...]
       .split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     guard let name = parts.first, !name.isEmpty, !name.contains("\0") else { throw .form(text) }
-    let options = parts.dropFirst()
-    switch rest[..<colon] {
-    case "file": place = .file(path: name, size: try Self.size(in: options))
-    case "device":
-      if let option = options.first { throw .option(option, place: "device", known: "none") }
-      place = .device(path: name)
+    let kind = String(rest[..<colon])
+    guard ["file", "device", "memory"].contains(kind) else { throw .place(kind) }
+    options = try Options(parts.dropFirst(), of: kind)
+    switch kind {
+    case "file": place = .file(path: name, size: options.size)
+    case "device": place = .device(path: name)
     case "memory":
-      if let option = options.first { throw .option(option, place: "memory", known: "none") }
-      place = .memory(size: try Self.diskSize(name))
-    default: throw .place(String(rest[..<colon]))
-    }
-  }
-
-  private static func size(
-    in options: ArraySlice<String>
-  ) throws(SpecificationError) -> UInt64? {
-    var size: UInt64?
-    for option in options {
-      guard option.hasPrefix("size="), size == nil else {
-        throw .option(option, place: "file", known: "size=SIZE, once")
+      guard !options.isReadOnly else {
+        throw .option("readonly", place: kind, known: Options.known(of: kind))
       }
-      size = try diskSize(String(option.dropFirst(5)))
+      place = .memory(size: try Self.diskSize(name, blockLength: options.blockLength))
+    default: throw .place(kind)
     }
-    return size
   }
 
-  private static func diskSize(_ text: String) throws(SpecificationError) -> UInt64 {
+  fileprivate static func diskSize(
+    _ text: String, blockLength: UInt32
+  ) throws(SpecificationError) -> UInt64 {
     let bytes = try ByteSize(text).bytes
-    guard bytes > 0, bytes % 512 == 0 else { throw .blocks(text, bytes) }
+    guard bytes > 0, bytes % UInt64(blockLength) == 0 else { throw .blocks(text, bytes) }
     return bytes
   }
 
   /// Opens the backing.
   package func open() throws(BackingRefusal) -> any BlockBacking {
     switch place {
-    case .file(let path, let size): try FileBacking(path: path, size: size)
-    case .device(let path): try DeviceBacking(path: path)
-    case .memory(let size): try MemoryBacking(size: size)
+    case .file(let path, let size):
+      try FileBacking(
+        path: path, size: size, isThin: options.isThin ?? true, isReadOnly: options.isReadOnly)
+    case .device(let path):
+      try DeviceBacking(
+        path: path, isThin: options.isThin ?? false, isReadOnly: options.isReadOnly)
+    case .memory(let size): try MemoryBacking(size: size, isThin: options.isThin ?? true)
+    }
+  }
+
+  /// Where the disk keeps what outlasts the daemon; nil when there is no place of its own.
+  package var statePath: String? {
+    if case .file(let path, _) = place { path + ".mirrorcast" } else { nil }
+  }
+}
+
+extension LogicalUnitSpecification {
+  /// What kind of disk it is to be, beside its bytes.
+  package struct Options: Equatable, Sendable {
+    fileprivate var size: UInt64?
+    /// Nil: as is usual for the place.
+    package var isThin: Bool?
+    package var isRemovable = false
+    package var isReadOnly = false
+    package var blockLength: UInt32 = 512
+    /// What initiators are told that the medium writes at once; nil: a page.
+    package var physicalBlockLength: UInt32?
+
+    package init() {}
+
+    fileprivate static func known(of place: String) -> String {
+      let common = "thin or thick, removable, block= and physical=512 or 4096"
+      switch place {
+      case "file": return "size=SIZE, readonly, \(common), each once"
+      case "device": return "readonly, \(common), each once"
+      default: return "\(common), each once"
+      }
+    }
+
+    fileprivate init(
+      _ words: ArraySlice<String>, of place: String
+    ) throws(SpecificationError) {
+      var size: String?
+      var seen: Set<Substring> = []
+      for word in words {
+        let name = word.prefix { $0 != "=" }
+        // Thin and thick are two words for one choice.
+        let choice = name == "thick" ? "thin" : name
+        guard seen.insert(choice).inserted else {
+          throw .option(word, place: place, known: Self.known(of: place))
+        }
+        switch word {
+        case "thin": isThin = true
+        case "thick": isThin = false
+        case "removable": isRemovable = true
+        case "readonly": isReadOnly = true
+        case "block=512": blockLength = 512
+        case "block=4096": blockLength = 4096
+        case "physical=512": physicalBlockLength = 512
+        case "physical=4096": physicalBlockLength = 4096
+        case _ where place == "file" && word.hasPrefix("size="):
+          size = String(word.dropFirst(5))
+        default: throw .option(word, place: place, known: Self.known(of: place))
+        }
+      }
+      if let size {
+        self.size = try LogicalUnitSpecification.diskSize(size, blockLength: blockLength)
+      }
     }
   }
 }
@@ -82,14 +139,17 @@ extension SpecificationError: CustomStringConvertible {
   package var description: String {
     switch self {
     case .form(let text):
-      "'\(text)' names no LUN: write N=file:PATH[,size=SIZE], N=device:PATH or N=memory:SIZE"
+      """
+      '\(text)' names no LUN: write N=file:PATH[,size=SIZE], N=device:PATH or N=memory:SIZE, \
+      each with [,thin|,thick][,removable][,readonly][,block=4096]
+      """
     case .number(let text): "'\(text)' is no LUN: give a number from 0 to 255"
     case .place(let text): "'\(text):' is unknown: file:, device: and memory: are known"
     case .option(let text, let place, let known):
       "unknown option '\(text)' of \(place): (options known: \(known); a path has no commas)"
     case .size(let text): "'\(text)' is no size: give bytes, or a number with K, M, G or T"
     case .blocks(let text, let bytes):
-      "size \(text) is \(bytes) bytes: a disk has blocks of 512, so give a multiple, not zero"
+      "size \(text) is \(bytes) bytes: give a multiple of the block, 512 or 4096, not zero"
     }
   }
 }

@@ -11,13 +11,15 @@ package import SCSI
   private static let pageLength = UInt64(sysconf(Int32(_SC_PAGESIZE)))
 
   package let byteCount: UInt64
-  package let isThin = true
+  package let exclusion = RangeExclusion()
+  package let isThin: Bool
   package let isInline = true
   // Safe: mapped in init, unmapped in deinit; every access is compared with byteCount first.
   // Overlapping accesses of two threads mix bytes, as the protocol allows, and nothing else.
   nonisolated(unsafe) private let memory: UnsafeMutableRawPointer
 
-  package init(size: UInt64) throws(BackingRefusal) {
+  package init(size: UInt64, isThin: Bool = true) throws(BackingRefusal) {
+    self.isThin = isThin
     guard size > 0, size % 512 == 0, let length = Int(exactly: size) else {
       throw BackingRefusal("memory", "\(size) bytes make no disk: a multiple of 512 does")
     }

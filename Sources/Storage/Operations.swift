@@ -6,12 +6,28 @@ extension BlockBacking {
   package func perform(
     _ operation: DiskOperation, _ buffer: UnsafeMutableRawBufferPointer
   ) throws(StorageError) {
+    // Safe: the caller's buffer, passed on.
+    guard let claim = operation.claim else { return try unsafe run(operation, buffer) }
+    try exclusion.with(claim.range, alone: claim.isAlone) { () throws(StorageError) in
+      try unsafe run(operation, buffer)
+    }
+  }
+
+  private func run(
+    _ operation: DiskOperation, _ buffer: UnsafeMutableRawBufferPointer
+  ) throws(StorageError) {
     // Safe: `part` compares the range's length with the buffer's; the caller keeps the buffer.
     switch operation {
     case .read(let range):
       try unsafe read(into: part(of: buffer, range), at: range.offset)
-    case .write(let range, let isForced):
+    case .write(let range, let isForced), .writeAtomic(let range, let isForced):
       try unsafe write(UnsafeRawBufferPointer(part(of: buffer, range)), at: range.offset)
+      if isForced { try flush() }
+    case .orWrite(let range, let isForced):
+      try unsafe orWrite(UnsafeRawBufferPointer(part(of: buffer, range)), at: range.offset)
+      if isForced { try flush() }
+    case .compareAndWrite(let range, let isForced):
+      try unsafe compareAndWrite(range, UnsafeRawBufferPointer(buffer))
       if isForced { try flush() }
     case .writeAndCompare(let range):
       try unsafe write(UnsafeRawBufferPointer(part(of: buffer, range)), at: range.offset)
@@ -22,6 +38,9 @@ extension BlockBacking {
     case .verify(let range): try unsafe compare(range, with: nil)
     case .fill(let range): try unsafe fill(range, with: UnsafeRawBufferPointer(buffer))
     case .zero(let ranges): for range in ranges { try zero(range) }
+    case .prefetch(let range): prefetch(range)
+    case .allocation(let range, let blockLength):
+      try unsafe tellAllocation(of: range, blockLength: blockLength, into: buffer)
     case .flush: try flush()
     }
   }
@@ -35,7 +54,7 @@ extension BlockBacking {
   }
 
   /// Reads the range through, comparing it with `expected` where there is something to compare.
-  private func compare(
+  func compare(
     _ range: ByteRange, with expected: UnsafeRawBufferPointer?
   ) throws(StorageError) {
     let scratch = Scratch(byteCountMax: range.length)
@@ -60,8 +79,16 @@ extension BlockBacking {
   private func fill(
     _ range: ByteRange, with pattern: UnsafeRawBufferPointer
   ) throws(StorageError) {
-    // Safe: reads within the pattern, copies within the scratch, both compared with their counts.
+    // Safe: reads within the pattern, whose count it knows.
     if unsafe pattern.allSatisfy({ $0 == 0 }) { return try zero(range) }
+    try unsafe overwrite(range, with: pattern)
+  }
+
+  /// The block in `pattern` again and again, zeros written like all others.
+  package func overwrite(
+    _ range: ByteRange, with pattern: UnsafeRawBufferPointer
+  ) throws(StorageError) {
+    // Safe: copies within the scratch, whose count it knows.
     precondition(
       range.length % UInt64(pattern.count) == 0, "a pattern that doesn't fit its range")
     let scratch = Scratch(byteCountMax: range.length)
@@ -104,7 +131,7 @@ private func firstDifference(
 }
 
 /// Zeroed memory for the rare operations that need some of their own.
-@safe private struct Scratch: ~Copyable {
+@safe struct Scratch: ~Copyable {
   private let memory: UnsafeMutableRawBufferPointer
 
   init(byteCountMax: UInt64) {

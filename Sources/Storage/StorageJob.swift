@@ -5,6 +5,12 @@ package protocol StorageCompletion: AnyObject, Sendable {
   func completed(token: UInt64, error: StorageError?)
 }
 
+/// Something else that waits for disks: a copy between two, a piece of a longer job.
+package protocol StorageWork: AnyObject, Sendable {
+  /// On a worker's thread.
+  func run()
+}
+
 /// One operation for a worker, with the buffer that its submitter keeps alive and alone until
 /// `completed` is called.
 // Safe: the buffer crosses threads by being handed over, submitter to worker and back.

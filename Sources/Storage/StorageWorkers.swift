@@ -19,7 +19,15 @@ package final class StorageWorkers: Sendable {
 
   /// Takes a job; false when the queue is full or the workers have been stopped.
   package func submit(_ job: StorageJob) -> Bool {
-    queue.append(job)
+    queue.append(.job(job))
+  }
+
+  /// Whether `stop` was called.
+  package var isStopped: Bool { queue.isClosed }
+
+  /// As `submit` of a job.
+  package func submit(_ work: any StorageWork) -> Bool {
+    queue.append(.work(work))
   }
 
   /// Ends all jobs that were taken, then the threads. Never from a completion.

@@ -3,7 +3,7 @@ import SCSI
 import Testing
 
 struct InquiryTests {
-  static let pages: [UInt8?] = [nil, 0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]
+  static let pages: [UInt8?] = [nil, 0x00, 0x80, 0x83, 0x8f, 0xb0, 0xb1, 0xb2]
 
   func inquiry(_ page: UInt8?, _ room: UInt16) -> CDB {
     CommandDescriptorBlock.inquiry(page: page, allocationLength: room).bytes
@@ -60,8 +60,8 @@ struct InquiryTests {
   @Test func `a name of any length keeps its designator under 256 bytes`() throws {
     let identity = LogicalUnitIdentity(
       targetName: "iqn." + String(repeating: "x", count: 400), number: number(16383))
-    let unit = LogicalUnit(
-      identity: identity, geometry: BlockGeometry(blockCount: 8)!, isThin: false)
+    let unit = DeviceServer(
+      LogicalUnit(identity: identity, geometry: BlockGeometry(blockCount: 8)!, isThin: false))
     let page = try #require(unit.data(inquiry(0x83, 1024)))
     #expect(page.count == Int(page[2]) << 8 + Int(page[3]) + 4)
   }
@@ -77,13 +77,13 @@ struct InquiryTests {
   @Test func `block limits tell what is refused`() throws {
     let limits = try #require(disk().data(inquiry(0xb0, 64)))
     #expect(limits.count == 64)
-    #expect(limits[4] == 1)
+    #expect(limits[4] == 1 && limits[5] == 255)
     let transferMax = limits.span.bytes.bigEndian32(at: 8)
     let large = disk(blocks: 1 << 30)
     #expect(large.request(blockCommand(.read16, 0, transferMax)) != nil)
     #expect(large.sense(blockCommand(.read16, 0, transferMax + 1)) == .invalidField(10))
     let sameMax = limits.span.bytes.bigEndian64(at: 36)
-    #expect(large.request(blockCommand(.writeSame16, 0, UInt32(sameMax))) != nil)
+    #expect(large.request(blockCommand(.writeSame16, 0, UInt32(sameMax)), out: 512) != nil)
     #expect(large.sense(blockCommand(.writeSame16, 0, UInt32(sameMax) + 1)) == .invalidField(10))
   }
 }

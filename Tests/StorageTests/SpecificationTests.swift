@@ -14,6 +14,26 @@ struct SpecificationTests {
     #expect(try LogicalUnitSpecification("2=memory:1G").place == .memory(size: 1 << 30))
   }
 
+  @Test func `options say what kind of disk it is`() throws {
+    let all = try LogicalUnitSpecification(
+      "0=file:x,thick,removable,size=64M,readonly,block=4096,physical=512")
+    #expect(all.place == .file(path: "x", size: 64 << 20))
+    #expect(all.options.isThin == false && all.options.isRemovable && all.options.isReadOnly)
+    #expect(all.options.blockLength == 4096 && all.options.physicalBlockLength == 512)
+    #expect(all.statePath == "x.mirrorcast")
+    let memory = try LogicalUnitSpecification("1=memory:1M,thin,removable")
+    #expect(memory.options.isThin == true && memory.options.isRemovable)
+    #expect(memory.statePath == nil)
+    #expect(try LogicalUnitSpecification("2=device:d,thin,readonly").options.isReadOnly)
+    for text in [
+      "0=file:x,thin,thick", "0=file:x,block=1024", "0=file:x,block", "0=file:x,removable=1",
+      "0=memory:1M,readonly", "0=memory:1M,size=1M", "0=device:d,size=1M", "0=file:x,thin,thin",
+      "0=memory:1536,block=4096", "0=file:x,size=1536,block=4096",
+    ] {
+      #expect(throws: SpecificationError.self) { try LogicalUnitSpecification(text) }
+    }
+  }
+
   @Test(arguments: [
     ("", "names no LUN"), ("0", "names no LUN"), ("=file:x", "0 to 255"), ("0=", "names no LUN"),
     ("0=file", "names no LUN"), ("0=file:", "names no LUN"), ("0=file:,size=1M", "names no LUN"),

@@ -42,6 +42,7 @@ final class UnsafeSemaphore: @unchecked Sendable {
 
 /// A backing that stops inside every operation until it is let on.
 final class Gate: BlockBacking {
+  let exclusion = RangeExclusion()
   let byteCount: UInt64 = 512
   let isThin = false
   let isInline = false

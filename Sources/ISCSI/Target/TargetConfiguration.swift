@@ -31,7 +31,7 @@ package struct TargetConfiguration: Sendable {
   /// How many immediate commands may be open beside them.
   package var immediateCommandsMax = 16
   /// The longest WRITE that is collected, in bytes; a longer one is handed on without its data.
-  package var writeLengthMax = 16 * 1024 * 1024
+  package var writeLengthMax = 32 * 1024 * 1024
   /// How much data may be asked for, or held for the owner, at once, in bytes.
   package var writeBytesMax = 64 * 1024 * 1024
 

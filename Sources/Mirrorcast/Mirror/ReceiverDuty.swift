@@ -95,6 +95,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
 
   mutating func doWork(now: UInt64) -> Int {
     workedAt = now
+    for registration in registrations { registration.noteRefusals() }
     var work = 0
     while let order = inbox.take() {
       handle(order, now: now)

@@ -99,6 +99,9 @@ extension ReceiverDuty {
       guard units.first.map({ $0.logicalUnit.geometry == unit.logicalUnit.geometry }) ?? true else {
         throw RegistrationFault(.sizesDiffer, "the mapped LUNs differ in size")
       }
+      guard !unit.logicalUnit.isWriteProtected, !unit.device.with({ $0.isSanitizing }) else {
+        throw RegistrationFault(.busy, "LUN \(lun) takes no writes: it is read only, or sanitized")
+      }
       units.append(unit)
     }
     return units

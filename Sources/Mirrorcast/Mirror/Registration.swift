@@ -55,6 +55,27 @@ final class Registration {
   /// queue pair), or any port where the patent's text left it open.
   func accepts(_ source: Endpoint) -> Bool { place.source.admits(source) }
 
+  /// Looks whether the LUNs take writes of this session; locks only where some take not all.
+  func noteRefusals() {
+    if units.allSatisfy({ $0.device.isOpenToAll }) {
+      if !receiver.refusals.isEmpty { receiver.refusals = [] }
+      return
+    }
+    let refusals = units.map { unit in
+      unit.device.with { $0.refusal(ofWriteFrom: session.id) }
+    }
+    // One LUN's refusal is the whole write's: it is done nowhere.
+    guard let first = refusals.compactMap({ $0 }).first else {
+      receiver.refusals = []
+      return
+    }
+    receiver.refusals = zip(units, refusals).map { unit, own in
+      let refusal = own ?? first
+      return UnitStatus(
+        lun: unit.number.field, status: refusal.status.rawValue, sense: refusal.senseBytes)
+    }
+  }
+
   /// Sends what the receiver has to say: by the stream, or on the session's event loop.
   func flushAnswers() {
     guard !receiver.answers.isEmpty else { return }

@@ -77,6 +77,12 @@ final class ConnectionRegister: Sendable {
     }
   }
 
+  /// Those of these that are there.
+  func entries(of ids: [UInt64]) -> [Entry] {
+    guard !ids.isEmpty else { return [] }
+    return state.withLock { state in ids.compactMap { state.entries[$0] } }
+  }
+
   /// Everybody but `id`.
   func others(than id: UInt64) -> [Entry] {
     state.withLock { state in state.entries.values.filter { $0.port.id != id } }

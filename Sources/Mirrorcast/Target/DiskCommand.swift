@@ -7,25 +7,41 @@ import Storage
 
 /// A command that needs its disk, with everything that is known about it.
 struct DiskCommand: Sendable {
+  /// What is to be done.
+  enum Work: Sendable {
+    case operation(DiskRequest)
+    case copy(CopyRequest)
+    /// What is to be durable, and whose tasks end, before the answer.
+    case conclude(Conclusion)
+  }
+
   let handle: TaskHandle
   let unit: ServedUnit
-  let request: DiskRequest
+  let work: Work
   let dataOut: [UInt8]
   /// Task attribute ORDERED: it overtakes nothing and nothing overtakes it.
   let isOrdered: Bool
 
   /// Bytes that pass between disk and socket for it.
-  var transferBytes: Int { max(readLength, dataOut.count) }
-
-  private var readLength: Int {
-    if case .read(let range) = request.operation { Int(range.length) } else { 0 }
+  var transferBytes: Int {
+    guard case .operation(let request) = work else { return UnitCopy.pieceByteCount }
+    return max(request.dataInLength, dataOut.count)
   }
+}
+
+/// One operation of a command, and its answer.
+struct DiskOperationCommand: Sendable {
+  let unit: ServedUnit
+  let request: DiskRequest
+  let dataOut: [UInt8]
+
+  private var readLength: Int { request.dataInLength }
 
   /// Runs it here and now, for a backing that never waits.
   func runInline() -> CommandCompletion {
     var failure: StorageError?
     var data = dataOut
-    if readLength > 0 { data = [UInt8](repeating: 0, count: readLength) }
+    if readLength > 0 { data = [UInt8](repeating: 0, count: bufferLength) }
     // Safe: the array's own bytes, used within the closure.
     unsafe data.withUnsafeMutableBytes { buffer in
       do throws(StorageError) {
@@ -37,11 +53,29 @@ struct DiskCommand: Sendable {
     return completion(failure, dataIn: readLength > 0 ? data : [])
   }
 
+  /// What the operation fills, which may be more than is sent.
+  fileprivate var bufferLength: Int {
+    if case .allocation = request.operation {
+      max(readLength, LBAStatus.byteCountMin)
+    } else {
+      max(readLength, dataOut.count)
+    }
+  }
+
   /// How it ended.
   func completion(_ failure: StorageError?, dataIn: [UInt8]) -> CommandCompletion {
-    let result = unit.logicalUnit.finish(request, failure?.diskFailure)
+    var data = failure == nil ? dataIn : []
+    if failure == nil, case .allocation = request.operation {
+      // Safe: the span over the array ends with the statement.
+      let count = unsafe LBAStatus.byteCount(data.span.bytes)
+      data = Array(data.prefix(min(count, readLength)))
+    }
+    let count = data.count
+    let result = unit.device.with {
+      $0.finish(request, failure?.diskFailure, dataInLength: count)
+    }
     var completion = CommandCompletion(result)
-    if failure == nil { completion.dataIn = dataIn }
+    completion.dataIn = data
     return completion
   }
 
@@ -57,20 +91,20 @@ struct DiskCommand: Sendable {
 // Safe: the buffer is filled before the job is submitted and read after it has run; between the two
 // it is the worker's alone.
 @safe private final class DiskJob: StorageCompletion, @unchecked Sendable {
-  private let command: DiskCommand
+  private let command: DiskOperationCommand
   private let readLength: Int
   private let buffer: UnsafeMutableRawBufferPointer
   private let ended: @Sendable (CommandCompletion) -> Void
 
   init(
-    _ command: DiskCommand, readLength: Int,
+    _ command: DiskOperationCommand, readLength: Int,
     _ ended: @escaping @Sendable (CommandCompletion) -> Void
   ) {
     self.command = command
     self.readLength = readLength
     self.ended = ended
     // Safe: allocated here, freed in deinit, as long as the longer of both directions.
-    unsafe buffer = .allocate(byteCount: max(command.dataOut.count, readLength), alignment: 4096)
+    unsafe buffer = .allocate(byteCount: command.bufferLength, alignment: 4096)
     unsafe buffer.copyBytes(from: command.dataOut)
   }
 
@@ -89,8 +123,8 @@ struct DiskCommand: Sendable {
   func completed(token: UInt64, error: StorageError?) {
     var data: [UInt8] = []
     if error == nil, readLength > 0 {
-      // Safe: the worker has filled `readLength` bytes and lets go of them now.
-      data = unsafe [UInt8](buffer.prefix(readLength))
+      // Safe: the worker has filled the buffer and lets go of it now.
+      data = unsafe [UInt8](buffer.prefix(command.bufferLength))
     }
     ended(command.completion(error, dataIn: data))
   }
@@ -100,7 +134,7 @@ extension CommandCompletion {
   /// What SCSI found, as the session sends it.
   init(_ result: SCSI.CommandResult) {
     self.init(
-      status: result.status.rawValue, sense: result.sense?.fixedFormat ?? [],
+      status: result.status.rawValue, sense: result.senseBytes,
       dataIn: result.dataIn, transferLength: result.expectedTransfer)
   }
 }

@@ -2,42 +2,109 @@
 
 package import SCSI
 package import Storage
+import Synchronization
+
+/// A disk's device server behind its lock, for sessions on several event loops. Commands take it
+/// once or twice each; what mirrors do with datagrams only looks at a flag.
+package final class SharedDevice: Sendable {
+  private let server: Mutex<DeviceServer>
+  private let isOpen = Atomic(true)
+  private let stateFile: StateFile?
+  /// What was kept last is what is kept at last: files are written in the order of the states.
+  private let keeping = Mutex(())
+
+  init(_ unit: LogicalUnit, stateFile: StateFile?) throws(BackingRefusal) {
+    var device = DeviceServer(unit)
+    self.stateFile = stateFile
+    if let stateFile, let state = try stateFile.load() {
+      // Safe: the span over the array ends with the statement.
+      guard unsafe device.restore(state.span.bytes) else { throw stateFile.unreadable }
+    }
+    isOpen.store(device.isOpenToAll, ordering: .relaxed)
+    server = Mutex(device)
+  }
+
+  /// Runs `body` on the device server, alone.
+  package func with<Result>(_ body: (inout sending DeviceServer) -> sending Result) -> Result {
+    server.withLock { device in
+      defer { isOpen.store(device.isOpenToAll, ordering: .releasing) }
+      return body(&device)
+    }
+  }
+
+  /// Whether anybody may write; when not, the device server says who.
+  package var isOpenToAll: Bool { isOpen.load(ordering: .acquiring) }
+
+  /// Makes durable what is to outlast the daemon, as it stands now; on a thread that may wait.
+  func keep() throws(BackingRefusal) {
+    guard let stateFile else { return }
+    let failure = keeping.withLock { _ -> BackingRefusal? in
+      do throws(BackingRefusal) {
+        try stateFile.store(with { $0.keptState })
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let failure { throw failure }
+  }
+}
 
 /// One logical unit of the daemon: its number, how it answers, and its bytes.
 package struct ServedUnit: Sendable {
   package let number: LogicalUnitNumber
   package let logicalUnit: LogicalUnit
+  package let device: SharedDevice
   package let backing: any BlockBacking
   package let changes = MediumChanges()
 
-  package init(number: LogicalUnitNumber, logicalUnit: LogicalUnit, backing: any BlockBacking) {
+  package init(
+    number: LogicalUnitNumber, logicalUnit: LogicalUnit, backing: any BlockBacking,
+    stateFile: StateFile? = nil
+  ) throws(BackingRefusal) {
     self.number = number
     self.logicalUnit = logicalUnit
     self.backing = backing
+    device = try SharedDevice(logicalUnit, stateFile: stateFile)
   }
 
-  /// Opens the backing that the specification names.
+  /// Opens the backing that the specification names; `stateFolder`: where disks keep what outlasts
+  /// the daemon, instead of beside their files.
   package init(
-    opening specification: LogicalUnitSpecification, targetName: String
+    opening specification: LogicalUnitSpecification, targetName: String,
+    stateFolder: String? = nil
   ) throws(MirrorcastError) {
     let number = specification.number
+    let options = specification.options
     let backing: any BlockBacking
     do throws(BackingRefusal) {
       backing = try specification.open()
     } catch {
       throw MirrorcastError("LUN \(number.value) can't be served: \(error)")
     }
-    guard let geometry = BlockGeometry(byteCount: backing.byteCount) else {
+    guard
+      let geometry = BlockGeometry(
+        blockLength: options.blockLength, byteCount: backing.byteCount)
+    else {
       throw MirrorcastError(
         "LUN \(number.value) can't be served: \(backing.byteCount) bytes make no disk",
-        advice: "Make it a multiple of 512 bytes long.")
+        advice: "Make it a multiple of \(options.blockLength) bytes long.")
     }
-    self.init(
-      number: number,
-      logicalUnit: LogicalUnit(
-        identity: LogicalUnitIdentity(targetName: targetName, number: number),
-        geometry: geometry, isThin: backing.isThin),
-      backing: backing)
+    let identity = LogicalUnitIdentity(targetName: targetName, number: number)
+    let path =
+      stateFolder.map { "\($0)/\(identity.serialNumber)" } ?? specification.statePath
+    let unit = LogicalUnit(
+      identity: identity, geometry: geometry, isThin: backing.isThin,
+      isRemovable: options.isRemovable, isWriteProtected: options.isReadOnly,
+      physicalBlockLength: options.physicalBlockLength ?? LogicalUnit.pageLength,
+      keepsState: path != nil)
+    do throws(BackingRefusal) {
+      try self.init(
+        number: number, logicalUnit: unit, backing: backing,
+        stateFile: path.map(StateFile.init(path:)))
+    } catch {
+      throw MirrorcastError("LUN \(number.value) can't be served: \(error)")
+    }
   }
 }
 
@@ -45,13 +112,13 @@ package struct ServedUnit: Sendable {
 package struct ServedUnits: Sendable {
   /// In the order of their numbers.
   package let list: [ServedUnit]
-  /// What REPORT LUNS tells.
-  package let inventory: [LogicalUnitNumber]
+  /// What a session can reach.
+  package let reachable: [ReachableUnit]
   private let byNumber: [Int: ServedUnit]
 
   package init(_ units: [ServedUnit]) {
     list = units.sorted { $0.number < $1.number }
-    inventory = list.map(\.number)
+    reachable = list.map(\.logicalUnit.reachable)
     byNumber = Dictionary(uniqueKeysWithValues: units.map { (Int($0.number.value), $0) })
   }
 

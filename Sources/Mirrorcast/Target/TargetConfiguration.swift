@@ -16,6 +16,9 @@ public struct TargetConfiguration: Sendable {
   public var secrets: CHAPSecrets?
   /// The iSCSI names of the initiators that are admitted; nil: all.
   public var initiators: Set<String>?
+  /// Where disks keep what outlasts the daemon (persistent reservations made with APTPL, a SANITIZE
+  /// that has not ended); nil: beside their files, and nowhere for other disks.
+  public var stateFolder: String?
 
   package let logicalUnits: [LogicalUnitSpecification]
   package var limits = TargetLimits()

@@ -13,14 +13,20 @@ extension TargetConnection {
     let request = CommandRequest(
       cdb: task.commandDescriptorBlock, expectedDataIn: task.isRead ? task.expectedLength : 0,
       expectedDataOut: task.isWrite ? task.expectedLength : 0)
-    let inventory = serving.units.inventory
-    guard let unit = serving.units[field: task.lun] else {
-      return answer(task, AbsentLogicalUnit.begin(request, inventory: inventory))
+    guard let unit = serving.units[field: task.lun], let nexus else {
+      let numbers = serving.units.reachable.map(\.identity.number)
+      return answer(task, AbsentLogicalUnit.begin(request, inventory: numbers))
     }
-    if let sense = takeAttention(unit, request) { return answer(task, CommandResult(sense)) }
     // More than is ever collected, so there is no data to go on with.
     guard !task.isTooLong else { return answer(task, CommandResult(.invalidField(0))) }
-    proceed(unit.logicalUnit.begin(request, inventory: inventory), unit, task, request)
+    let around = surroundings(of: unit)
+    proceed(unit.device.with { $0.begin(request, from: nexus, around) }, unit, task, request)
+  }
+
+  private func surroundings(of unit: ServedUnit) -> Surroundings {
+    Surroundings(
+      units: serving.units.reachable,
+      isMirrored: serving.host?.isMirrored(lun: Int(unit.number.value)) ?? false)
   }
 
   private func proceed(
@@ -30,23 +36,39 @@ extension TargetConnection {
     case .done(let result):
       answer(task, result)
     case .parameters(let byteCount):
-      guard task.dataOut.count >= byteCount else {
+      guard task.dataOut.count >= byteCount, let nexus else {
         return answer(task, CommandResult(.parameterListLengthError))
       }
-      // Safe: the span over the task's bytes ends with the expression.
-      let next = unsafe unit.logicalUnit.handleParameters(
-        task.dataOut.span.bytes.extracting(0..<byteCount), of: request)
+      let around = surroundings(of: unit)
+      let next = unit.device.with { device in
+        // Safe: the span over the task's bytes ends with the expression.
+        unsafe device.handleParameters(
+          task.dataOut.span.bytes.extracting(0..<byteCount), of: request, from: nexus, around)
+      }
       if case .parameters = next { preconditionFailure("parameters asked for twice") }
       proceed(next, unit, task, request)
     case .disk(let disk):
       guard task.dataOut.count >= disk.dataOutLength else {
         return answer(task, CommandResult(.parameterListLengthError))
       }
-      commands.append(
-        DiskCommand(
-          handle: task.handle, unit: unit, request: disk, dataOut: data(of: task, for: disk),
-          isOrdered: task.attribute == 2))
+      append(.operation(disk), unit, task, dataOut: data(of: task, for: disk))
+    case .copy(let copy): append(.copy(copy), unit, task)
+    case .conclude(let conclusion):
+      guard conclusion.state != nil || !conclusion.aborted.isEmpty else {
+        return answer(task, conclusion.result)
+      }
+      append(.conclude(conclusion), unit, task)
+    case .sanitize(let sanitize): start(sanitize, unit, task)
     }
+  }
+
+  private func append(
+    _ work: DiskCommand.Work, _ unit: ServedUnit, _ task: CommandTask, dataOut: [UInt8] = []
+  ) {
+    commands.append(
+      DiskCommand(
+        handle: task.handle, unit: unit, work: work, dataOut: dataOut,
+        isOrdered: task.attribute == 2))
   }
 
   /// What the operation is to have of the initiator's data: it may have sent more than the command
@@ -61,22 +83,21 @@ extension TargetConnection {
     session.completeCommand(task.handle, CommandCompletion(result))
   }
 
-  /// The unit attention that waits for this command, SAM-5 §5.14: INQUIRY, REPORT LUNS and REQUEST
-  /// SENSE go on in spite of one.
-  private func takeAttention(_ unit: ServedUnit, _ request: CommandRequest) -> SenseData? {
-    guard !attentions.isEmpty else { return nil }
-    switch OperationCode(rawValue: request.cdb[0]) {
-    case .inquiry, .reportLUNs, .requestSense: return nil
-    default: break
-    }
-    return attentions.removeValue(forKey: unit.number.field).map { SenseData(.unitAttention, $0) }
-  }
-
   // MARK: At the disk
 
   /// Runs a command that was started.
   func run(_ command: DiskCommand) {
-    let handle = command.handle
+    switch command.work {
+    case .operation(let request):
+      run(
+        DiskOperationCommand(unit: command.unit, request: request, dataOut: command.dataOut),
+        command.handle)
+    case .copy(let copy): run(copy, command)
+    case .conclude(let conclusion): run(conclusion, command)
+    }
+  }
+
+  private func run(_ command: DiskOperationCommand, _ handle: TaskHandle) {
     // Counted before the mirror's mark is looked at, see MediumChanges.
     let changes = command.request.operation.changesMedium ? command.unit.changes : nil
     changes?.begin()
@@ -90,40 +111,34 @@ extension TargetConnection {
       changes?.end()
       return end(handle, completion)
     }
-    let port = port
+    let later = later(handle)
     let isTaken = command.submit(to: serving.workers) { completion in
       changes?.end()
+      later(completion)
+    }
+    guard !isTaken else { return }
+    changes?.end()
+    refuse(handle)
+  }
+
+  /// Ends the command from another thread.
+  private func later(_ handle: TaskHandle) -> @Sendable (CommandCompletion) -> Void {
+    let port = port
+    return { completion in
       port.visit { connection in
         connection.end(handle, completion)
         connection.settle()
       }
     }
-    guard !isTaken else { return }
-    changes?.end()
-    // SAM-5 §5.3.1: the initiator is to try again when there is less to do.
+  }
+
+  // SAM-5 §5.3.1: the initiator is to try again when there is less to do.
+  private func refuse(_ handle: TaskHandle) {
     end(handle, CommandCompletion(SCSI.CommandResult(status: .taskSetFull)))
   }
 
   private func end(_ handle: TaskHandle, _ completion: CommandCompletion) {
     session.completeCommand(handle, completion)
     commands.end(handle)
-  }
-}
-
-extension DiskOperation {
-  /// Whether it may leave other bytes on the medium than before.
-  fileprivate var changesMedium: Bool {
-    switch self {
-    case .write, .writeAndCompare, .fill, .zero: true
-    case .read, .compare, .verify, .flush: false
-    }
-  }
-
-  /// Whether it uses the initiator's data.
-  fileprivate var takesData: Bool {
-    switch self {
-    case .write, .writeAndCompare, .fill, .compare: true
-    case .read, .verify, .zero, .flush: false
-    }
   }
 }

@@ -38,6 +38,7 @@ extension TargetConnection {
     let nexus = ConnectionRegister.Nexus(
       initiatorName: description.initiatorName, isid: description.isid,
       targetName: description.targetName)
+    attach(InitiatorPort(name: description.initiatorName, isid: description.isid))
     let replaced = serving.register.loggedIn(port.id, nexus)
     guard !replaced.isEmpty else { return }
     // RFC 7143 §6.3.5: the same initiator port again ends its old session, and nothing of that may
@@ -82,7 +83,7 @@ extension TargetConnection {
     logger.info("task management", metadata: ["function": "\(request.function)"])
     let others = affected.map { entry in
       let done = channel.eventLoop.makePromise(of: Void.self)
-      entry.port.visit { $0.reset(lun) { done.succeed() } }
+      entry.port.visit { $0.abortTasks(lun) { done.succeed() } }
       return done.futureResult
     }
     let own = channel.eventLoop.makePromise(of: Void.self)
@@ -98,12 +99,11 @@ extension TargetConnection {
       }
   }
 
-  /// Another session has reset a LUN (nil: all of them).
-  private func reset(_ lun: UInt64?, ended: @escaping () -> Void) {
+  /// Another session ends the tasks at a LUN (nil: at all of them).
+  func abortTasks(_ lun: UInt64?, ended: @escaping () -> Void) {
     guard stage == .open else { return commands.drain(nil, ended) }
     let aborted = session.abortTasks(lun: lun)
     for handle in aborted { commands.drop(handle) }
-    noteReset(lun)
     commands.drain(aborted, ended)
     settle()
   }
@@ -111,14 +111,24 @@ extension TargetConnection {
   // SAM-5 §6.3.3: every initiator learns of a reset by a unit attention.
   private func noteReset(_ lun: UInt64?) {
     for unit in serving.units.list where lun == nil || unit.number.field == lun {
-      attentions[unit.number.field] = .resetOccurred
+      unit.device.with { $0.reset() }
     }
   }
-}
 
-extension AdditionalSense {
-  /// BUS DEVICE RESET FUNCTION OCCURRED.
-  fileprivate static let resetOccurred = AdditionalSense(0x29, 0x03)
+  // MARK: The session at its disks
+
+  private func attach(_ initiator: InitiatorPort) {
+    let nexus = Nexus(session: port.id, port: initiator)
+    self.nexus = nexus
+    for unit in serving.units.list { unit.device.with { $0.attach(nexus) } }
+  }
+
+  /// The session is gone: what it held at the disks is free.
+  func detach() {
+    guard let nexus else { return }
+    self.nexus = nil
+    for unit in serving.units.list { unit.device.with { $0.detach(nexus.session) } }
+  }
 }
 
 extension CloseReason {

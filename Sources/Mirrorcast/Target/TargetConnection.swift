@@ -46,8 +46,8 @@ final class TargetConnection: ChannelInboundHandler {
   var initiatorName = ""
   var commands: CommandQueue
   var stage = Stage.open
-  /// Unit attentions by LUN, told by the next command.
-  var attentions: [UInt64: AdditionalSense] = [:]
+  /// Who this session is to the disks; nil until it has logged in to them.
+  var nexus: Nexus?
   /// Input that waits until the session that this one replaces has ended.
   var heldInput: ByteBuffer?
 
@@ -110,6 +110,7 @@ final class TargetConnection: ChannelInboundHandler {
     serving.host?.sessionClosed(ticket.id)
     logger.debug("connection closed")
     commands.drain(nil) { [self] in
+      detach()
       serving.register.leave(ticket.id)
       // They hold each other: without this, neither would ever go.
       entryPort = nil
@@ -208,6 +209,8 @@ final class TargetConnection: ChannelInboundHandler {
   /// Hands what the session has to send to the channel; `settle` flushes it.
   private func writeOutput() {
     guard let context, !isAnswerHeld else { return }
+    // What a session held is free before it hears that it has ended.
+    if stage == .closing { detach() }
     while let first = session.pollOutput() {
       var buffer = channel.allocator.buffer(capacity: max(first.encodedCount, 1024))
       buffer.write(first)

@@ -43,7 +43,9 @@ public final class TargetDaemon: Service {
     admission = try Admission(configuration)
     units = ServedUnits(
       try configuration.logicalUnits.map {
-        try ServedUnit(opening: $0, targetName: configuration.targetName)
+        try ServedUnit(
+          opening: $0, targetName: configuration.targetName,
+          stateFolder: configuration.stateFolder)
       })
   }
 
@@ -88,6 +90,7 @@ public final class TargetDaemon: Service {
     }
     logger.info(
       "serving", metadata: ["portal": "\(portal.text)", "target": "\(configuration.targetName)"])
+    resumeSanitizing(on: group, workers)
     onReady(portal.text)
     // Cancellation ends the wait, too; what follows is the same.
     try? await gracefulShutdown()
@@ -99,6 +102,16 @@ public final class TargetDaemon: Service {
     await host?.stop()
     try await flushAll(workers)
     logger.info("stopped; all data is on the medium")
+  }
+
+  /// SBC-3 §4.11: what an earlier life of the daemon has begun is done.
+  private func resumeSanitizing(
+    on group: MultiThreadedEventLoopGroup, _ workers: StorageWorkers
+  ) {
+    for unit in units.list {
+      guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
+      _ = SanitizeRun(request, of: unit, workers, on: group.next(), logger) { _ in }.start()
+    }
   }
 
   private func flushAll(_ workers: StorageWorkers) async throws {

@@ -1,5 +1,5 @@
-// A command descriptor block, read once: fields with names, and every field refused that this disk
-// doesn't act on. The block commands share four layouts, told by the operation code's top bits.
+// What a command descriptor block says, as a value: fields with names, read by `+Decoding` once the
+// table of commands has refused every bit that its command doesn't have.
 
 /// What a command asks of a disk; nothing compared yet with a particular one.
 package enum BlockCommand: Equatable, Sendable {
@@ -7,18 +7,34 @@ package enum BlockCommand: Equatable, Sendable {
   case requestSense(isDescriptorFormat: Bool, allocationLength: Int)
   case inquiry(page: UInt8?, allocationLength: Int)
   case modeSense(ModeSense)
-  case startStopUnit(starts: Bool)
-  case preventAllowMediumRemoval
+  case modeSelect(ModeSelect)
+  case reserve6
+  case release6
+  case startStopUnit(StartStop)
+  /// Bit 0: no ejecting by anybody.
+  case preventAllowMediumRemoval(prevents: UInt8)
   case readCapacity10
   case readCapacity16(allocationLength: Int)
   case reportLUNs(selection: UInt8, allocationLength: Int)
+  case reportSupportedOperationCodes(SupportedOperationCodes)
   case read(BlockRange)
   case write(BlockRange, isForced: Bool)
+  case writeAtomic(BlockRange, isForced: Bool)
+  case orWrite(BlockRange, isForced: Bool)
+  case compareAndWrite(BlockRange, isForced: Bool)
   case writeAndVerify(BlockRange, comparesBytes: Bool)
   case verify(BlockRange, comparesBytes: Bool)
+  case prefetch(BlockRange)
   case synchronizeCache(BlockRange)
   case writeSame(WriteSame)
   case unmap(parameterListLength: Int)
+  case lbaStatus(address: UInt64, allocationLength: Int)
+  case readDefectData(DefectData)
+  case sanitize(Sanitize)
+  case persistentReserveIn(PersistentReserveIn, allocationLength: Int)
+  case persistentReserveOut(PersistentReserveOut)
+  case extendedCopy(parameterListLength: Int)
+  case receiveCopyResults(CopyResult, listIdentifier: UInt8, allocationLength: Int)
 
   /// MODE SENSE (6) and (10), SPC-4 §6.11.
   package struct ModeSense: Equatable, Sendable {
@@ -30,109 +46,96 @@ package enum BlockCommand: Equatable, Sendable {
     package var allocationLength: Int
   }
 
+  /// MODE SELECT (6) and (10), SPC-4 §6.9.
+  package struct ModeSelect: Equatable, Sendable {
+    package var isLong: Bool
+    /// The parameters are pages as SPC forms them.
+    package var hasPageFormat: Bool
+    package var parameterListLength: Int
+  }
+
+  /// START STOP UNIT, SBC-3 §5.25.
+  package struct StartStop: Equatable, Sendable {
+    package var powerCondition: UInt8
+    package var flushes: Bool
+    /// START says which: the medium in, or out.
+    package var loadsOrEjects: Bool
+    package var starts: Bool
+  }
+
   /// WRITE SAME (10) and (16), SBC-3 §5.45: one block of data for many, or none for zeros.
   package struct WriteSame: Equatable, Sendable {
     package var blocks: BlockRange
     package var mayUnmap: Bool
     package var hasDataOut: Bool
   }
-}
 
-extension BlockCommand {
-  /// Reads the sixteen bytes; throws the sense of a command that isn't known or can't be obeyed.
-  package init(cdb bytes: InlineArray<16, UInt8>) throws(SenseData) {
-    let cdb = CommandDescriptorBlock(bytes)
-    guard let code = OperationCode(rawValue: cdb[0]), let length = cdb.length else {
-      throw .invalidOperationCode
-    }
-    // SAM-5 §5.2: NACA asks for auto contingent allegiance, which this disk does not have.
-    guard cdb[length - 1] & 0x04 == 0 else { throw .invalidField(length - 1) }
-    switch code {
-    case .testUnitReady, .requestSense, .inquiry, .modeSense6, .modeSense10, .startStopUnit,
-      .preventAllowMediumRemoval, .readCapacity10, .serviceActionIn16, .reportLUNs, .unmap:
-      self = try Self.device(code, cdb)
-    default:
-      self = try Self.medium(code, cdb)
-    }
+  /// READ DEFECT DATA (10) and (12), SBC-3 §5.17.
+  package struct DefectData: Equatable, Sendable {
+    package var isLong: Bool
+    /// PLIST, GLIST and the format asked for.
+    package var wanted: UInt8
+    package var allocationLength: Int
   }
 
-  private static func device(
-    _ code: OperationCode, _ cdb: CommandDescriptorBlock
-  ) throws(SenseData) -> BlockCommand {
-    switch code {
-    case .requestSense:
-      return .requestSense(isDescriptorFormat: cdb[1] & 1 != 0, allocationLength: Int(cdb[4]))
-    case .inquiry:
-      let hasPage = cdb[1] & 1 != 0
-      // SPC-4 §6.6.1: a page code without EVPD is an error; CMDDT is obsolete.
-      guard cdb[1] & 2 == 0 else { throw .invalidField(1) }
-      guard hasPage || cdb[2] == 0 else { throw .invalidField(2) }
-      return .inquiry(
-        page: hasPage ? cdb[2] : nil, allocationLength: Int(cdb.bigEndian16(at: 3)))
-    case .modeSense6, .modeSense10:
-      let isLong = code == .modeSense10
-      return .modeSense(
-        ModeSense(
-          isLong: isLong, hasBlockDescriptor: cdb[1] & 0x08 == 0, pageControl: cdb[2] >> 6,
-          page: cdb[2] & 0x3f, subpage: cdb[3],
-          allocationLength: isLong ? Int(cdb.bigEndian16(at: 7)) : Int(cdb[4])))
-    case .startStopUnit:
-      // SBC-3 §5.25: no power conditions, and nothing to load or eject.
-      guard cdb[4] & 0xf0 == 0, cdb[4] & 0x02 == 0 else { throw .invalidField(4) }
-      return .startStopUnit(starts: cdb[4] & 0x01 != 0)
-    case .preventAllowMediumRemoval: return .preventAllowMediumRemoval
-    case .readCapacity10: return .readCapacity10
-    case .serviceActionIn16:
-      // Only READ CAPACITY (16); of the others an initiator must hear that they are unknown.
-      guard cdb[1] & 0x1f == 0x10 else { throw .invalidOperationCode }
-      return .readCapacity16(allocationLength: Int(cdb.bigEndian32(at: 10)))
-    case .reportLUNs:
-      return .reportLUNs(selection: cdb[2], allocationLength: Int(cdb.bigEndian32(at: 6)))
-    case .unmap:
-      // SBC-3 §5.28: ANCHOR needs anchored blocks, which this disk does not have.
-      guard cdb[1] & 1 == 0 else { throw .invalidField(1) }
-      return .unmap(parameterListLength: Int(cdb.bigEndian16(at: 7)))
-    default: return .testUnitReady
+  /// SANITIZE, SBC-3 §5.24.
+  package struct Sanitize: Equatable, Sendable {
+    /// How the medium is made unreadable, or that a failure is to be forgotten.
+    package enum Action: UInt8, Sendable {
+      case overwrite = 1
+      case blockErase = 2
+      case cryptographicErase = 3
+      case exitFailureMode = 0x1f
     }
+
+    package var action: Action
+    package var isImmediate: Bool
+    /// AUSE: a failure may be left by EXIT FAILURE MODE.
+    package var allowsUnrestrictedExit: Bool
+    package var parameterListLength: Int
   }
 
-  private static func medium(
-    _ code: OperationCode, _ cdb: CommandDescriptorBlock
-  ) throws(SenseData) -> BlockCommand {
-    let blocks = BlockRange(cdb)
-    switch code {
-    case .read6: return .read(blocks)
-    case .write6: return .write(blocks, isForced: false)
-    case .synchronizeCache10, .synchronizeCache16: return .synchronizeCache(blocks)
-    default: break
-    }
-    // SBC-3 §4.22: no protection information, so RDPROTECT and its likes must be zero.
-    guard cdb[1] & 0xe0 == 0 else { throw .invalidField(1) }
-    switch code {
-    case .read10, .read12, .read16: return .read(blocks)
-    case .write10, .write12, .write16:
-      return .write(blocks, isForced: cdb[1] & 0x08 != 0)
-    case .writeSame10, .writeSame16: return .writeSame(try WriteSame(blocks, cdb))
-    default:
-      // SBC-3 §5.33: BYTCHK 00b checks the medium, 01b compares; 10b and 11b aren't supported.
-      guard cdb[1] & 0x04 == 0 else { throw .invalidField(1) }
-      let compares = cdb[1] & 0x02 != 0
-      switch code {
-      case .verify10, .verify12, .verify16: return .verify(blocks, comparesBytes: compares)
-      default: return .writeAndVerify(blocks, comparesBytes: compares)
-      }
-    }
+  /// The service actions of PERSISTENT RESERVE IN, SPC-4 §6.15.
+  package enum PersistentReserveIn: UInt8, Sendable {
+    case readKeys = 0
+    case readReservation = 1
+    case reportCapabilities = 2
+    case readFullStatus = 3
   }
-}
 
-extension BlockCommand.WriteSame {
-  fileprivate init(_ blocks: BlockRange, _ cdb: CommandDescriptorBlock) throws(SenseData) {
-    // SBC-3 §5.45: ANCHOR isn't supported, LBDATA and PBDATA are obsolete; NDOB is of (16) only.
-    guard cdb[1] & 0x16 == 0 else { throw .invalidField(1) }
-    let isLong = cdb[0] == OperationCode.writeSame16.rawValue
-    guard isLong || cdb[1] & 0x01 == 0 else { throw .invalidField(1) }
-    self.init(
-      blocks: blocks, mayUnmap: cdb[1] & 0x08 != 0, hasDataOut: cdb[1] & 0x01 == 0)
+  /// PERSISTENT RESERVE OUT, SPC-4 §6.16.
+  package struct PersistentReserveOut: Equatable, Sendable {
+    /// The service actions.
+    package enum Action: UInt8, Sendable {
+      case register = 0
+      case reserve = 1
+      case release = 2
+      case clear = 3
+      case preempt = 4
+      case preemptAndAbort = 5
+      case registerAndIgnoreExistingKey = 6
+      case registerAndMove = 7
+    }
+
+    package var action: Action
+    package var scope: UInt8
+    package var type: UInt8
+    package var parameterListLength: Int
+  }
+
+  /// The service actions of RECEIVE COPY RESULTS, SPC-4 §6.24.
+  package enum CopyResult: UInt8, Sendable {
+    case copyStatus = 0
+    case operatingParameters = 3
+  }
+
+  /// REPORT SUPPORTED OPERATION CODES, SPC-4 §6.35.
+  package struct SupportedOperationCodes: Equatable, Sendable {
+    package var includesTimeouts: Bool
+    package var options: UInt8
+    package var code: UInt8
+    package var serviceAction: UInt16
+    package var allocationLength: Int
   }
 }
 

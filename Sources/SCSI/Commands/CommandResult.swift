@@ -16,6 +16,8 @@ package struct CommandRequest: Sendable {
 package struct CommandResult: Equatable, Sendable {
   package var status: Status
   package var sense: SenseData?
+  /// Whether the sense goes out in the descriptor format, SPC-4 §7.5.8: D_SENSE.
+  package var usesDescriptors = false
   /// Parameter data, whole: the caller sends no more of it than the initiator expects.
   package var dataIn: [UInt8]
   /// Bytes that the command asked to move, whatever the initiator expected.
@@ -38,6 +40,12 @@ package struct CommandResult: Equatable, Sendable {
     self.status = status
     dataIn = []
     expectedTransfer = 0
+  }
+
+  /// The sense as it stands behind the response; empty where there is none.
+  package var senseBytes: [UInt8] {
+    guard let sense else { return [] }
+    return usesDescriptors ? sense.descriptorFormat : sense.fixedFormat
   }
 
   /// What differs between the command's length and the initiator's expectation.
@@ -71,4 +79,25 @@ package enum Outcome: Equatable, Sendable {
   case disk(DiskRequest)
   /// Collect that many bytes, then ask `handleParameters`.
   case parameters(byteCount: Int)
+  /// Copy between disks, then ask `finishCopy`.
+  case copy(CopyRequest)
+  /// Make `state` durable, end the tasks of `aborted` sessions, then answer.
+  case conclude(Conclusion)
+  /// The medium is being sanitized from now on; answered at once, or when that has ended.
+  case sanitize(SanitizeRequest)
+}
+
+/// What must be true before a command is answered.
+package struct Conclusion: Equatable, Sendable {
+  package var result: CommandResult
+  /// What to keep over a restart, nil: as it is.
+  package var state: [UInt8]?
+  /// Sessions whose tasks at this disk end without an answer.
+  package var aborted: [UInt64]
+
+  package init(_ result: CommandResult, state: [UInt8]? = nil, aborted: [UInt64] = []) {
+    self.result = result
+    self.state = state
+    self.aborted = aborted
+  }
 }

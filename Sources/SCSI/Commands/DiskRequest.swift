@@ -4,6 +4,13 @@ package enum DiskOperation: Equatable, Sendable {
   case read(ByteRange)
   /// The caller's buffer to the backing; `isForced`: answered only once the medium has it.
   case write(ByteRange, isForced: Bool)
+  /// As `write`, and nobody sees a part of it.
+  case writeAtomic(ByteRange, isForced: Bool)
+  /// The caller's buffer ORed into the backing, nothing coming between.
+  case orWrite(ByteRange, isForced: Bool)
+  /// The second half of the buffer to the backing where the first half is there now, nothing coming
+  /// between.
+  case compareAndWrite(ByteRange, isForced: Bool)
   /// As a forced write, then read back and compared.
   case writeAndCompare(ByteRange)
   /// The backing compared with the caller's buffer.
@@ -14,8 +21,30 @@ package enum DiskOperation: Equatable, Sendable {
   case fill(ByteRange)
   /// Zeros, the space given back where the backing can.
   case zero([ByteRange])
+  /// A hint that the range will be read.
+  case prefetch(ByteRange)
+  /// What of the range has space, as GET LBA STATUS tells it, into the caller's buffer.
+  case allocation(ByteRange, blockLength: UInt32)
   /// Everything written so far to the medium.
   case flush
+}
+
+extension DiskOperation {
+  /// Whether it may leave other bytes on the medium than before.
+  package var changesMedium: Bool {
+    switch self {
+    case .write, .writeAtomic, .orWrite, .compareAndWrite, .writeAndCompare, .fill, .zero: true
+    case .read, .compare, .verify, .prefetch, .allocation, .flush: false
+    }
+  }
+
+  /// Whether it uses the initiator's data.
+  package var takesData: Bool {
+    switch self {
+    case .write, .writeAtomic, .orWrite, .compareAndWrite, .writeAndCompare, .fill, .compare: true
+    case .read, .verify, .zero, .prefetch, .allocation, .flush: false
+    }
+  }
 }
 
 /// An operation to be run, and how its command counts bytes on the wire.
@@ -24,12 +53,18 @@ package struct DiskRequest: Equatable, Sendable {
   /// Bytes of data that must have come from the initiator before the operation can run; those past
   /// the operation's range are a broken block and are dropped.
   package let dataOutLength: Int
-  /// Bytes that the command asked to move, for the residual.
-  package let expectedTransfer: Int
+  /// Bytes that the operation leaves in the buffer, to be sent.
+  package let dataInLength: Int
+  /// Bytes that the command asked to move, for the residual; nil: those that it left in the buffer.
+  package let expectedTransfer: Int?
 
-  package init(_ operation: DiskOperation, dataOutLength: Int = 0, expectedTransfer: Int = 0) {
+  package init(
+    _ operation: DiskOperation, dataOutLength: Int = 0, dataInLength: Int = 0,
+    expectedTransfer: Int? = 0
+  ) {
     self.operation = operation
     self.dataOutLength = dataOutLength
+    self.dataInLength = dataInLength
     self.expectedTransfer = expectedTransfer
   }
 }

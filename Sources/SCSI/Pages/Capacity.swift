@@ -1,9 +1,6 @@
 import Bytes
 
 extension LogicalUnit {
-  /// Eight 512-byte blocks to the page that files and most devices really write.
-  static let physicalBlockLength: UInt32 = 4096
-
   /// READ CAPACITY (10) data, SBC-3 §5.15.
   var capacity10: [UInt8] {
     var data: [UInt8] = []
@@ -18,9 +15,8 @@ extension LogicalUnit {
     var data: [UInt8] = []
     data.appendBigEndian(geometry.blockCount - 1)
     data.appendBigEndian(geometry.blockLength)
-    let ratio = max(Self.physicalBlockLength / geometry.blockLength, 1)
     data.append(0)
-    data.append(UInt8(ratio.trailingZeroBitCount))
+    data.append(UInt8(blocksPerPhysicalBlock.trailingZeroBitCount))
     // LBPME, and LBPRZ: what was discarded reads as zeros.
     data.append(isThin ? 0xc0 : 0)
     data.append(contentsOf: repeatElement(0, count: 32 - data.count))
