@@ -42,16 +42,17 @@ final class SanitizeRun: StorageWork {
     self.ended = ended
   }
 
-  /// False when the workers take no more. The disk counts as changing until the end.
-  func start() -> Bool {
-    logger.notice(
-      "sanitize begins",
-      metadata: ["lun": "\(unit.number.value)", "how": "\(request.action)"])
+  /// False when the workers take no more, or a mirror has the disk. It counts as changing until the
+  /// end, and is counted before the mirror's mark is looked at, see MediumChanges.
+  func start(unless isMirrored: () -> Bool) -> Bool {
     unit.changes.begin()
-    guard workers.submit(self) else {
+    guard !isMirrored(), workers.submit(self) else {
       unit.changes.end()
       return false
     }
+    logger.notice(
+      "sanitize begins",
+      metadata: ["lun": "\(unit.number.value)", "how": "\(request.action)"])
     return true
   }
 

@@ -94,8 +94,8 @@ extension TargetConnection {
         perform { $0.completeTaskManagement(request.handle, .complete) }
         guard request.function == .targetColdReset else { return }
         // RFC 7143 §11.5.1: a cold reset ends all connections, too.
-        for entry in affected { entry.port.close(reason: "target cold reset") }
-        endAfterOutput("target cold reset")
+        for entry in affected { entry.port.visit { $0.announceDrop("target cold reset") } }
+        announceDrop("target cold reset")
       }
   }
 
@@ -113,6 +113,14 @@ extension TargetConnection {
     for unit in serving.units.list where lun == nil || unit.number.field == lun {
       unit.device.with { $0.reset() }
     }
+  }
+
+  /// RFC 7143 §11.9: says that the session will be dropped, then drops it; the initiator may come
+  /// back at once, and finds nothing of the session kept.
+  func announceDrop(_ reason: String) {
+    guard stage == .open else { return }
+    session.sendAsyncMessage(.sessionDrop)
+    endAfterOutput(reason)
   }
 
   // MARK: The session at its disks

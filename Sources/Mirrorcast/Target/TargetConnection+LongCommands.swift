@@ -72,7 +72,8 @@ extension TargetConnection {
         connection.settle()
       }
     }
-    guard run.start() else {
+    let lun = Int(unit.number.value)
+    guard run.start(unless: { serving.host?.isMirrored(lun: lun) ?? false }) else {
       _ = unit.device.with { $0.finishSanitize(nil) }
       return session.completeCommand(
         handle, CommandCompletion(SCSI.CommandResult(status: .taskSetFull)))

@@ -81,6 +81,8 @@ public final class TargetDaemon: Service {
       workers: workers, host: host,
       register: ConnectionRegister(connectionsMax: configuration.limits.connectionsMax),
       limits: configuration.limits)
+    // Before anybody can register the disk for a mirror.
+    resumeSanitizing(on: group, workers)
     let portal: Portal
     do {
       portal = try await Portal.open(configuration.portal, on: group, serving, logger)
@@ -90,14 +92,13 @@ public final class TargetDaemon: Service {
     }
     logger.info(
       "serving", metadata: ["portal": "\(portal.text)", "target": "\(configuration.targetName)"])
-    resumeSanitizing(on: group, workers)
     onReady(portal.text)
     // Cancellation ends the wait, too; what follows is the same.
     try? await gracefulShutdown()
     logger.info("stopping")
     try? await portal.channel.close()
     let entries = serving.register.close()
-    for entry in entries { entry.port.visit { $0.endAfterOutput("the target stops") } }
+    for entry in entries { entry.port.visit { $0.announceDrop("the target stops") } }
     for entry in entries { try? await entry.ended.get() }
     await host?.stop()
     try await flushAll(workers)
@@ -110,7 +111,8 @@ public final class TargetDaemon: Service {
   ) {
     for unit in units.list {
       guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
-      _ = SanitizeRun(request, of: unit, workers, on: group.next(), logger) { _ in }.start()
+      let run = SanitizeRun(request, of: unit, workers, on: group.next(), logger) { _ in }
+      _ = run.start { false }
     }
   }
 
