@@ -157,7 +157,7 @@ end
 -- On the connection, and on the stream for answers: names for the vendor opcodes.
 local vendor = Proto("mirrorcast_tcp", "Mirrorcast on the connection")
 local requestKinds = { [0] = "carried datagram", "sync", "fence", "attach" }
-local answerKinds = { [0] = "report", "fenced", "probe seen" }
+local answerKinds = { [0] = "report", "fenced", "probe seen", "deaf" }
 local vendorField = {
   name = ProtoField.string("mirrorcast_tcp.name", "PDU"),
   registration = ProtoField.uint32("mirrorcast_tcp.registration", "Registration", base.HEX),

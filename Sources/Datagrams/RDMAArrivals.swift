@@ -26,6 +26,8 @@
     private static let repostMin = 64
     /// Datagrams taken by one receive.
     private static let takenMax = 256
+    /// How often in a row it starts anew without a good completion in between.
+    private static let restartsMax = 8
     /// The header in front of a datagram; IPv4's fills its end.
     private static let headerByteCount = 40
 
@@ -45,6 +47,9 @@
     private var owedFirst = 0
     private var owed = 0
     private var news: [PortNews] = []
+    private var restarts = 0
+    /// The queue pair has stopped, for this: it starts anew once nothing lent is read any more.
+    private var stopped: SystemError?
 
     package init(
       at place: RDMAPlace, key: UInt32, group: Endpoint, interface: NetworkInterface,
@@ -120,10 +125,13 @@
       batch.beginLending()
       guard let queue else { return 0 }
       do throws(SystemError) {
+        if let stopped { try restart(queue, after: stopped) }
         var taken = 0
         while taken < Self.takenMax, !batch.isFullOfLent {
           let count = try take(from: queue, into: &batch)
           taken += count
+          // What came in turn before it is good.
+          if stopped != nil { break }
           if count > 0 { continue }
           if queue.isArmed { return batch.count }
           // Told from now on; what came before this is looked for once more.
@@ -133,9 +141,23 @@
         return batch.count
       } catch {
         lose(error)
-        // What came in turn before it is good.
         return batch.count
       }
+    }
+
+    /// Out of an error, which anybody may bring about who knows the Q_Key: by a datagram that is
+    /// longer than a slot. What had come and was not told is lost, and will be repaired.
+    private func restart(_ queue: RDMAQueuePair, after error: SystemError) throws(SystemError) {
+      stopped = nil
+      restarts += 1
+      guard restarts <= Self.restartsMax else { throw error }
+      if restarts == 1 { news.append(.restarted(error)) }
+      try queue.reset()
+      while try queue.poll() > 0 {}
+      try queue.initialize()
+      (owedFirst, owed) = (0, queue.depth)
+      try repost(queue)
+      try queue.start()
     }
 
     /// How many completions there were; each takes the next slot.
@@ -151,8 +173,10 @@
         guard completion.status == 0, Int(completion.id) == slot else {
           let why =
             completion.status == 0 ? "a slot out of turn" : "status \(completion.status)"
-          throw SystemError(doing: "receive by RDMA (\(why))", number: EIO)
+          stopped = SystemError(doing: "receive by RDMA (\(why))", number: EIO)
+          return index
         }
+        restarts = 0
         // Empty, and counted as too short, where the device tells nonsense.
         let length = min(max(0, Int(completion.length) - Self.headerByteCount), queue.place.mtu)
         // Safe: the slot is one of those posted, and is read until `release` at most.
@@ -183,7 +207,7 @@
     }
 
     package func release(_ batch: inout ArrivalBatch) {
-      guard owed >= Self.repostMin, let queue else { return }
+      guard owed >= Self.repostMin, stopped == nil, let queue else { return }
       do throws(SystemError) { try repost(queue) } catch { lose(error) }
     }
 

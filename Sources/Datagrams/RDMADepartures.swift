@@ -20,8 +20,10 @@
     /// Datagrams posted and not complete, at most.
     package static let depth = 1024
 
-    /// How often in a row it starts anew without a good completion in between.
+    /// How often in a row it starts anew without a good completion in between, and for how long
+    /// in nanoseconds, before it is given up: a port may be down for a while.
     private static let restartsMax = 8
+    private static let restartingMax: UInt64 = 10_000_000_000
     /// How long a full queue may stand still, in nanoseconds: a pause that a switch asks for is
     /// shorter, and behind it nothing else goes either.
     private static let stallMax: UInt64 = 2_000_000_000
@@ -43,6 +45,7 @@
     /// What was posted when the spare was.
     private var spareEnd: UInt64 = 0
     private var restarts = 0
+    private var restartingSince: UInt64 = 0
     /// When the last completion was seen, or the queue was seen to be full.
     private var movedAt: UInt64 = 0
     private var news: [PortNews] = []
@@ -251,8 +254,14 @@
     private func restart(_ queue: RDMAQueuePair, after error: SystemError) {
       completed = posted
       restarts += 1
-      guard restarts <= Self.restartsMax else { return lose(error) }
-      if restarts == 1 { news.append(.restarted(error)) }
+      let now = MonotonicClock.now()
+      if restarts == 1 {
+        restartingSince = now
+        news.append(.restarted(error))
+      }
+      guard restarts <= Self.restartsMax || now < restartingSince + Self.restartingMax else {
+        return lose(error)
+      }
       do throws(SystemError) {
         try queue.reset()
         while try queue.poll() > 0 {}

@@ -20,6 +20,7 @@ package struct RDMAFault: Error, Equatable, Sendable, CustomStringConvertible {
     let advice =
       switch error.number {
       case ENOMEM: LockedMemory.advice
+      case EMLINK: "Other mirrors' groups, or fewer mirrors there: another group has its own room."
       case EMFILE, ENFILE: "Raise the limit of open files (`ulimit -n`)."
       default: "See what `rdma link` and `dmesg` say."
       }

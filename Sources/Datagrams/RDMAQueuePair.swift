@@ -137,8 +137,12 @@
     func attach(_ group: RDMAGroup) throws(SystemError) {
       var route = group.route
       // Safe: the object's own.
-      try SystemError.check(
-        unsafe mirrorcast_verbs_attach(pair, &route), "attach to the group")
+      let result = unsafe mirrorcast_verbs_attach(pair, &route)
+      // Which the library gives for a group that is full, too.
+      if result == -ENOMEM {
+        throw SystemError(doing: "attach one more queue pair to the group", number: EMLINK)
+      }
+      try SystemError.check(result, "attach to the group")
       groups.append(group)
     }
 

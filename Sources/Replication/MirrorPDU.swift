@@ -121,7 +121,7 @@ package struct HeardStreams: Sendable, Equatable {
 /// What a leg answers on its connection, opcode 0x3c.
 package struct MirrorAnswer: Sendable {
   /// The kinds of answer.
-  package enum Kind: UInt8, Sendable { case report = 0, fenced = 1, probeSeen = 2 }
+  package enum Kind: UInt8, Sendable { case report = 0, fenced = 1, probeSeen = 2, deaf = 3 }
 
   package var kind: Kind
   package var registration: UInt32
@@ -164,7 +164,7 @@ package struct MirrorAnswer: Sendable {
       heard.group = Heard(UInt32(truncatingIfNeeded: header.lun >> 32), silence: header.byte2)
       heard.own = Heard(header.word44, silence: header.byte3)
     case .probeSeen: probeByteCount = header.word44
-    case .fenced: break
+    case .fenced, .deaf: break
     }
   }
 

@@ -213,6 +213,9 @@ package struct Receiver: Sendable {
     return true
   }
 
+  /// The port is lost: no datagram comes here any more, which the initiator hears at once.
+  package mutating func handlePortLost() { answers.append(.deaf(epoch: currentEpoch)) }
+
   /// Time has passed.
   package mutating func handleTimeout(now: UInt64) {
     guard openCount > 0 else { return }

@@ -84,6 +84,8 @@ package enum ReceiverAnswer: Sendable, Equatable {
   case distrusted(SerialNumber, epoch: UInt16)
   case fenced(SerialNumber, epoch: UInt16)
   case probeSeen(epoch: UInt16, byteCount: UInt32)
+  /// No datagram comes here any more: all is wanted by the connection.
+  case deaf(epoch: UInt16)
 }
 
 /// What a registration received and dropped, and why.

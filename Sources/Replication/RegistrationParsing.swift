@@ -111,7 +111,8 @@ extension RegistrationGrant {
     guard registration == request.registration, epoch == request.epoch,
       blockLength <= request.blockLength, writeLengthMax <= request.writeLengthMax,
       lunSizes.allSatisfy({ $0 == lunSizes[0] }),
-      (queuePair == nil) == (request.queuePair == nil)
+      queuePair?.key == request.queuePair?.key,
+      blockLength + Datagram.overheadByteCount <= queuePair?.mtu ?? .max
     else {
       throw RegistrationFault(.badRequest, "what it grants is not what was asked")
     }

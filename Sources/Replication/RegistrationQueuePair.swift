@@ -37,7 +37,10 @@ package struct QueuePairText: Sendable, Equatable {
     gid = try required(keys, RegistrationKey.gid)
     number = try Replication.number(keys, RegistrationKey.queuePair, 2...0xff_fffe)
     key = try Replication.number(keys, RegistrationKey.queueKey, 1...0x7fff_ffff)
-    mtu = try Replication.number(keys, RegistrationKey.activeMTU, 256...65_535)
+    mtu = try Replication.number(keys, RegistrationKey.activeMTU, 256...4096)
+    guard mtu.nonzeroBitCount == 1 else {
+      throw RegistrationFault(.badRequest, "rdma_mtu is a power of two")
+    }
   }
 }
 

@@ -231,6 +231,17 @@ package struct Sender: Sendable {
     legs[leg].description.path = .connection
   }
 
+  /// A leg says that no datagram comes there any more: what it lacks now goes by its connection,
+  /// too.
+  package mutating func handleDeaf(leg: Int) {
+    guard legs[leg].isActive, legs[leg].description.path == .datagrams else { return }
+    serveByConnection(leg)
+    events.append(.deaf(leg: leg))
+  }
+
+  /// No datagram can be sent to a leg by itself, though it hears the group.
+  package mutating func serveAlone(byConnection leg: Int) { legs[leg].carriedUntil = .max }
+
   /// All members have confirmed the epoch: new writes belong to it.
   package mutating func resume(epoch: UInt16, joining: LegSet, now: UInt64) {
     self.epoch = epoch

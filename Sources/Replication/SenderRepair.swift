@@ -79,7 +79,7 @@ extension Sender {
     let roundsMax = missing == nil ? Limits.commandRoundsMax : Limits.datagramRoundsMax
     let fails = writes[slot].progress[leg].round > roundsMax
     if fails, report.heard.own.silence == .max {
-      legs[leg].carriedUntil = now + Limits.carriedNanoseconds
+      legs[leg].carriedUntil = max(legs[leg].carriedUntil, now + Limits.carriedNanoseconds)
     }
     let isTogether =
       !fails && legs[leg].description.path == .datagrams && now >= legs[leg].carriedUntil

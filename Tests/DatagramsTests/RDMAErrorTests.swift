@@ -23,10 +23,10 @@ import Testing
       var into: ArrivalBatch
 
       /// Sends one datagram to the other end; whether it came.
-      mutating func pass() throws -> Bool {
+      mutating func pass(to destination: Int = 1) throws -> Bool {
         // Safe: 64 bytes of the next slot are written, and then appended.
         unsafe out.nextSlot.initializeMemory(as: UInt8.self, repeating: 7)
-        out.append(byteCount: 64, to: 1)
+        out.append(byteCount: 64, to: destination)
         for _ in 0..<1000 {
           if !out.isEmpty { _ = try departures.send(&out) }
           let count = try arrivals.receive(into: &into)
@@ -83,16 +83,34 @@ import Testing
       #expect(!departures.isLost)
     }
 
-    @Test func `a receiver in error is lost, in words, and waits for nothing`() throws {
+    @Test func `a receiver in error starts anew, still in its group, and says so once`() throws {
       var ends = try ends()
       let before = try ends.pass()
       #expect(before)
       let arrivals = ends.arrivals
+      try arrivals.join(source: nil)
       try arrivals.queue?.fail()
-      let after = try ends.pass()
-      #expect(!after)
+      // Lost; the next receive finds out, the one after it starts anew.
+      for _ in 0..<3 { _ = try ends.pass() }
+      let own = try ends.pass()
+      let group = try ends.pass(to: 0)
+      #expect(own && group)
+      #expect(!arrivals.isLost)
+      #expect(arrivals.takeNews(looking: true)?.weight == .trouble)
+      #expect(arrivals.takeNews(looking: true) == nil)
+    }
+
+    @Test func `a receiver that stays in error is lost, in words, and waits for nothing`() throws {
+      var ends = try ends()
+      let arrivals = ends.arrivals
+      for _ in 0..<40 where !arrivals.isLost {
+        try arrivals.queue?.fail()
+        _ = try arrivals.receive(into: &ends.into)
+      }
       #expect(arrivals.isLost)
-      #expect(arrivals.takeNews(looking: true)?.weight == .loss)
+      var last: PortNews?
+      while let news = arrivals.takeNews(looking: true) { last = news }
+      #expect(last?.weight == .loss)
       #expect(arrivals.descriptor < 0 && arrivals.newsDescriptor < 0)
       #expect(!arrivals.mayHold)
     }

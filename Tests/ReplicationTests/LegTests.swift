@@ -220,6 +220,38 @@ import Testing
     #expect(mirror.sender.pace == nil && mirror.sender.pacing.cuts == 0)
   }
 
+  @Test(arguments: [RecoveryMode.adaptive, .blocks, .target, .group])
+  func `a leg whose port is lost says so, and no write waits for rounds`(recovery: RecoveryMode) {
+    var shape = MirrorShape(seed: 5)
+    shape.recovery = recovery
+    shape.deadlineNanoseconds = 1_000_000_000
+    let mirror = VirtualMirror(shape)
+    for index in 0..<8 { mirror.write(block: index * 8, blocks: 8) }
+    mirror.run(until: { mirror.completions.count == 4 })
+    // In the middle of the others: nothing comes there any more, by either way.
+    mirror.legs[1].faults = LinkFaults(groupLoss: 1, unicastLoss: 1)
+    mirror.legs[1].receiver.handlePortLost()
+    mirror.drain(mirror.legs[1])
+    for index in 8..<40 { mirror.write(block: index * 8, blocks: 8) }
+    let began = mirror.now
+    mirror.run()
+    #expect(mirror.lost.isEmpty && mirror.failures.isEmpty && mirror.disagreements.isEmpty)
+    #expect(mirror.deaf == [1] && mirror.sender.carriedLegs == LegSet(1))
+    #expect(mirror.now - began < 500_000_000, "\(mirror.now - began) ns")
+  }
+
+  @Test func `what a leg lacks that can't be reached alone goes by its connection at once`() {
+    let mirror = VirtualMirror(MirrorShape(seed: 6))
+    mirror.sender.serveAlone(byConnection: 1)
+    mirror.legs[1].faults = LinkFaults(groupLoss: 0.3, unicastLoss: 1)
+    for index in 0..<50 { mirror.write(block: index * 8, blocks: 8) }
+    let began = mirror.now
+    mirror.run()
+    #expect(mirror.lost.isEmpty && mirror.failures.isEmpty && mirror.disagreements.isEmpty)
+    #expect(mirror.sender.counters.carried > 0 && mirror.deaf.isEmpty)
+    #expect(mirror.now - began < 500_000_000, "\(mirror.now - began) ns")
+  }
+
   @Test func `a sender that was stopped blames no leg`() {
     var shape = MirrorShape(seed: 9)
     shape.deadlineNanoseconds = 2_000_000_000

@@ -23,7 +23,7 @@ import Testing
   }
 
   @Test func `answers stand on the wire as documented`() throws {
-    for kind: MirrorAnswer.Kind in [.report, .fenced, .probeSeen] {
+    for kind: MirrorAnswer.Kind in [.report, .fenced, .probeSeen, .deaf] {
       var answer = MirrorAnswer(
         kind, registration: 0x0102_0304, epoch: 0x0506, writeNumber: SerialNumber(0x0708_090a))
       answer.isCommandMissing = true
@@ -40,7 +40,8 @@ import Testing
       #expect(Array(bytes[8..<16]) == group + [0x21, 0x22, 0x23, 0x24])
       #expect(Array(bytes[36..<44]) == [7, 8, 9, 10, 5, 6, 0, 1])
       #expect(Array(bytes[2..<4]) == (isReport ? [0x41, 0x51] : [0, 0]))
-      let last: [UInt8] = kind == .fenced ? [0, 0, 0, 0] : [0x11, 0x12, 0x13, 0x14]
+      let hasLast = kind == .report || kind == .probeSeen
+      let last: [UInt8] = hasLast ? [0x11, 0x12, 0x13, 0x14] : [0, 0, 0, 0]
       #expect(Array(bytes[44..<48]) == last)
       let read = try MirrorAnswer(answer.header)
       #expect(read.kind == kind && read.heard == answer.heard && read.isCommandMissing)
@@ -51,10 +52,9 @@ import Testing
   }
 
   @Test func `unknown kinds are refused`() {
-    for flags in UInt8.min...UInt8.max where !(0x80...0x82).contains(flags) {
+    for flags in UInt8.min...UInt8.max where !(0x80...0x83).contains(flags) {
       let request = BasicHeaderSegment(opcode: .mirrorRequest, flags: flags)
-      // An attach is a request, too, but for a stream of its own.
-      #expect(flags == 0x83 || (try? MirrorRequest(request)) == nil)
+      #expect(throws: MirrorPDUFault.self) { try MirrorRequest(request) }
       #expect(throws: MirrorPDUFault.self) {
         _ = try MirrorAnswer(BasicHeaderSegment(opcode: .mirrorAnswer, flags: flags))
       }

@@ -27,9 +27,17 @@ import Testing
     grant.repair = "10.0.0.2:4791"
     grant.lunSizes = [4096]
     grant.queuePair = QueuePairText(
-      gid: "::ffff:10.0.0.2", number: 0x12, key: 0x7fff_ffff, mtu: 1024)
+      gid: "::ffff:10.0.0.2", number: 0x12, key: 0x7fff_ffff, mtu: 4096)
     let keys = grant.keys(firstWrite: request.firstWrite, port: request.port)
     #expect(try RegistrationGrant(keys).checked(against: request) == grant)
+    // Another key, no queue pair, blocks that don't fit: not what was asked for.
+    for other in [
+      QueuePairText(gid: "::ffff:10.0.0.2", number: 0x12, key: 0x77, mtu: 4096),
+      QueuePairText(gid: "::ffff:10.0.0.2", number: 0x12, key: 0x7fff_ffff, mtu: 512), nil,
+    ] {
+      grant.queuePair = other
+      #expect(throws: RegistrationFault.self) { try grant.checked(against: request) }
+    }
   }
 
   @Test func `a transport that isn't known is refused as such, UDP needs no word`() throws {
@@ -49,6 +57,7 @@ import Testing
     (RegistrationKey.gid, ""), (RegistrationKey.queuePair, "0x0"),
     (RegistrationKey.queuePair, "0xffffff"), (RegistrationKey.queueKey, "0x80000000"),
     (RegistrationKey.queueKey, "0"), (RegistrationKey.activeMTU, "64"),
+    (RegistrationKey.activeMTU, "1000"), (RegistrationKey.activeMTU, "8192"),
   ])
   func `a queue pair that can't be is refused`(key: String, value: String) throws {
     var keys = TextKeys(request(pair).keys.pairs.filter { $0.key != key })

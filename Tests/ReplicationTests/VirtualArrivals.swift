@@ -81,6 +81,7 @@ extension VirtualMirror {
       case .report: sender.handleReport(leg: leg, answer, missing: data.span.bytes, now: now)
       case .fenced: sender.handleFenced(leg: leg, number: answer.writeNumber, now: now)
       case .probeSeen: break
+      case .deaf: sender.handleDeaf(leg: leg)
       }
     case .epochConfirmed:
       joining?.waiting.remove(leg)
@@ -129,6 +130,9 @@ extension VirtualMirror {
       header = MirrorAnswer(
         .probeSeen, registration: Self.registration, epoch: epoch, writeNumber: SerialNumber(0))
       header.probeByteCount = byteCount
+    case .deaf(let epoch):
+      header = MirrorAnswer(
+        .deaf, registration: Self.registration, epoch: epoch, writeNumber: SerialNumber(0))
     }
     toSender(leg, .answer(header.header.array, data: data))
   }

@@ -82,6 +82,8 @@ extension Registration {
       var seen = answerPDU(.probeSeen, SerialNumber(0), epoch: epoch)
       seen.probeByteCount = byteCount
       return stream.append(seen.header)
+    case .deaf(let epoch):
+      return stream.append(answerPDU(.deaf, SerialNumber(0), epoch: epoch).header)
     }
   }
 

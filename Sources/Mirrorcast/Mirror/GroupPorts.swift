@@ -11,6 +11,8 @@ final class SharedPort {
   /// The port's, which are looked at in every cycle; negative once it is lost.
   private(set) var descriptor: Int32
   private(set) var newsDescriptor: Int32
+  /// Whether its registrations were told that nothing comes here any more.
+  private(set) var isLost = false
   let key: Key
   var users = 0
 
@@ -30,7 +32,7 @@ final class SharedPort {
   }
 
   /// Nothing comes here any more, so there is nothing to wait for.
-  func noteLost() { (descriptor, newsDescriptor) = (-1, -1) }
+  func noteLost() { (isLost, descriptor, newsDescriptor) = (true, -1, -1) }
 }
 
 /// All ports of one lane.

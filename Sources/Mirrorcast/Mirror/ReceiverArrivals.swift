@@ -38,11 +38,15 @@ extension ReceiverDuty {
     return datagramCount
   }
 
-  /// Tells what a port tells. The registrations of a port that is lost stay: their initiators find
-  /// them deaf to the group, and serve them over their connections.
+  /// Tells what a port tells. The registrations of a port that is lost stay: their initiators hear
+  /// of it, and serve them over their connections.
   func hear(_ shared: SharedPort) {
     while let news = shared.port.takeNews(looking: true) { logger.log(news) }
-    if shared.port.isLost { shared.noteLost() }
+    guard shared.port.isLost, !shared.isLost else { return }
+    shared.noteLost()
+    for registration in registrations where registration.group === shared {
+      registration.receiver.handlePortLost()
+    }
   }
 
   private mutating func take(_ datagrams: ArrivedDatagrams, _ source: Endpoint, now: UInt64) {

@@ -66,11 +66,19 @@ struct ReceptionPlace: Sendable {
     } else {
       rdma = try Self.device(address, on: interface)
     }
-    do throws(EndpointError) {
-      source = .queuePair(try queuePair.endpoint())
-    } catch {
-      throw RegistrationFault(.badRequest, "\(error)")
+    source = .queuePair(try Self.origin(queuePair, here: address))
+  }
+
+  /// The sender's queue pair, which must be some other host's.
+  private static func origin(
+    _ queuePair: QueuePairText, here address: Endpoint
+  ) throws(RegistrationFault) -> Endpoint {
+    guard let host = try? Endpoint("[\(queuePair.gid)]:0"), let pair = try? queuePair.endpoint(),
+      !host.isMulticast, !host.isUnspecified, host.scope == 0, host.gid != address.gid
+    else {
+      throw RegistrationFault(.badRequest, "rdma_gid \(queuePair.gid) is no other host's GID")
     }
+    return pair
   }
 
   /// The device of an address, with datagrams of a useful size.

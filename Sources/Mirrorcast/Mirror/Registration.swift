@@ -164,6 +164,10 @@ extension TargetSession {
         .probeSeen, registration: registration, epoch: epoch, writeNumber: SerialNumber(0))
       answer.probeByteCount = byteCount
       sendMirrorAnswer(answer.header)
+    case .deaf(let epoch):
+      let answer = MirrorAnswer(
+        .deaf, registration: registration, epoch: epoch, writeNumber: SerialNumber(0))
+      sendMirrorAnswer(answer.header)
     }
   }
 }

@@ -70,6 +70,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
   /// Makes a leg's private address and answers the lane's own.
   mutating func attach(_ leg: Int, by way: DepartureWay?) {
     outlet.setWay(way, toLeg: leg)
+    if way == nil { sender.serveAlone(byConnection: leg) }
     streams.open(legs[leg].answers, ofLeg: leg)
   }
 

@@ -153,6 +153,7 @@ extension SenderDuty {
       case .fenced: sender.handleFenced(leg: leg, number: answer.writeNumber, now: now)
       case .probeSeen:
         if probing?.epoch == answer.epoch { probing?.pending.remove(LegSet(leg)) }
+      case .deaf: sender.handleDeaf(leg: leg)
       }
     } catch {
       sender.handleLost(leg: leg, .violation(error.reason), now: now)
