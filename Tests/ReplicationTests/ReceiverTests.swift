@@ -29,6 +29,35 @@ import Testing
     #expect(receiver.isQuiescent)
   }
 
+  @Test func `a write that its LUNs refuse is answered so, and none of it is stored`() throws {
+    var receiver = bench.receiver()
+    // One is under way, one has sent data ahead of its command.
+    try receiver.take(bench.command(0, blocks: 1))
+    _ = receiver.takeAnswers()
+    try receiver.take(bench.data(1, block: 1, of: 2))
+    receiver.refusals = [
+      UnitStatus(lun: receiver.configuration.units[0], status: 0x18, sense: [])
+    ]
+    try receiver.take(bench.command(1, blocks: 2))
+    let refused = receiver.takeAnswers()
+    guard case .response(SerialNumber(1), status: 0x18, sense: [], let units) = refused.first else {
+      Issue.record("\(refused)")
+      return
+    }
+    #expect(units.map(\.status) == [0x18])
+    try receiver.take(bench.data(1, block: 0, of: 2))
+    #expect(receiver.stores.isEmpty)
+    // What was asked for before is taken.
+    try receiver.take(bench.data(0, block: 0, of: 1))
+    #expect(receiver.stores.count == 1)
+    receiver.handleStored(slot: 0, unit: 0, status: 0, sense: [])
+    _ = receiver.takeAnswers()
+    receiver.refusals = []
+    try receiver.take(bench.command(2, blocks: 1))
+    let asked = receiver.takeAnswers()
+    #expect(asked == [.readyToTransfer(SerialNumber(2), length: 512)])
+  }
+
   typealias Edit = @Sendable (inout BasicHeaderSegment) -> Void
   static let misplacements: [(String, Edit)] = [
     ("another LUN", { $0.lun = 6 << 48 }),
