@@ -27,7 +27,8 @@ struct MirrorArguments: ParsableArguments {
   @Option(
     help: """
       What carries datagrams: UDP, or RDMA (unreliable datagrams, RoCE v2). In an RDMA mirror a \
-      target without a device is an error, or served over TCP with 'rdma,tcp'.
+      target without a device is an error, or served over TCP with 'rdma,tcp', or by UDP with \
+      'rdma,udp', for which the group's datagrams leave twice.
       """)
   var transport: Transport = .udp
 

@@ -37,6 +37,8 @@ package protocol DeparturePort: AnyObject {
 
   /// What legs need to know of it; nil where datagrams go by UDP.
   var queuePair: QueuePairPlace? { get }
+  /// Bytes that went out by more than one way, each further time.
+  var copiedByteCount: UInt64 { get }
 
   /// Where the datagrams come from.
   func localEndpoint() throws(SystemError) -> Endpoint
@@ -79,6 +81,10 @@ package protocol ArrivalPort: AnyObject {
 
   /// Where the port is.
   func localEndpoint() throws(SystemError) -> Endpoint
+}
+
+extension DeparturePort {
+  package var copiedByteCount: UInt64 { 0 }
 }
 
 extension DatagramSocket: DeparturePort {

@@ -146,6 +146,33 @@ extension DepartureTrains {
     first < end ? unsafe trains[first] : nil
   }
 
+  /// Shows the datagrams that wait with their destinations, from a number on, until `body` has
+  /// enough; how many it took.
+  @unsafe mutating func visit(
+    from start: Int, _ body: (UnsafeRawBufferPointer, Int) -> Bool
+  ) -> Int {
+    close()
+    var (place, taken) = (0, 0)
+    for index in first..<end {
+      // Safe: an entry that waits was set by `close`; its bytes are the arena's.
+      let train = unsafe trains[index]
+      let (length, segment) = unsafe (Int(train.length), Int(max(1, train.segment_size)))
+      var offset = 0
+      repeat {
+        let count = min(segment, length - offset)
+        if place >= start {
+          let bytes = unsafe UnsafeRawBufferPointer(
+            start: train.bytes.map { unsafe UnsafeRawPointer($0) + offset }, count: count)
+          guard unsafe body(bytes, Int(train.destination)) else { return taken }
+          taken += 1
+        }
+        place += 1
+        offset += segment
+      } while offset < length
+    }
+    return taken
+  }
+
   /// Sends what waits, by at most that many messages; how many datagrams went, 0 when it would
   /// block, or a negative errno of the first message.
   mutating func sendTrains(_ descriptor: Int32, messagesMax: Int) -> Int32 {

@@ -29,6 +29,14 @@ package struct PortNews: Equatable, Sendable {
       advice: "Nothing is lost but speed.", .trouble)
   }
 
+  /// A socket that sends copies for legs without RDMA can't.
+  static func copyFailed(_ error: SystemError) -> PortNews {
+    PortNews(
+      "a datagram could not be sent to the legs without RDMA: \(error)",
+      advice: "What they lack goes over TCP. See whether the interface has a route to the group.",
+      .trouble)
+  }
+
   /// A queue pair was in error, and goes again.
   static func restarted(_ error: SystemError) -> PortNews {
     PortNews(

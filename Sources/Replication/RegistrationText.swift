@@ -95,6 +95,9 @@ package struct RegistrationRequest: Sendable, Equatable {
   package var sender: String?
   /// The queue pair that datagrams come from; nil where they go by UDP.
   package var queuePair: QueuePairText?
+  /// Where they come from for legs without RDMA, `address:port`, where they go by UDP, too. Told
+  /// to no leg that has it.
+  package var plainSender: String?
   /// Which part of a mirror this is; nil where the mirror is one registration.
   package var stripe: Stripe?
   /// The patent's literal text: LUNs of a second registration are added to the first one's.

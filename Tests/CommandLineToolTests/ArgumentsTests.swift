@@ -20,7 +20,7 @@ struct ArgumentsTests {
     mirror + ["--rate", "64K"], bench + ["--rate", "1T"], bench + ["--rate", "125000000"],
     mirror + ["--offload", "no-gso", "--offload", "no-gro", "--offload", "no-hugepages"],
     mirror + ["--transport", "rdma"], bench + ["--transport", "rdma,tcp"],
-    mirror + ["--transport", "udp"],
+    mirror + ["--transport", "udp"], mirror + ["--transport", "rdma,udp"],
     target + ["--lane", "node:0", "--offload", "fail-gso"],
     ["verify", "--to", leg, "--to", leg + "1"],
     ["ls", "127.0.0.1:3260"],

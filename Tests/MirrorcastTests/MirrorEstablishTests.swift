@@ -182,7 +182,7 @@ struct `Establishing a mirror` {
   // Loopback belongs to no device, whatever else this machine has.
   @Test func `a mirror by RDMA where there is no device is refused in words`() async throws {
     try await MirrorScene.run([["0=memory:1M"]]) { scene in
-      for transport in [Transport.rdma, .rdmaOrTCP] {
+      for transport in [Transport.rdma, .rdmaOrTCP, .rdmaOrUDP] {
         var options = try scene.options()
         options.transport = transport
         try await refused(options, "RDMA")

@@ -137,9 +137,12 @@ import Testing
     let scratch = try ScratchDirectory()
     let path = "\(scratch.path)/disk.img"
     defer { unlink(path + ".mirrorcast") }
-    try await TargetScene.serving(["0=file:\(path),size=192M"]) { scene in
+    // After its first piece it rests for a minute.
+    var slow = TargetLimits()
+    slow.sanitizeBytesPerSecondMax = 64 << 10
+    try await TargetScene.serving(["0=file:\(path),size=16M"], limits: slow) { scene in
       let client = try scene.client()
-      #expect(try client.write(pattern(512, 1), at: 120_000).status == 0)
+      #expect(try client.write(pattern(512, 1), at: 30_000).status == 0)
       var sanitize = CommandDescriptorBlock(.sanitize)
       sanitize[1] = 0x81
       sanitize[8] = 5
@@ -149,11 +152,14 @@ import Testing
       #expect(try next.read(512, at: 0).words == [2, 0x04, 0x1b])
     }
     // The daemon stopped long before the end; the next one begins anew.
-    try await TargetScene.serving(["0=file:\(path)"]) { scene in
+    try await TargetScene.serving(["0=file:\(path)"], limits: slow) { scene in
       let client = try scene.client()
       #expect(try client.run(.testUnitReady).words == [2, 0x04, 0x1b])
+    }
+    try await TargetScene.serving(["0=file:\(path)"]) { scene in
+      let client = try scene.client()
       while try client.run(.testUnitReady).status != 0 { usleep(20_000) }
-      let bytes = try client.read(512, at: 120_000).data
+      let bytes = try client.read(512, at: 30_000).data
       #expect(bytes == [UInt8](repeating: 0x5a, count: 512))
     }
     try await TargetScene.serving(["0=file:\(path)"]) { scene in

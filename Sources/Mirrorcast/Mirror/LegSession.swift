@@ -163,7 +163,7 @@ struct LegSession: Sendable {
             connection.isMirrorcast
               ? try await connection.register(
                 drafts[part].request, session.urls, within: limit,
-                orCarried: options.transport == .rdmaOrTCP)
+                orWithoutRDMA: options.transport.admitsOthers)
               : nil)
         }
       }
@@ -193,10 +193,10 @@ struct LegSession: Sendable {
 
 extension InitiatorConnection {
   /// Registers a mirror, or its next epoch, for these LUNs; throws the refusal in words. A leg
-  /// without the mirror's transport is asked for one over its connection, where that is allowed.
+  /// without the mirror's transport is asked for one without, where that is allowed.
   func register(
     _ request: RegistrationRequest, _ urls: [LogicalUnitURL], within limit: Double,
-    orCarried mayCarry: Bool = false
+    orWithoutRDMA mayLack: Bool = false
   ) async throws -> RegistrationGrant {
     var request = request
     request.luns = urls.map(\.lun)
@@ -206,14 +206,14 @@ extension InitiatorConnection {
         return try RegistrationGrant(keys).checked(against: request)
       } catch {
         let isWithoutTransport = error.refusal == .noSuchTransport && request.queuePair != nil
-        if isWithoutTransport, mayCarry {
-          request.queuePair = nil
+        if isWithoutTransport, mayLack {
+          request = request.withoutQueuePair
           continue
         }
         throw MirrorcastError(
           "\(urls[0]) refuses the mirror (\(error.refusal.rawValue)): \(error.reason)",
           advice: isWithoutTransport
-            ? "With --transport rdma,tcp this leg is served over TCP." : nil)
+            ? "With --transport rdma,tcp this leg is served over TCP, with rdma,udp by UDP." : nil)
       }
     }
   }

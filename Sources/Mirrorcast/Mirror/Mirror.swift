@@ -158,7 +158,8 @@ public final class Mirror: Sendable {
     for (index, leg) in parts[0].membership.withLock({ $0.legs }).enumerated() {
       let counted = index < counters.count ? counters[index] : LegCounters()
       let isCarried = leg.isCarried || deaf.contains(LegSet(index))
-      let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : statistics.transport
+      let own = leg.lacksQueuePair ? "udp" : statistics.transport
+      let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : own
       for status in leg.statuses {
         statistics.legs.append(
           MirrorStatistics.Leg(

@@ -163,6 +163,7 @@ struct Establishment: Sendable {
       request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
       request.sender = try path.port.localEndpoint().wireText
       request.queuePair = path.port.queuePair.map(QueuePairText.init)
+      request.plainSender = path.plainSender
       request.blockLength = min(path.blockLength, blockLengthMax)
       request.writeLengthMax = writeLengthMax
       if settings.laneCount > 1 {

@@ -13,16 +13,19 @@ final class MirrorLeg: Sendable {
   let answers: AnswerOffer?
   /// A target of ours that can't hear the group's transport: all goes over its connection.
   let isCarried: Bool
+  /// A target of ours without RDMA in a mirror by RDMA.
+  let lacksQueuePair: Bool
 
   init(
     fate: LegRecord, connection: InitiatorConnection, repair: Endpoint?, answers: AnswerOffer?,
-    isCarried: Bool = false
+    isCarried: Bool = false, lacksQueuePair: Bool = false
   ) {
     self.fate = fate
     self.connection = connection
     self.repair = repair
     self.answers = answers
     self.isCarried = isCarried
+    self.lacksQueuePair = lacksQueuePair
   }
 
   /// A leg whose session has agreed, or needs no agreement, to be that number of a part.
@@ -37,7 +40,8 @@ final class MirrorLeg: Sendable {
     self.init(
       fate: fate, connection: session.connection, repair: repair,
       answers: grant.flatMap { SendingPath.answers($0, on: interface) },
-      isCarried: grant?.isCarried(in: request) ?? false)
+      isCarried: grant?.isCarried(in: request) ?? false,
+      lacksQueuePair: grant?.lacksQueuePair(of: request) ?? false)
     fate.follow { inbox.post(.lost(leg: index, $0)) }
   }
 
@@ -68,8 +72,13 @@ extension RegistrationGrant {
   }
 
   /// Granted by UDP in a mirror of queue pairs.
-  func isCarried(in request: RegistrationRequest) -> Bool {
+  func lacksQueuePair(of request: RegistrationRequest) -> Bool {
     queuePair == nil && request.queuePair != nil
+  }
+
+  /// The same, where no datagrams go by UDP.
+  func isCarried(in request: RegistrationRequest) -> Bool {
+    lacksQueuePair(of: request) && request.plainSender == nil
   }
 
   func description(of request: RegistrationRequest) -> LegDescription {

@@ -22,8 +22,8 @@ extension Mirror {
 
   /// Tells once which legs don't hear a part.
   func noteDeaf() {
-    for leg in parts[0].membership.withLock({ $0.legs }) where leg.isCarried {
-      note("\(leg.urls[0]) has no RDMA: served over TCP")
+    for leg in parts[0].membership.withLock({ $0.legs }) where leg.lacksQueuePair {
+      note("\(leg.urls[0]) has no RDMA: served \(leg.isCarried ? "over TCP" : "by UDP")")
     }
     for part in parts {
       let (legs, deaf) = part.membership.withLock { ($0.legs, $0.deaf) }

@@ -37,7 +37,7 @@ extension MirrorPart {
       if session.connection.isMirrorcast {
         let got = try await session.connection.register(
           request, session.urls, within: options.deadlineSeconds,
-          orCarried: options.transport == .rdmaOrTCP)
+          orWithoutRDMA: options.transport.admitsOthers)
         guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
         else {
           throw MirrorcastError("\(session.urls[0]) takes shorter blocks or writes than the mirror")
@@ -123,7 +123,7 @@ extension MirrorPart {
       for (index, leg) in present where !leg.isForeign && !excluded.contains(LegSet(index)) {
         group.addTask { [inbox] in
           do {
-            let own = leg.isCarried ? request.withoutQueuePair : request
+            let own = leg.lacksQueuePair ? request.withoutQueuePair : request
             _ = try await leg.connection.register(own, leg.urls, within: limit)
           } catch {
             inbox.post(.lost(leg: index, "\(error)"))

@@ -15,11 +15,13 @@ extension QueuePairText {
 }
 
 extension RegistrationRequest {
-  /// The request for a leg that is served over its connection: it needs no queue pair, and hears
-  /// nothing in the group.
+  /// The request for a leg without RDMA: it hears the group by UDP where datagrams go so, too, else
+  /// nothing, and is served over its connection.
   var withoutQueuePair: RegistrationRequest {
     var request = self
     request.queuePair = nil
+    request.sender = plainSender ?? sender
+    request.plainSender = nil
     return request
   }
 }
@@ -30,7 +32,7 @@ extension Transport {
     switch self {
     case .udp: DatagramArithmetic.blockLength(mtu: 1500, family: family)
     // The MTUs of RDMA are powers of two.
-    case .rdma, .rdmaOrTCP: DatagramArithmetic.blockLength(activeMTU: 1024)
+    case .rdma, .rdmaOrTCP, .rdmaOrUDP: DatagramArithmetic.blockLength(activeMTU: 1024)
     }
   }
 }

@@ -99,7 +99,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
 
   func publish() {
     board.publish(
-      sender, legCount: legs.count, wireBytes: outlet.wireBytes,
+      sender, legCount: legs.count, wireBytes: outlet.wireBytes + outlet.port.copiedByteCount,
       segmentation: outlet.port.segmentation)
   }
 

@@ -40,8 +40,9 @@ extension SenderDuty {
       }
     case .add(let leg, let way, let description, let done):
       legs.append(leg)
-      attach(legs.count - 1, by: way)
-      done(sender.add(description))
+      let index = sender.add(description)
+      attach(index, by: way)
+      done(index)
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
     case .end: streams.isEnding = true
     case .whenIdle(let done): waiters.idle.append(done)

@@ -17,6 +17,8 @@ struct SendingPath: @unchecked Sendable {
   let blockLength: Int
   /// What a datagram has in front of it and behind, from the IP header on.
   let headerByteCount: Int
+  /// Where datagrams come from for legs without RDMA, where they go by UDP, too.
+  let plainSender: String?
 
   init(
     _ options: MirrorOptions, _ sessions: [LegSession], part: Int, segmentation: OffloadPolicy
@@ -39,14 +41,26 @@ struct SendingPath: @unchecked Sendable {
         (port, isConnected) = try Self.socket(
           address, interface, group: group, segmentation: segmentation)
         headerByteCount = internetHeaders
+        plainSender = nil
         length = DatagramArithmetic.blockLength(mtu: interface.mtu, family: group.family)
       } else {
         let place = try Self.place(address, interface)
-        port = try RDMAPorts.departures(at: place, group: group, local: address)
+        let own = try RDMAPorts.departures(at: place, group: group, local: address)
         isConnected = true
         // RoCE v2: transport headers of 20 bytes, and a checksum.
         headerByteCount = internetHeaders + 24
         length = DatagramArithmetic.blockLength(activeMTU: place.mtu)
+        if options.transport == .rdmaOrUDP {
+          let (socket, isConnected) = try Self.socket(
+            address, interface, group: group, segmentation: segmentation)
+          plainSender = try socket.localEndpoint().wireText
+          port = PairedDepartures(
+            own, copyingBy: socket, group: isConnected ? nil : group,
+            headerByteCount: internetHeaders)
+        } else {
+          plainSender = nil
+          port = own
+        }
       }
     } catch let error as SystemError {
       throw Self.failure(error, isRDMA: options.transport != .udp)

@@ -13,9 +13,6 @@ final class SanitizeRun: StorageWork {
   /// An erase is quick: large pieces. What is overwritten passes through memory.
   private static let erasedByteCount: UInt64 = 256 << 20
   private static let writtenByteCount: UInt64 = 4 << 20
-  /// No faster than this is a disk overwritten, in bytes a second.
-  static let writtenBytesPerSecondMax: UInt64 = 64 << 20
-
   private struct Place {
     var pass: UInt8 = 0
     var offset: UInt64 = 0
@@ -27,16 +24,18 @@ final class SanitizeRun: StorageWork {
   private let loop: any EventLoop
   private let logger: Logger
   private let ended: @Sendable (SCSI.CommandResult) -> Void
+  private let writtenBytesPerSecondMax: UInt64
   private let place = Mutex(Place())
 
   init(
     _ request: SanitizeRequest, of unit: ServedUnit, _ workers: StorageWorkers,
-    on loop: any EventLoop, _ logger: Logger,
+    _ limits: TargetLimits, on loop: any EventLoop, _ logger: Logger,
     _ ended: @escaping @Sendable (SCSI.CommandResult) -> Void
   ) {
     self.unit = unit
     self.request = request
     self.workers = workers
+    writtenBytesPerSecondMax = limits.sanitizeBytesPerSecondMax
     self.loop = loop
     self.logger = logger
     self.ended = ended
@@ -108,7 +107,7 @@ final class SanitizeRun: StorageWork {
   /// The next piece, when the pace allows it; a daemon that stops takes no more.
   private func goOn(after byteCount: UInt64) {
     guard request.action == .overwrite else { return resubmit() }
-    let pause = byteCount * 1_000_000_000 / Self.writtenBytesPerSecondMax
+    let pause = byteCount * 1_000_000_000 / writtenBytesPerSecondMax
     loop.scheduleTask(in: .nanoseconds(Int64(clamping: pause))) { self.resubmit() }
   }
 

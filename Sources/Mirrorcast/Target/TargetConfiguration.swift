@@ -75,5 +75,8 @@ package struct TargetLimits: Sendable {
   /// Bytes not yet taken by the socket above which a session that is told more is cut.
   package var answerBytesMax = 64 << 20
 
+  /// How fast a disk is overwritten at most by a SANITIZE, in bytes a second.
+  package var sanitizeBytesPerSecondMax: UInt64 = 64 << 20
+
   package init() {}
 }

@@ -64,8 +64,9 @@ extension TargetConnection {
   func start(_ request: SanitizeRequest, _ unit: ServedUnit, _ task: CommandTask) {
     let handle = task.handle
     let port = port
-    let run = SanitizeRun(request, of: unit, serving.workers, on: channel.eventLoop, logger) {
-      result in
+    let run = SanitizeRun(
+      request, of: unit, serving.workers, serving.limits, on: channel.eventLoop, logger
+    ) { result in
       guard !request.isImmediate else { return }
       port.visit { connection in
         connection.session.completeCommand(handle, CommandCompletion(result))

@@ -111,7 +111,9 @@ public final class TargetDaemon: Service {
   ) {
     for unit in units.list {
       guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
-      let run = SanitizeRun(request, of: unit, workers, on: group.next(), logger) { _ in }
+      let run = SanitizeRun(
+        request, of: unit, workers, configuration.limits, on: group.next(), logger
+      ) { _ in }
       _ = run.start { false }
     }
   }

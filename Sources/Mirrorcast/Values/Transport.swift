@@ -5,4 +5,9 @@ public enum Transport: String, Sendable, CaseIterable {
   case rdma
   /// RDMA; a leg of ours that has none is served over its connection.
   case rdmaOrTCP = "rdma,tcp"
+  /// RDMA, and UDP besides for legs of ours that have none: the group's datagrams leave twice then.
+  case rdmaOrUDP = "rdma,udp"
+
+  /// Whether a leg without RDMA may be in the mirror.
+  var admitsOthers: Bool { self == .rdmaOrTCP || self == .rdmaOrUDP }
 }
