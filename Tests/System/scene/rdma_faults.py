@@ -43,22 +43,21 @@ def holds_device(pid):
     return [link for link in links if "infiniband" in link or "rdma_cm" in link]
 
 
-def busy_share(pid, seconds=2):
-    """How much of a core the process takes that has nothing to do."""
-    def ticks():
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
+def ticks(pid):
+    """What the process has had of the cores."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
 
-    before = ticks()
+
+def check_at_rest(legs, seconds=2):
+    """After a mirror nobody holds a device, or takes much of a core."""
+    before = [ticks(leg.pid) for leg in legs]
     time.sleep(seconds)
-    return (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds
-
-
-def check_at_rest(leg, words):
-    check(not holds_device(leg.pid), f"{words}: {leg.name} holds {holds_device(leg.pid)}")
-    share = busy_share(leg.pid)
-    check(share < 0.3, f"{words}: {leg.name} has nothing to do and takes {share:.2f} of a core")
+    for leg, start in zip(legs, before):
+        check(not holds_device(leg.pid), f"{leg.name} holds {holds_device(leg.pid)}")
+        share = (ticks(leg.pid) - start) / os.sysconf("SC_CLK_TCK") / seconds
+        check(share < 0.3, f"{leg.name} has nothing to do and takes {share:.2f} of a core")
 
 
 def removed(network, stage, legs, mirror, host, size):
@@ -92,8 +91,7 @@ def removed(network, stage, legs, mirror, host, size):
         stage.check_same(image, stage.path(leg.name))
     told = done.err if host == 0 else "\n".join(legs[host - 1].err)
     check(f"rxe{host} was taken away" in told, f"not told:\n{told[-2000:]}\n{done.tail()}")
-    for leg in legs:
-        check_at_rest(leg, "after the mirror")
+    check_at_rest(legs)
     network.add_device(host)
     stage.say(f"removed: rxe{host} is gone within {took[0]:.1f} s, told at its host; the mirror "
               f"took {done.json['seconds']:.1f} s, bytes identical, nobody spins or holds it")
