@@ -165,7 +165,7 @@ struct ExtendedCopyTests {
           destinationOffset: 998 * 512, length: 1024)
       ])
     #expect(device.device.finishCopy(copy, nil, done: 1, bytes: 1024, from: one).status == .good)
-    // LUN 7 is not there, or not for this session.
+    // LUN 7 is not there, or not for this initiator.
     #expect(sense(Self.list([Self.target(3), Self.target(7)], [segment]))?.key == .copyAborted)
     #expect(
       sense(Self.list([Self.target(3), Self.target(0, flags: 0x20)], [segment]))?.key

@@ -55,7 +55,7 @@ final class Registration {
   /// queue pair), or any port where the patent's text left it open.
   func accepts(_ source: Endpoint) -> Bool { place.source.admits(source) }
 
-  /// Looks whether the LUNs take writes of this session; locks only where some take not all.
+  /// Looks whether the LUNs take the initiator's writes; locks only where some take not all.
   func noteRefusals() {
     if units.allSatisfy({ $0.device.isOpenToAll }) {
       if !receiver.refusals.isEmpty { receiver.refusals = [] }

@@ -46,7 +46,7 @@ final class TargetConnection: ChannelInboundHandler {
   var initiatorName = ""
   var commands: CommandQueue
   var stage = Stage.open
-  /// Who this session is to the disks; nil until it has logged in to them.
+  /// Who the initiator is to the disks; nil until it has logged in to them.
   var nexus: Nexus?
   /// Input that waits until the session that this one replaces has ended.
   var heldInput: ByteBuffer?

@@ -1,5 +1,5 @@
 // EXTENDED COPY at work: piece by piece from one backing to another, on a worker's thread. Every
-// disk of the copy is asked whether this session may use it, as for a command of its own.
+// disk of the copy is asked whether the initiator may use it, as for a command of its own.
 
 import SCSI
 import Storage

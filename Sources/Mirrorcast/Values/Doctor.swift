@@ -110,15 +110,6 @@ public enum Doctor {
   }
 
   private static func number(in path: String) -> Int? {
-    // Safe: the text ends with a zero and lives as long as the call.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 32)
-    // Safe: the call fills at most the array's own bytes.
-    let count = unsafe read(descriptor, &bytes, bytes.count)
-    guard count > 0 else { return nil }
-    let digits = bytes[..<count].prefix { (0x30...0x39).contains($0) }
-    return Int(String(decoding: digits, as: UTF8.self))
+    TextFile.read(path).flatMap { Int($0.prefix { $0.isNumber }) }
   }
 }

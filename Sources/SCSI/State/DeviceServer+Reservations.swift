@@ -84,7 +84,7 @@ extension DeviceServer {
     guard what == .copyStatus else {
       return .done(ExtendedCopy.operatingParameters, allocationLength)
     }
-    // SPC-4 §6.23: of this session's copies, and told once.
+    // SPC-4 §6.23: of the asking nexus's copies, and told once.
     let index = copies.firstIndex {
       $0.session == nexus.session && $0.listIdentifier == identifier
     }
