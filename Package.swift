@@ -57,6 +57,8 @@ let package = Package(
     .target(
       name: "CDatagram", path: "CShims/CDatagram",
       cSettings: [.define("_GNU_SOURCE")]),
+    .target(
+      name: "CStorage", path: "CShims/CStorage", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CDigest", path: "CShims/CDigest"),
     .systemLibrary(
       name: "CNUMA", path: "CShims/CNUMA", pkgConfig: "numa",
@@ -97,7 +99,8 @@ let package = Package(
         .target(name: "CRDMACM", condition: .when(traits: ["InfiniBand"])),
       ],
       swiftSettings: strict),
-    .target(name: "Storage", dependencies: ["SCSI", "CDigest"], swiftSettings: strict),
+    .target(
+      name: "Storage", dependencies: ["SCSI", "CDigest", "CStorage"], swiftSettings: strict),
 
     // Row 6.
     .target(

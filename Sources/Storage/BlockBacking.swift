@@ -12,6 +12,9 @@ package protocol BlockBacking: AnyObject, Sendable {
   var isInline: Bool { get }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(StorageError)
+  /// Reads what can be had without waiting for a device; false, and nothing of use in the buffer,
+  /// where not all can.
+  func readAtHand(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Bool
   func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError)
   /// All that was written before is on the medium when this returns.
   func flush() throws(StorageError)
@@ -35,6 +38,10 @@ package struct BackingExtent: Equatable, Sendable {
 }
 
 extension BlockBacking {
+  package func readAtHand(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) -> Bool { false }
+
   package func prefetch(_ range: ByteRange) {}
 
   /// Without a map of its own a backing has space for everything.

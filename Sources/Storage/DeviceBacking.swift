@@ -48,6 +48,14 @@ package final class DeviceBacking: BlockBacking {
     try unsafe device.read(into: buffer, at: offset)
   }
 
+  package func readAtHand(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) -> Bool {
+    requireInside(offset, buffer.count)
+    // Safe: the caller's buffer, passed on.
+    return unsafe device.readAtHand(into: buffer, at: offset)
+  }
+
   package func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
     requireInside(offset, buffer.count)
     // Safe: the caller's buffer, passed on.

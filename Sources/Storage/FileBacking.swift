@@ -88,6 +88,14 @@ package final class FileBacking: BlockBacking {
     try unsafe file.read(into: buffer, at: offset)
   }
 
+  package func readAtHand(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) -> Bool {
+    requireInside(offset, buffer.count)
+    // Safe: the caller's buffer, passed on.
+    return unsafe file.readAtHand(into: buffer, at: offset)
+  }
+
   package func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {
     requireInside(offset, buffer.count)
     // Safe: the caller's buffer, passed on.

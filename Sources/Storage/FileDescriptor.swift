@@ -1,6 +1,7 @@
 // The system calls of this room: each loops over EINTR and short counts, and turns errno into a
 // typed error, once.
 
+import CStorage
 import Glibc
 
 /// An open file or device, closed with its last owner.
@@ -55,6 +56,14 @@ struct FileDescriptor: ~Copyable, Sendable {
         throw .readFailed(offset: position, errno: errno)
       }
     }
+  }
+
+  /// Reads what the page cache has; false where it hasn't all, or can't be asked.
+  func readAtHand(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Bool {
+    // Safe: the caller's buffer, lent for the call.
+    let count = unsafe mirrorcast_read_at_hand(
+      number, buffer.baseAddress, buffer.count, Int64(offset))
+    return count == Int64(buffer.count)
   }
 
   func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(StorageError) {

@@ -13,6 +13,27 @@ extension BlockBacking {
     }
   }
 
+  /// Runs a read that the cache can serve, or a write that the cache takes, where no other
+  /// operation has to be waited for; false, and nothing is done, for all else. Only a write may
+  /// still wait, for a cache that has no room.
+  package func performAtOnce(
+    _ operation: DiskOperation, _ buffer: UnsafeMutableRawBufferPointer
+  ) throws(StorageError) -> Bool {
+    // Safe: `part` compares the range's length with the buffer's; the caller keeps the buffer.
+    switch operation {
+    case .read(let range):
+      return try exclusion.withoutWaiting(range) { () throws(StorageError) in
+        unsafe readAtHand(into: part(of: buffer, range), at: range.offset)
+      }
+    case .write(let range, isForced: false):
+      return try exclusion.withoutWaiting(range) { () throws(StorageError) in
+        try unsafe write(UnsafeRawBufferPointer(part(of: buffer, range)), at: range.offset)
+        return true
+      }
+    default: return false
+    }
+  }
+
   private func run(
     _ operation: DiskOperation, _ buffer: UnsafeMutableRawBufferPointer
   ) throws(StorageError) {

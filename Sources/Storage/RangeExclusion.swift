@@ -50,6 +50,29 @@ import SCSI
     try body()
   }
 
+  /// As `with`, for an operation that doesn't mind others; false, and `body` not run, where it
+  /// would have to wait.
+  func withoutWaiting(
+    _ range: ByteRange, _ body: () throws(StorageError) -> Bool
+  ) throws(StorageError) -> Bool {
+    guard let number = enterAtOnce(range) else { return false }
+    defer { leave(number) }
+    return try body()
+  }
+
+  private func enterAtOnce(_ range: ByteRange) -> UInt64? {
+    // Safe: a valid mutex for as long as self, given back on the same thread.
+    unsafe pthread_mutex_lock(lock)
+    defer { unsafe pthread_mutex_unlock(lock) }
+    serial += 1
+    claims.append(Claim(range: range, isAlone: false, isActive: true, serial: serial))
+    guard !mustWait(claims.count - 1) else {
+      claims.removeLast()
+      return nil
+    }
+    return serial
+  }
+
   private func enter(_ range: ByteRange, _ isAlone: Bool) -> UInt64 {
     // Safe: the lock is valid for as long as self; the wait gives it up and takes it again.
     unsafe pthread_mutex_lock(lock)

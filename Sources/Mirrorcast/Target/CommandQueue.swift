@@ -25,12 +25,16 @@ struct CommandQueue {
   private var running: [TaskHandle: Running] = [:]
   private var runningBytes = 0
   private var drains: [Drain] = []
+  /// Small writes that run, but wait for their disk.
+  var trains = DiskTrains()
 
   init(limits: TargetLimits) {
     self.limits = limits
   }
 
   var isRunning: Bool { !running.isEmpty }
+  /// Whether one command runs and none waits.
+  var isSingle: Bool { running.count == 1 && waiting.isEmpty }
 
   mutating func append(_ command: DiskCommand) {
     waiting.append(command)

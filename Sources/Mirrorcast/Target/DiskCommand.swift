@@ -1,7 +1,7 @@
-// One command at a disk. The worker copies what it has read into an array on its own thread, so
-// that the event loop gets bytes it can send and nobody waits for the copy.
+// One command at a disk: read into the very array that is sent, written from the one that came.
 
 import ISCSI
+import Lanes
 import SCSI
 import Storage
 
@@ -35,40 +35,95 @@ struct DiskOperationCommand: Sendable {
   let request: DiskRequest
   let dataOut: [UInt8]
 
-  private var readLength: Int { request.dataInLength }
+  /// Runs it on this thread, which waits for the disk.
+  func run() -> CommandCompletion {
+    request.dataInLength > 0 ? runReading() : runWriting()
+  }
 
-  /// Runs it here and now, for a backing that never waits.
-  func runInline() -> CommandCompletion {
+  /// Runs a read that the disk's cache can serve, on a thread that must not wait; nil, and nothing
+  /// is done, where that can't be.
+  func readAtHand() -> CommandCompletion? {
+    guard case .read(let range) = request.operation else { return nil }
+    var isDone = false
+    // Safe: the array's own memory, all of which was filled when it is counted.
+    let data = unsafe [UInt8](unsafeUninitializedCapacity: Int(range.length)) { memory, count in
+      let whole = unsafe UnsafeMutableBufferPointer(rebasing: memory[..<Int(range.length)])
+      let buffer = UnsafeMutableRawBufferPointer(whole)
+      isDone = unsafe (try? unit.backing.performAtOnce(request.operation, buffer)) ?? false
+      count = isDone ? Int(range.length) : 0
+    }
+    return isDone ? completion(nil, dataIn: data) : nil
+  }
+
+  /// Runs a small write while the disk's cache takes such promptly; nil, and nothing is done, where
+  /// it doesn't, or another operation has to be waited for.
+  func writeAtOnce() -> CommandCompletion? {
+    let began = MonotonicClock.now()
+    guard unit.pace.isPrompt(now: began) else { return nil }
+    let waits = ThreadWaits.count
     var failure: StorageError?
-    var data = dataOut
-    if readLength > 0 { data = [UInt8](repeating: 0, count: bufferLength) }
-    // Safe: the array's own bytes, used within the closure.
-    unsafe data.withUnsafeMutableBytes { buffer in
+    var isDone = true
+    // Safe: the array's bytes are lent for the call, and a write only reads them.
+    unsafe dataOut.withUnsafeBytes { bytes in
       do throws(StorageError) {
-        try unsafe unit.backing.perform(request.operation, buffer)
+        isDone = try unsafe unit.backing.performAtOnce(
+          request.operation, UnsafeMutableRawBufferPointer(mutating: bytes))
       } catch {
         failure = error
       }
     }
-    return completion(failure, dataIn: readLength > 0 ? data : [])
+    unit.pace.noteWrite(
+      from: began, to: MonotonicClock.now(), hasWaited: ThreadWaits.count > waits)
+    return isDone ? completion(failure, dataIn: []) : nil
+  }
+
+  private func runReading() -> CommandCompletion {
+    var failure: StorageError?
+    // Safe: the array's own memory, all of which was filled when it is counted.
+    let data = unsafe [UInt8](unsafeUninitializedCapacity: bufferLength) { memory, count in
+      let whole = unsafe UnsafeMutableBufferPointer(rebasing: memory[..<bufferLength])
+      let buffer = UnsafeMutableRawBufferPointer(whole)
+      do throws(StorageError) {
+        try unsafe unit.backing.perform(request.operation, buffer)
+        count = bufferLength
+      } catch {
+        failure = error
+      }
+    }
+    return completion(failure, dataIn: data)
+  }
+
+  private func runWriting() -> CommandCompletion {
+    var failure: StorageError?
+    // Safe: the array's bytes are lent for the call; an operation without data for the initiator
+    // only reads its buffer.
+    unsafe dataOut.withUnsafeBytes { bytes in
+      do throws(StorageError) {
+        try unsafe unit.backing.perform(
+          request.operation, UnsafeMutableRawBufferPointer(mutating: bytes))
+      } catch {
+        failure = error
+      }
+    }
+    return completion(failure, dataIn: [])
   }
 
   /// What the operation fills, which may be more than is sent.
-  fileprivate var bufferLength: Int {
-    if case .allocation = request.operation {
-      max(readLength, LBAStatus.byteCountMin)
-    } else {
-      max(readLength, dataOut.count)
+  private var bufferLength: Int {
+    switch request.operation {
+    case .read(let range): Int(range.length)
+    case .allocation: max(request.dataInLength, LBAStatus.byteCountMin)
+    default: request.dataInLength
     }
   }
 
   /// How it ended.
-  func completion(_ failure: StorageError?, dataIn: [UInt8]) -> CommandCompletion {
+  private func completion(_ failure: StorageError?, dataIn: [UInt8]) -> CommandCompletion {
     var data = failure == nil ? dataIn : []
     if failure == nil, case .allocation = request.operation {
       // Safe: the span over the array ends with the statement.
       let count = unsafe LBAStatus.byteCount(data.span.bytes)
-      data = Array(data.prefix(min(count, readLength)))
+      data = Array(data.prefix(min(count, request.dataInLength)))
     }
     let count = data.count
     let result = unit.device.with {
@@ -77,56 +132,6 @@ struct DiskOperationCommand: Sendable {
     var completion = CommandCompletion(result)
     completion.dataIn = data
     return completion
-  }
-
-  /// Hands it to a worker; false when the workers' queue is full.
-  func submit(
-    to workers: StorageWorkers, then ended: @escaping @Sendable (CommandCompletion) -> Void
-  ) -> Bool {
-    workers.submit(DiskJob(self, readLength: readLength, ended).job)
-  }
-}
-
-/// The buffer of a command while a worker has it.
-// Safe: the buffer is filled before the job is submitted and read after it has run; between the two
-// it is the worker's alone.
-@safe private final class DiskJob: StorageCompletion, @unchecked Sendable {
-  private let command: DiskOperationCommand
-  private let readLength: Int
-  private let buffer: UnsafeMutableRawBufferPointer
-  private let ended: @Sendable (CommandCompletion) -> Void
-
-  init(
-    _ command: DiskOperationCommand, readLength: Int,
-    _ ended: @escaping @Sendable (CommandCompletion) -> Void
-  ) {
-    self.command = command
-    self.readLength = readLength
-    self.ended = ended
-    // Safe: allocated here, freed in deinit, as long as the longer of both directions.
-    unsafe buffer = .allocate(byteCount: command.bufferLength, alignment: 4096)
-    unsafe buffer.copyBytes(from: command.dataOut)
-  }
-
-  deinit {
-    // Safe: the job that names the buffer holds this object.
-    unsafe buffer.deallocate()
-  }
-
-  var job: StorageJob {
-    // Safe: the job keeps its completion, this object, and so the buffer.
-    unsafe StorageJob(
-      command.request.operation, on: command.unit.backing, buffer: buffer, token: 0,
-      completion: self)
-  }
-
-  func completed(token: UInt64, error: StorageError?) {
-    var data: [UInt8] = []
-    if error == nil, readLength > 0 {
-      // Safe: the worker has filled the buffer and lets go of it now.
-      data = unsafe [UInt8](buffer.prefix(command.bufferLength))
-    }
-    ended(command.completion(error, dataIn: data))
   }
 }
 
@@ -137,4 +142,19 @@ extension CommandCompletion {
       status: result.status.rawValue, sense: result.senseBytes,
       dataIn: result.dataIn, transferLength: result.expectedTransfer)
   }
+}
+
+/// A command that goes to its disk alone, on a worker's thread.
+final class DiskWork: StorageWork {
+  private let command: DiskOperationCommand
+  private let ended: @Sendable (CommandCompletion) -> Void
+
+  init(
+    _ command: DiskOperationCommand, _ ended: @escaping @Sendable (CommandCompletion) -> Void
+  ) {
+    self.command = command
+    self.ended = ended
+  }
+
+  func run() { ended(command.run()) }
 }

@@ -57,6 +57,7 @@ package struct ServedUnit: Sendable {
   package let device: SharedDevice
   package let backing: any BlockBacking
   package let changes = MediumChanges()
+  package let pace = CachePace()
 
   package init(
     number: LogicalUnitNumber, logicalUnit: LogicalUnit, backing: any BlockBacking,

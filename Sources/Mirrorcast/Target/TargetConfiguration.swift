@@ -70,6 +70,11 @@ package struct TargetLimits: Sendable {
   package var diskCommandsMax = 32
   /// Bytes of one session on their way between disk and socket; a larger command goes alone.
   package var transferBytesMax = 32 << 20
+  /// Bytes of a read that is served from the cache on the connection's own thread; a longer one is
+  /// a worker's.
+  package var readAtHandBytesMax = 64 << 10
+  /// Bytes of a write that goes to its disk in a train with others; a longer one goes alone.
+  package var trainWriteBytesMax = 16 << 10
   /// Bytes not yet taken by the socket above which nothing more is read from a connection.
   package var outputBytesMax = 4 << 20
   /// Bytes not yet taken by the socket above which a session that is told more is cut.

@@ -107,18 +107,55 @@ extension TargetConnection {
       return end(handle, CommandCompletion(SCSI.CommandResult(.writeProtected)))
     }
     if command.unit.backing.isInline {
-      let completion = command.runInline()
+      let completion = command.run()
       changes?.end()
       return end(handle, completion)
     }
+    switch command.request.operation {
+    case .read(let range) where range.length <= UInt64(serving.limits.readAtHandBytesMax):
+      if let completion = command.readAtHand() { return end(handle, completion) }
+    case .write(let range, isForced: false)
+    where range.length <= UInt64(serving.limits.trainWriteBytesMax):
+      if commands.isSingle, let completion = command.writeAtOnce() {
+        changes?.end()
+        return end(handle, completion)
+      }
+      return commands.trains.board(DiskCar(handle: handle, command: command), lun: lun)
+    default: break
+    }
     let later = later(handle)
-    let isTaken = command.submit(to: serving.workers) { completion in
+    let work = DiskWork(command) { completion in
       changes?.end()
       later(completion)
     }
-    guard !isTaken else { return }
+    guard !serving.workers.submit(work) else { return }
     changes?.end()
     refuse(handle)
+  }
+
+  /// Sends the small writes that wait to their disks.
+  func departTrains() {
+    while let (lun, cars) = commands.trains.depart() {
+      let port = port
+      let train = DiskTrain(cars) { results in
+        port.visit { connection in
+          connection.arrive(results, lun: lun)
+          connection.departTrains()
+          connection.settle()
+        }
+      }
+      guard !serving.workers.submit(train) else { continue }
+      commands.trains.arrive(lun: lun)
+      for car in cars {
+        car.command.unit.changes.end()
+        refuse(car.handle)
+      }
+    }
+  }
+
+  private func arrive(_ results: TrainResults, lun: Int) {
+    for (handle, completion) in results { end(handle, completion) }
+    commands.trains.arrive(lun: lun)
   }
 
   /// Ends the command from another thread.

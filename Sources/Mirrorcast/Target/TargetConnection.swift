@@ -200,6 +200,7 @@ final class TargetConnection: ChannelInboundHandler {
       // Large answers count as output at once, so that they hold the next command back.
       writeOutput()
     }
+    departTrains()
   }
 
   /// A logout is answered when nothing of its session runs any more: the same initiator may be back

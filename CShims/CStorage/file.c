@@ -1,0 +1,19 @@
+#include "cstorage.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+
+int64_t mirrorcast_read_at_hand(int descriptor, void *bytes, size_t count, int64_t offset) {
+    struct iovec piece = {bytes, count};
+    for (;;) {
+        ssize_t done = preadv2(descriptor, &piece, 1, offset, RWF_NOWAIT);
+        if (done >= 0) return done;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+uint64_t mirrorcast_thread_waits(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? (uint64_t)usage.ru_nvcsw : 0;
+}
