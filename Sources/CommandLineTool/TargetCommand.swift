@@ -25,9 +25,11 @@ struct TargetCommand: AsyncParsableCommand {
       """)
 
   @Option(
-    help: ArgumentHelp("Where to accept: HOST:PORT, [v6]:PORT.", valueName: "address"),
+    name: .customLong("portal"),
+    help: ArgumentHelp(
+      "Where to accept: HOST:PORT, [v6]:PORT; give one for each.", valueName: "address"),
     transform: parsing(PortalAddress.init(parsing:)))
-  var portal: PortalAddress
+  var portals: [PortalAddress]
 
   @Option(help: ArgumentHelp("The target's iSCSI name, iqn.YYYY-MM.domain:name.", valueName: "iqn"))
   var iqn: String
@@ -91,8 +93,9 @@ struct TargetCommand: AsyncParsableCommand {
   }
 
   private func configuration() throws(MirrorcastError) -> TargetConfiguration {
-    var configuration = try TargetConfiguration(
-      portal: portal, targetName: iqn, logicalUnits: luns)
+    var target = try TargetDefinition(name: iqn, logicalUnits: luns)
+    if !allowed.isEmpty { target.access.initiators = Set(allowed) }
+    var configuration = try TargetConfiguration(portals: portals, targets: [target])
     configuration.interface = interface
     configuration.stateFolder = state
     configuration.faults = faultArguments.faults
@@ -100,7 +103,6 @@ struct TargetCommand: AsyncParsableCommand {
     configuration.secrets = try secrets.map { (path) throws(MirrorcastError) in
       try CHAPSecrets(file: path)
     }
-    if !allowed.isEmpty { configuration.initiators = Set(allowed) }
     return configuration
   }
 

@@ -25,6 +25,14 @@ struct SceneTarget {
     configuration.faults = faults
     configuration.limits.connectionsMax = connectionsMax
     configuration.lanes.placements = Array(repeating: "any", count: lanes)
+    return try await start(configuration, isForeign: isForeign)
+  }
+
+  /// The first target of that daemon, at its first portal.
+  static func start(
+    _ configuration: Mirrorcast.TargetConfiguration, isForeign: Bool = false
+  ) async throws -> SceneTarget {
+    let name = configuration.targets[0].name
     let (portals, told) = AsyncStream<String>.makeStream()
     let ready: @Sendable (String) -> Void = {
       told.yield($0)
@@ -33,7 +41,7 @@ struct SceneTarget {
     let daemon =
       isForeign
       ? try TargetDaemon(
-        configuration, logger: logger, makeHost: { _, _, _ in nil }, onReady: ready)
+        configuration, logger: logger, makeHost: { _, _ in nil }, onReady: ready)
       : try TargetDaemon(configuration, logger: logger, onReady: ready)
     let task = Task {
       defer { told.finish() }

@@ -20,21 +20,30 @@ final class TargetClient {
   private var commandNumber: UInt32 = 1
   private var isClosed = false
 
-  init(port: Int) throws {
+  /// Connects to 127.0.0.1, from another address of the loopback where one is told.
+  init(port: Int, from source: UInt32 = 0x7f00_0001) throws {
     socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var limit = timeval(tv_sec: 60, tv_usec: 0)
     setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    let descriptor = socket
+    _ = Self.address(source, 0) { bind(descriptor, $0, $1) }
+    let result = Self.address(0x7f00_0001, port) { connect(descriptor, $0, $1) }
+    guard result == 0 else { throw TargetClientError(words: "connect: errno \(errno)") }
+  }
+
+  private static func address(
+    _ host: UInt32, _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+  ) -> Int32 {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    let result = withUnsafePointer(to: &address) {
+    address.sin_addr.s_addr = host.bigEndian
+    return withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard result == 0 else { throw TargetClientError(words: "connect: errno \(errno)") }
   }
 
   deinit { close() }

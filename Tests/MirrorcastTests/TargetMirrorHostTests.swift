@@ -17,7 +17,10 @@ import Testing
       weak var port: SessionPort?
     }
 
-    func text(_ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle) {
+    func text(
+      _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+      reply: TaskHandle
+    ) {
       last.withLock { $0.port = session }
       let place = "\(session.localAddress)-\(session.remoteAddress)"
       // No task: the clients of tests block the threads that would run it.
@@ -32,7 +35,7 @@ import Testing
       session.perform { $0.completeTaskManagement(reply, .complete) }
     }
     func sessionClosed(_ id: UInt64) { closed.withLock { $0.append(id) } }
-    func isMirrored(lun: Int) -> Bool { lun == 1 }
+    func isMirrored(_ unit: ServedUnit) -> Bool { unit.number.value == 1 }
     func stop() async { stopped.withLock { $0 = true } }
   }
 
@@ -86,7 +89,7 @@ import Testing
     let configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: portal), targetName: TargetScene.name, logicalUnits: units)
     let daemon = try TargetDaemon(
-      configuration, logger: TargetScene.logger, makeHost: { _, _, _ in nil }, onReady: { _ in })
+      configuration, logger: TargetScene.logger, makeHost: { _, _ in nil }, onReady: { _ in })
     try await daemon.run()
   }
 

@@ -12,7 +12,10 @@ struct TargetScene: Sendable {
   static let name = "iqn.2026-01.test:target"
   static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-  let port: Int
+  /// Of the first portal.
+  var port: Int { ports[0] }
+  let ports: [Int]
+  let daemon: TargetDaemon
 
   /// Serves `units` while `body` runs, then stops; throws what either throws.
   @discardableResult
@@ -20,30 +23,43 @@ struct TargetScene: Sendable {
     _ units: [String], limits: TargetLimits = TargetLimits(), host: (any MirrorHost)? = nil,
     _ body: @Sendable (TargetScene) async throws -> Value
   ) async throws -> Value {
-    try await Places.run { try await play(units, limits: limits, host: host, body) }
-  }
-
-  private static func play<Value: Sendable>(
-    _ units: [String], limits: TargetLimits, host: (any MirrorHost)?,
-    _ body: @Sendable (TargetScene) async throws -> Value
-  ) async throws -> Value {
     var configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: name, logicalUnits: units)
     configuration.limits = limits
+    return try await serving(configuration, host: host, body)
+  }
+
+  /// Serves what the configuration says while `body` runs.
+  @discardableResult
+  static func serving<Value: Sendable>(
+    _ configuration: Mirrorcast.TargetConfiguration, host: (any MirrorHost)? = nil,
+    _ body: @Sendable (TargetScene) async throws -> Value
+  ) async throws -> Value {
+    try await Places.run { try await play(configuration, host: host, body) }
+  }
+
+  private static func play<Value: Sendable>(
+    _ configuration: Mirrorcast.TargetConfiguration, host: (any MirrorHost)?,
+    _ body: @Sendable (TargetScene) async throws -> Value
+  ) async throws -> Value {
     let (portals, told) = AsyncStream<String>.makeStream()
     let daemon = try TargetDaemon(
-      configuration, logger: logger, makeHost: { _, _, _ in host }, onReady: { told.yield($0) })
+      configuration, logger: logger, makeHost: { _, _ in host }, onReady: { told.yield($0) })
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
         defer { told.finish() }
         try await daemon.run()
       }
       var arrivals = portals.makeAsyncIterator()
-      let portal = try #require(await arrivals.next())
-      let port = try #require(portal.split(separator: ":").last.flatMap { Int($0) })
+      var ports: [Int] = []
+      for _ in configuration.portals {
+        let portal = try #require(await arrivals.next())
+        ports.append(try #require(portal.split(separator: ":").last.flatMap { Int($0) }))
+      }
+      let scene = TargetScene(ports: ports, daemon: daemon)
       let result: Result<Value, any Error>
       do {
-        result = .success(try await body(TargetScene(port: port)))
+        result = .success(try await body(scene))
       } catch {
         result = .failure(error)
       }
@@ -54,11 +70,11 @@ struct TargetScene: Sendable {
   }
 
   /// A client that has logged in.
-  func client(_ initiator: String = "iqn.2026-01.test:client", isid: UInt64 = 1) throws
-    -> TargetClient
-  {
+  func client(
+    _ initiator: String = "iqn.2026-01.test:client", isid: UInt64 = 1, at target: String = name
+  ) throws -> TargetClient {
     let client = try TargetClient(port: port)
-    #expect(try client.logIn(Self.name, initiator: initiator, isid: isid) == 0)
+    #expect(try client.logIn(target, initiator: initiator, isid: isid) == 0)
     return client
   }
 }

@@ -116,6 +116,9 @@ package struct TargetLogin: Sendable {
     let typeName = keys[KeyName.sessionType] ?? SessionType.normal.rawValue
     guard let type = SessionType(rawValue: typeName) else { throw .sessionTypeNotSupported }
     let target = keys[KeyName.targetName]
+    session.initiatorName = initiator
+    session.type = type
+    session.targetName = target
     if type == .normal {
       guard let target else { throw .missingParameter }
       guard let listing = configuration.targets.first(where: { $0.name == target }) else {
@@ -127,9 +130,6 @@ package struct TargetLogin: Sendable {
       requirement = configuration.discoveryAuthentication
     }
     guard requirement == nil || stage == .security else { throw .authenticationFailure }
-    session.initiatorName = initiator
-    session.type = type
-    session.targetName = target
     negotiation = KeyNegotiation(wanted: configuration.wanted, type: type)
     // RFC 7143 §13.9: told in the first response of a Normal session.
     if type == .normal { pieces.append(TextKeys([.init(KeyName.portalGroupTag, "1")]).encoded) }

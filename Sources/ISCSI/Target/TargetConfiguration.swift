@@ -3,6 +3,8 @@ package struct TargetListing: Sendable {
   package var name: String
   /// `address:port,portal group tag`, IPv6 addresses in brackets.
   package var portals: [String]
+  /// Whether it may be seen from where the connection comes from.
+  package var admitsAddress = true
   /// The initiators that see it, by name; nil: all.
   package var initiators: Set<String>?
   /// What an initiator must prove; nil: nothing.
@@ -14,7 +16,7 @@ package struct TargetListing: Sendable {
   }
 
   func isVisible(to initiator: String) -> Bool {
-    initiators?.contains(initiator) ?? true
+    admitsAddress && initiators?.contains(initiator) ?? true
   }
 }
 

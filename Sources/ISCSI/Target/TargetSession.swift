@@ -41,6 +41,8 @@ package struct TargetSession: ~Copyable, Sendable {
 
   // MARK: Looking
 
+  /// The initiator's name as its login tells it, proved or not; empty before.
+  package var claimedInitiator: String { login.session.initiatorName }
   package var isLoggedIn: Bool { phase == .fullFeature }
   package var parameters: OperationalParameters { description.parameters }
   /// What the frame decoder may take now, in bytes.

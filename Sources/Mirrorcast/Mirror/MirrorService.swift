@@ -14,7 +14,8 @@ import Synchronization
 
 /// What a session asks of the lane.
 enum MirrorOrder: Sendable {
-  case register(RegistrationRequest, MirroredNumbers.Owner, SessionPort, TaskHandle)
+  case register(
+    RegistrationRequest, MirroredNumbers.Owner, ServedTarget, SessionPort, TaskHandle)
   case terminate(TerminationRequest, SessionPort, TaskHandle)
   case request(MirrorRequest, ArraySlice<UInt8>, SessionPort)
   case abort(taskTag: UInt32, SessionPort, TaskHandle)
@@ -26,8 +27,7 @@ enum MirrorOrder: Sendable {
 package final class MirrorService: MirrorHost {
   /// The mirror of a daemon that was configured so.
   static func make(
-    _ configuration: TargetConfiguration, _ units: ServedUnits, _ workers: StorageWorkers,
-    _ logger: Logger
+    _ configuration: TargetConfiguration, _ workers: StorageWorkers, _ logger: Logger
   ) throws -> MirrorService {
     let interface: NetworkInterface?
     do throws(NetworkInterfaceError) {
@@ -44,8 +44,8 @@ package final class MirrorService: MirrorHost {
       faults.seed &+= UInt64(index)
       lanes.append(
         Configuration(
-          units: units.list, interface: interface, faults: try faults.injector(),
-          placement: placement, settings: settings))
+          interface: interface, faults: try faults.injector(), placement: placement,
+          settings: settings))
     }
     let service = try MirrorService(lanes, workers: workers, logger: logger)
     logger.notice("datagrams not authenticated: trust everybody on the mirror's segment")
@@ -59,7 +59,6 @@ package final class MirrorService: MirrorHost {
 
   /// What a daemon gives to a lane of its mirror.
   struct Configuration: Sendable {
-    var units: [ServedUnit]
     var interface: NetworkInterface?
     var faults: FaultInjector?
     var placement: LanePlacement
@@ -120,14 +119,16 @@ package final class MirrorService: MirrorHost {
   }
 
   package func text(
-    _ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle
+    _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+    reply: TaskHandle
   ) {
     do throws(RegistrationFault) {
       switch try MirrorText(keys) {
       case .register(let request):
         try assign(session.id, request.stripe)
-        let owner = MirroredNumbers.Owner(request, initiator: initiator, session: session.id)
-        order(.register(request, owner, session, reply), for: session)
+        let owner = MirroredNumbers.Owner(
+          request, initiator: initiator, at: target.name, session: session.id)
+        order(.register(request, owner, target, session, reply), for: session)
       case .terminate(let request): order(.terminate(request, session, reply), for: session)
       }
     } catch {
@@ -153,7 +154,7 @@ package final class MirrorService: MirrorHost {
     laneOfSession.withLock { _ = $0.removeValue(forKey: id) }
   }
 
-  package func isMirrored(lun: Int) -> Bool { mirrored.contains(lun) }
+  package func isMirrored(_ unit: ServedUnit) -> Bool { mirrored.contains(unit) }
 }
 
 /// One lane of a daemon, and the ring by which it gets its orders.

@@ -1,21 +1,23 @@
 // Whose the LUNs are, for all lanes of a daemon. The parts of one mirror come by different sessions
 // to different lanes, at once; what one of them has taken the others may take, too, and nobody
-// else. So a claim is made under one lock, all of it or nothing.
+// else. So a claim is made under one lock, all of it or nothing. A disk that is taken from its
+// target is marked under the same lock: no mirror takes it then.
 import Replication
+import SCSI
 import Synchronization
 
-/// Which LUNs and virtual LUNs belong to a mirror now: their medium changes only through it.
+/// Which disks and virtual LUNs belong to a mirror now: their medium changes only through it.
 final class MirroredNumbers: Sendable {
   /// Whose a claim is.
   enum Owner: Hashable, Sendable {
-    /// All parts of one initiator's mirror.
-    case mirror(UInt64, initiator: String)
+    /// All parts of one initiator's mirror at one target.
+    case mirror(UInt64, initiator: String, target: String)
     /// A registration that is a mirror by itself.
     case registration(UInt32, session: UInt64)
 
-    init(_ request: RegistrationRequest, initiator: String, session: UInt64) {
+    init(_ request: RegistrationRequest, initiator: String, at target: String, session: UInt64) {
       if let stripe = request.stripe {
-        self = .mirror(stripe.mirror, initiator: initiator)
+        self = .mirror(stripe.mirror, initiator: initiator, target: target)
       } else {
         self = .registration(request.registration, session: session)
       }
@@ -23,7 +25,9 @@ final class MirroredNumbers: Sendable {
   }
 
   fileprivate struct Claim {
+    let target: String
     var luns: [Int]
+    var units: [ServedUnit]
     let virtualLUN: Int
     let partCount: Int
     var parts: Set<Int>
@@ -31,15 +35,26 @@ final class MirroredNumbers: Sendable {
 
   fileprivate struct State {
     var claims: [Owner: Claim] = [:]
-    var luns: Set<Int> = []
+    var units: Set<UInt64> = []
+    /// Numbers that become LUNs of a target just now, so that no virtual LUN takes them.
+    var coming: Set<Place> = []
+  }
+
+  /// A number at a target.
+  struct Place: Hashable, Sendable {
+    let target: String
+    let number: Int
   }
 
   private let state = Mutex(State())
 
-  func contains(_ lun: Int) -> Bool { state.withLock { $0.luns.contains(lun) } }
+  func contains(_ unit: ServedUnit) -> Bool { state.withLock { $0.units.contains(unit.id) } }
 
-  /// Takes the numbers of a registration for its owner, or throws why they can't be had.
-  func claim(_ request: RegistrationRequest, by owner: Owner) throws(RegistrationFault) {
+  /// Takes the disks of a registration, and its virtual LUN at that target, for its owner; or
+  /// throws why they can't be had.
+  func claim(
+    _ request: RegistrationRequest, _ units: [ServedUnit], at target: String, by owner: Owner
+  ) throws(RegistrationFault) {
     let part = request.stripe?.index ?? 0
     let partCount = request.stripe?.count ?? 1
     let fault = state.withLock { state -> RegistrationFault? in
@@ -50,35 +65,45 @@ final class MirroredNumbers: Sendable {
         let isNew = state.claims[owner]?.parts.insert(part).inserted ?? false
         return isNew ? nil : RegistrationFault(.busy, "part \(part) of this mirror is here already")
       }
-      if let fault = state.taken(request.luns) { return fault }
-      guard !state.claims.values.contains(where: { $0.virtualLUN == request.virtualLUN }) else {
+      if let fault = state.taken(units) { return fault }
+      let virtual = request.virtualLUN
+      guard
+        !state.claims.values.contains(where: { $0.virtualLUN == virtual && $0.target == target })
+      else {
         return RegistrationFault(
-          .vlunTaken, "virtual LUN \(request.virtualLUN) is another mirror's: choose another")
+          .vlunTaken, "virtual LUN \(virtual) is another mirror's: choose another")
       }
-      state.luns.formUnion(request.luns)
+      guard !state.coming.contains(Place(target: target, number: virtual)) else {
+        return RegistrationFault(.lunTaken, "LUN \(virtual) exists here")
+      }
+      state.units.formUnion(units.map(\.id))
       state.claims[owner] = Claim(
-        luns: request.luns, virtualLUN: request.virtualLUN, partCount: partCount, parts: [part])
+        target: target, luns: request.luns, units: units, virtualLUN: virtual,
+        partCount: partCount, parts: [part])
       return nil
     }
     if let fault { throw fault }
   }
 
-  /// Takes more LUNs for an owner that has some.
-  func add(_ luns: [Int], to owner: Owner) throws(RegistrationFault) {
+  /// Takes more disks for an owner that has some.
+  func add(_ units: [ServedUnit], to owner: Owner) throws(RegistrationFault) {
     let fault = state.withLock { state -> RegistrationFault? in
-      if let fault = state.taken(luns) { return fault }
-      state.luns.formUnion(luns)
-      state.claims[owner]?.luns += luns
+      if let fault = state.taken(units) { return fault }
+      state.units.formUnion(units.map(\.id))
+      state.claims[owner]?.luns += units.map { Int($0.number.value) }
+      state.claims[owner]?.units += units
       return nil
     }
     if let fault { throw fault }
   }
 
   /// Gives back what was added in vain.
-  func remove(_ luns: [Int], from owner: Owner) {
+  func remove(_ units: [ServedUnit], from owner: Owner) {
+    let ids = Set(units.map(\.id))
     state.withLock { state in
-      state.claims[owner]?.luns.removeAll { luns.contains($0) }
-      state.luns.subtract(luns)
+      state.claims[owner]?.luns.removeAll { lun in units.contains { Int($0.number.value) == lun } }
+      state.claims[owner]?.units.removeAll { ids.contains($0.id) }
+      state.units.subtract(ids)
     }
   }
 
@@ -88,15 +113,43 @@ final class MirroredNumbers: Sendable {
       state.claims[owner]?.parts.remove(request.stripe?.index ?? 0)
       guard let claim = state.claims[owner], claim.parts.isEmpty else { return }
       state.claims[owner] = nil
-      state.luns.subtract(claim.luns)
+      state.units.subtract(claim.units.map(\.id))
     }
   }
+
+  // MARK: Disks that come and go
+
+  /// Lets disks go, and numbers become LUNs, unless a mirror has one of them: says then which, and
+  /// nothing has changed.
+  func change(leaving units: [ServedUnit], coming places: [Place]) -> String? {
+    state.withLock { state in
+      if let unit = units.first(where: { state.units.contains($0.id) }) {
+        return "LUN \(unit.number.value) of \(unit.logicalUnit.identity.targetName)"
+          + " belongs to a mirror"
+      }
+      for place in places {
+        let isTaken = state.claims.values.contains {
+          $0.virtualLUN == place.number && $0.target == place.target
+        }
+        if isTaken { return "LUN \(place.number) of \(place.target) is a mirror's virtual LUN" }
+      }
+      for unit in units { unit.changes.withdraw() }
+      state.coming.formUnion(places)
+      return nil
+    }
+  }
+
+  /// The numbers are LUNs of their targets by now, or never will be.
+  func settle(_ places: [Place]) { state.withLock { $0.coming.subtract(places) } }
 }
 
 extension MirroredNumbers.State {
-  fileprivate func taken(_ wanted: [Int]) -> RegistrationFault? {
-    wanted.first { luns.contains($0) }.map {
-      RegistrationFault(.busy, "LUN \($0) belongs to another mirror")
+  fileprivate func taken(_ wanted: [ServedUnit]) -> RegistrationFault? {
+    if let unit = wanted.first(where: { units.contains($0.id) }) {
+      return RegistrationFault(.busy, "LUN \(unit.number.value) belongs to another mirror")
+    }
+    return wanted.first { $0.changes.isWithdrawn }.map {
+      RegistrationFault(.noSuchLUN, "LUN \($0.number.value) is being taken away")
     }
   }
 }

@@ -57,7 +57,11 @@ extension ReceiverDuty {
         piece += 1
         continue
       }
-      piece = unsafe registration.take(datagrams, from: piece, drops: &drops, now: now)
+      let first = piece
+      piece = unsafe registration.take(datagrams, from: first, drops: &drops, now: now)
+      for twin in registrations where registration.isTwin(of: twin, source) {
+        _ = unsafe twin.take(datagrams, from: first, drops: &drops, now: now)
+      }
     }
   }
 
@@ -70,12 +74,17 @@ extension ReceiverDuty {
       drops.count(.short)
       return nil
     }
+    var isKnown = false
     for registration in registrations where registration.number == number {
       guard !registration.accepts(source) else { return registration }
-      if unsafe isIntact(bytes) { drops.noteStranger(number, from: source, logger) }
-      return nil
+      isKnown = true
     }
-    if unsafe isIntact(bytes) { drops.noteUnknown(number, from: source, logger) }
+    guard unsafe isIntact(bytes) else { return nil }
+    if isKnown {
+      drops.noteStranger(number, from: source, logger)
+    } else {
+      drops.noteUnknown(number, from: source, logger)
+    }
     return nil
   }
 
@@ -114,6 +123,9 @@ extension ReceiverDuty {
       do throws(DatagramFault) {
         let parsed = unsafe try Datagram(datagram.bytes.bytes)
         unsafe registration.deliver(parsed, datagram.bytes, isCarried: false, now: now)
+        for twin in registrations where unsafe registration.isTwin(of: twin, datagram.peer) {
+          unsafe twin.deliver(parsed, datagram.bytes, isCarried: false, now: now)
+        }
       } catch {
         drops.count(error)
       }
@@ -130,6 +142,12 @@ extension Registration {
   ) -> Int {
     // Safe: the pieces lie in the batch, which stays until the next receive.
     unsafe places.take(datagrams, from: first, into: &receiver, drops: &drops, now: now)
+  }
+
+  /// Whether another registration is the same mirror's at another target of this daemon, and so
+  /// hears the same.
+  func isTwin(of other: Registration, _ source: Endpoint) -> Bool {
+    other !== self && other.number == number && other.accepts(source)
   }
 
   /// Lets the machine place a verified datagram, and copies its data there.

@@ -30,6 +30,14 @@ final class StoredNotes: StorageCompletion {
   }
 }
 
+/// A registration that is granted, but not told yet.
+struct Confirmation: Sendable {
+  let keys: TextKeys
+  let units: [ServedUnit]
+  let session: SessionPort
+  let reply: TaskHandle
+}
+
 /// The duty of a target's lane.
 struct ReceiverDuty: LaneDuty, ~Copyable {
   static let datagramMax = 9216 + 64
@@ -69,7 +77,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var drainedAt: UInt64 = 0
   var workedAt: UInt64 = 0
   /// Registrations to be confirmed once no ordinary command changes their LUNs any more.
-  var confirmations: [(keys: TextKeys, luns: [Int], session: SessionPort, reply: TaskHandle)] = []
+  var confirmations: [Confirmation] = []
   /// Who waits for the end of all registrations.
   var stopping: (@Sendable () -> Void)?
 
@@ -171,11 +179,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   /// Confirms registrations whose LUNs are the mirror's alone by now.
   private mutating func confirmQuiet() {
     guard !confirmations.isEmpty else { return }
-    let units = configuration.units
     confirmations.removeAll { confirmation in
-      let isQuiet = units.allSatisfy {
-        !confirmation.luns.contains(Int($0.number.value)) || $0.changes.isQuiet
-      }
+      let isQuiet = confirmation.units.allSatisfy(\.changes.isQuiet)
       if isQuiet {
         let (keys, reply) = (confirmation.keys, confirmation.reply)
         confirmation.session.perform { $0.respondText(reply, keys) }

@@ -15,10 +15,11 @@ extension ReceiverDuty {
 
   mutating func handle(_ order: MirrorOrder, now: UInt64) {
     switch order {
-    case .register(let request, let owner, let session, let reply):
+    case .register(let request, let owner, let target, let session, let reply):
       do throws(RegistrationFault) {
-        let keys = try register(request, owner, session)
-        confirmations.append((keys, request.luns, session, reply))
+        let (keys, units) = try register(request, owner, target, session)
+        confirmations.append(
+          Confirmation(keys: keys, units: units, session: session, reply: reply))
       } catch {
         logger.warning("registration refused: \(error.reason)")
         let keys = error.keys
@@ -43,22 +44,28 @@ extension ReceiverDuty {
   // MARK: Registering
 
   private mutating func register(
-    _ request: RegistrationRequest, _ owner: MirroredNumbers.Owner, _ session: SessionPort
-  ) throws(RegistrationFault) -> TextKeys {
-    if let known = registrations.first(where: {
-      $0.request.registration == request.registration
-    }) {
-      return try registerAgain(request, session, known)
+    _ request: RegistrationRequest, _ owner: MirroredNumbers.Owner, _ target: ServedTarget,
+    _ session: SessionPort
+  ) throws(RegistrationFault) -> (TextKeys, [ServedUnit]) {
+    let twins = registrations.filter { $0.number == request.registration }
+    if let known = twins.first(where: { $0.session.id == session.id }) {
+      let keys = try registerAgain(request, target, known)
+      return (keys, known.units)
+    }
+    // Several targets of one daemon may be legs of one mirror, but each only once.
+    guard twins.allSatisfy({ $0.target !== target }) else {
+      throw RegistrationFault(.busy, "this registration belongs to another session")
     }
     guard registrations.count < Self.registrationsMax else {
       throw RegistrationFault(.busy, "no more than \(Self.registrationsMax) registrations here")
     }
-    let units = try mapped(request.luns, virtualLUN: request.virtualLUN)
+    let units = try mapped(request.luns, of: target, virtualLUN: request.virtualLUN)
     let place = try ReceptionPlace(request, session, configured: configuration.interface)
-    try mirrored.claim(request, by: owner)
+    try mirrored.claim(request, units, at: target.name, by: owner)
     let registration: Registration
     do throws(RegistrationFault) {
-      registration = try open(request, owner, session, units: units, place: place)
+      registration = try open(
+        request, (owner, target), session, units: units, place: place)
     } catch {
       mirrored.release(request, by: owner)
       throw error
@@ -76,24 +83,25 @@ extension ReceiverDuty {
       metadata: [
         "registration": "\(hexadecimal(request.registration))",
         "group": "\(place.group)", "interface": "\(place.interface.name)",
-        "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
+        "target": "\(target.name)", "vlun": "\(request.virtualLUN)", "sender": "\(place.sender)",
         "coalescing": "\(registration.group.port.coalescing)",
         "transport": "\(place.rdma?.device ?? "udp")",
       ])
-    return keys
+    return (keys, units)
   }
 
   /// The LUNs of a map, all there and of one size.
   private func mapped(
-    _ luns: [Int], virtualLUN: Int
+    _ luns: [Int], of target: ServedTarget, virtualLUN: Int
   ) throws(RegistrationFault) -> [ServedUnit] {
-    if configuration.units.contains(where: { Int($0.number.value) == virtualLUN }) {
+    let served = target.units
+    if served[virtualLUN] != nil {
       throw RegistrationFault(
         .lunTaken, "LUN \(virtualLUN) exists here: the virtual LUN must be nobody's LUN")
     }
     var units: [ServedUnit] = []
     for lun in luns {
-      guard let unit = configuration.units.first(where: { Int($0.number.value) == lun }) else {
+      guard let unit = served[lun] else {
         throw RegistrationFault(.noSuchLUN, "there is no LUN \(lun) here")
       }
       guard units.first.map({ $0.logicalUnit.geometry == unit.logicalUnit.geometry }) ?? true else {
@@ -108,7 +116,8 @@ extension ReceiverDuty {
   }
 
   private mutating func open(
-    _ request: RegistrationRequest, _ owner: MirroredNumbers.Owner, _ session: SessionPort,
+    _ request: RegistrationRequest,
+    _ whose: (owner: MirroredNumbers.Owner, target: ServedTarget), _ session: SessionPort,
     units: [ServedUnit], place: ReceptionPlace
   ) throws(RegistrationFault) -> Registration {
     let (group, repairs): (SharedPort, SharedPort)
@@ -133,7 +142,7 @@ extension ReceiverDuty {
       }
       nextSerial &+= 1
       return Registration(
-        serial: nextSerial, session: session, request: request, owner: owner, place: place,
+        serial: nextSerial, session: session, request: request, whose: whose, place: place,
         ports: (group, repairs), slab: slab, units: units,
         receiver: Receiver(grants.receiver(request, units: units)))
     } catch {
@@ -193,23 +202,21 @@ extension ReceiverDuty {
 
   /// A later registration: a new epoch, or more LUNs in the patent's text.
   private mutating func registerAgain(
-    _ request: RegistrationRequest, _ session: SessionPort, _ known: Registration
+    _ request: RegistrationRequest, _ target: ServedTarget, _ known: Registration
   ) throws(RegistrationFault) -> TextKeys {
-    guard known.session.id == session.id, !known.isEnding else {
-      throw RegistrationFault(.busy, "this registration belongs to another session, or ends")
-    }
+    guard !known.isEnding else { throw RegistrationFault(.busy, "this registration ends") }
     let place = try ReceptionPlace(
-      request, session, configured: configuration.interface, known: known.place)
+      request, known.session, configured: configuration.interface, known: known.place)
     if request.isLiteral {
       let added = request.luns.filter { lun in
         !known.units.contains { Int($0.number.value) == lun }
       }
-      let units = try mapped(added, virtualLUN: request.virtualLUN)
+      let units = try mapped(added, of: target, virtualLUN: request.virtualLUN)
       guard units.allSatisfy({ $0.logicalUnit.geometry == known.units[0].logicalUnit.geometry })
       else { throw RegistrationFault(.sizesDiffer, "the mapped LUNs differ in size") }
-      try mirrored.add(added, to: known.owner)
+      try mirrored.add(units, to: known.owner)
       guard known.receiver.addUnits(units.map(\.number.field)) else {
-        mirrored.remove(added, from: known.owner)
+        mirrored.remove(units, from: known.owner)
         throw RegistrationFault(.busy, "LUNs are added while no write is open, and a few at most")
       }
       known.units += units

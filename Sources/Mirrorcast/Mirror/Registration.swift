@@ -12,7 +12,7 @@ final class Registration {
   let number: UInt32
   let session: SessionPort
   let request: RegistrationRequest
-  let owner: MirroredNumbers.Owner
+  let whose: (owner: MirroredNumbers.Owner, target: ServedTarget)
   let place: ReceptionPlace
   let group: SharedPort
   let repairs: SharedPort
@@ -30,14 +30,14 @@ final class Registration {
 
   init(
     serial: UInt32, session: SessionPort, request: RegistrationRequest,
-    owner: MirroredNumbers.Owner, place: ReceptionPlace,
+    whose: (owner: MirroredNumbers.Owner, target: ServedTarget), place: ReceptionPlace,
     ports: (group: SharedPort, repairs: SharedPort), slab: Slab, units: [ServedUnit],
     receiver: Receiver
   ) {
     self.serial = serial
     self.session = session
     self.request = request
-    self.owner = owner
+    self.whose = whose
     self.place = place
     group = ports.group
     repairs = ports.repairs
@@ -50,6 +50,8 @@ final class Registration {
   }
 
   var sender: Endpoint { place.sender }
+  var owner: MirroredNumbers.Owner { whose.owner }
+  var target: ServedTarget { whose.target }
 
   /// Whether a datagram comes from this registration's initiator: its exact address and port (or
   /// queue pair), or any port where the patent's text left it open.

@@ -83,9 +83,13 @@ final class ConnectionRegister: Sendable {
     return state.withLock { state in ids.compactMap { state.entries[$0] } }
   }
 
-  /// Everybody but `id`.
-  func others(than id: UInt64) -> [Entry] {
-    state.withLock { state in state.entries.values.filter { $0.port.id != id } }
+  /// Everybody at that target but `id`.
+  func others(than id: UInt64, at targetName: String?) -> [Entry] {
+    state.withLock { state in
+      state.entries.values.filter {
+        $0.port.id != id && $0.nexus != nil && $0.nexus?.targetName == targetName
+      }
+    }
   }
 
   /// Admits nobody any more; returns who is there.

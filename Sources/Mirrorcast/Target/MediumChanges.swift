@@ -7,11 +7,18 @@ import Synchronization
 /// or it is refused.
 package final class MediumChanges: Sendable {
   private let count = Mutex(0)
+  private let withdrawn = Atomic(false)
 
   package init() {}
 
   /// Whether none is under way.
   package var isQuiet: Bool { count.withLock { $0 == 0 } }
+
+  /// Whether the LUN is taken from its target, so that no mirror may have it any more.
+  var isWithdrawn: Bool { withdrawn.load(ordering: .acquiring) }
+
+  /// Under the lock by which mirrors take LUNs.
+  func withdraw() { withdrawn.store(true, ordering: .releasing) }
 
   func begin() { count.withLock { $0 += 1 } }
 

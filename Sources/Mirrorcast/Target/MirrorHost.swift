@@ -6,15 +6,17 @@ package import Storage
 package protocol MirrorHost: Sendable {
   /// Keys for the mirror, from an initiator of that name; answered, now or later, by
   /// `respondText` on the session.
-  func text(_ keys: TextKeys, initiator: String, session: SessionPort, reply: TaskHandle)
+  func text(
+    _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+    reply: TaskHandle)
   /// A mirror request, opcode 0x1c.
   func request(_ pdu: PDU, session: SessionPort)
   /// ABORT TASK of a mirrored write; answered by `completeTaskManagement` on the session.
   func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle)
   /// Nothing more comes from that session, and nothing more reaches it.
   func sessionClosed(_ id: UInt64)
-  /// Whether ordinary commands may not change what is on that LUN's medium.
-  func isMirrored(lun: Int) -> Bool
+  /// Whether ordinary commands may not change what is on that disk's medium.
+  func isMirrored(_ unit: ServedUnit) -> Bool
   /// The daemon ends: all sessions are closed. When this returns no datagram touches a medium.
   func stop() async
 }
@@ -25,4 +27,4 @@ extension MirrorHost {
 
 /// Makes a daemon's mirror service, when there is to be one; the workers run until it has stopped.
 package typealias MirrorHostFactory =
-  @Sendable (ServedUnits, StorageWorkers, Logger) throws -> (any MirrorHost)?
+  @Sendable (StorageWorkers, Logger) throws -> (any MirrorHost)?

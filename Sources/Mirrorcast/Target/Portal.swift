@@ -6,16 +6,48 @@ import NIOCore
 import NIOPosix
 
 /// Where the daemon accepts connections.
-struct Portal {
+struct Portal: Sendable {
+  /// As it was asked for.
+  let address: PortalAddress
   let channel: any Channel
 
   /// HOST:PORT as it was really bound.
   var text: String { channel.localAddress?.portalText ?? "" }
 
+  /// All of them, or none: what was opened is closed again where one can't be.
+  static func open(
+    _ addresses: [PortalAddress], on group: any EventLoopGroup, _ serving: Serving,
+    _ logger: Logger
+  ) async throws(MirrorcastError) -> [Portal] {
+    var portals: [Portal] = []
+    for address in addresses {
+      do throws(MirrorcastError) {
+        portals.append(try await open(address, on: group, serving, logger))
+      } catch {
+        for portal in portals { try? await portal.channel.close() }
+        throw error
+      }
+    }
+    return portals
+  }
+
   static func open(
     _ address: PortalAddress, on group: any EventLoopGroup, _ serving: Serving, _ logger: Logger
   ) async throws(MirrorcastError) -> Portal {
-    let bootstrap = ServerBootstrap(group: group)
+    // 0.0.0.0 and [::] are two portals, so neither takes what comes for the other.
+    let onlyV6 = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
+    let place: SocketAddress
+    do {
+      place = try SocketAddress.makeAddressResolvingHost(address.host, port: address.port)
+    } catch {
+      throw refusal(address, error)
+    }
+    var bootstrap = ServerBootstrap(group: group)
+    if place.protocol == .inet6 {
+      bootstrap = bootstrap.serverChannelOption(onlyV6, value: 1)
+    }
+    bootstrap =
+      bootstrap
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelInitializer { channel in
@@ -45,7 +77,7 @@ struct Portal {
         }
       }
     do {
-      return Portal(channel: try await bootstrap.bind(host: address.host, port: address.port).get())
+      return Portal(address: address, channel: try await bootstrap.bind(to: place).get())
     } catch {
       throw refusal(address, error)
     }

@@ -52,6 +52,10 @@ package final class SharedDevice: Sendable {
 
 /// One logical unit of the daemon: its number, how it answers, and its bytes.
 package struct ServedUnit: Sendable {
+  private static let ids = Atomic<UInt64>(0)
+
+  /// Unique in the process, also when its target or its number comes again.
+  package let id = Self.ids.add(1, ordering: .relaxed).newValue
   package let number: LogicalUnitNumber
   package let logicalUnit: LogicalUnit
   package let device: SharedDevice
@@ -109,7 +113,7 @@ package struct ServedUnit: Sendable {
   }
 }
 
-/// All logical units of a daemon, for its whole life.
+/// The logical units of a target.
 package struct ServedUnits: Sendable {
   /// In the order of their numbers.
   package let list: [ServedUnit]

@@ -1,58 +1,61 @@
-import ISCSI
-import SCSI
-package import Storage
-
 /// What a target daemon serves, and where; checked as far as that can be done without touching
 /// the machine.
 public struct TargetConfiguration: Sendable {
-  public let portal: PortalAddress
-  public let targetName: String
+  /// Portals of one daemon.
+  package static let portalsMax = 64
+  /// Targets of one daemon.
+  package static let targetsMax = 1024
+
+  /// Where the daemon accepts connections, for all of its targets.
+  public let portals: [PortalAddress]
+  public let targets: [TargetDefinition]
   /// The interface on which groups are joined; nil: the one by which the initiator came in.
   public var interface: String?
   /// Faults made on purpose, at the datagram boundary.
   public var faults: Faults = .none
   public var lanes = LaneOptions()
-  /// What initiators must prove before they see or use anything; nil: nothing.
+  /// What initiators must prove before they are told of targets, and before they use one that has
+  /// no secrets of its own; nil: nothing.
   public var secrets: CHAPSecrets?
-  /// The iSCSI names of the initiators that are admitted; nil: all.
-  public var initiators: Set<String>?
   /// Where disks keep what outlasts the daemon (persistent reservations made with APTPL, a SANITIZE
   /// that has not ended); nil: beside their files, and nowhere for other disks.
   public var stateFolder: String?
 
-  package let logicalUnits: [LogicalUnitSpecification]
   package var limits = TargetLimits()
 
-  /// `logicalUnits`: as on the command line, `0=file:disk.img,size=64M`, `1=memory:1G`.
+  public init(
+    portals: [PortalAddress], targets: [TargetDefinition]
+  ) throws(MirrorcastError) {
+    guard !portals.isEmpty else {
+      throw MirrorcastError("no portal to serve at", advice: "Name one: --portal 10.0.0.2:3260.")
+    }
+    guard portals.count <= Self.portalsMax, targets.count <= Self.targetsMax else {
+      throw MirrorcastError(
+        "\(portals.count) portals and \(targets.count) targets are more than"
+          + " \(Self.portalsMax) and \(Self.targetsMax)")
+    }
+    for (index, portal) in portals.enumerated() {
+      if let other = portals[..<index].first(where: { $0.overlaps(portal) }) {
+        throw MirrorcastError(
+          "portal \(portal) is covered by \(other) already", advice: "Leave one of them out.")
+      }
+    }
+    var names: Set<String> = []
+    for target in targets where !names.insert(target.name).inserted {
+      throw MirrorcastError(
+        "target \(target.name) is there twice", advice: "Put all of its LUNs into one.")
+    }
+    self.portals = portals
+    self.targets = targets
+  }
+
+  /// One target at one portal; `logicalUnits` as `TargetDefinition` takes them.
   public init(
     portal: PortalAddress, targetName: String, logicalUnits: [String]
   ) throws(MirrorcastError) {
-    guard NodeName.isValid(targetName) else {
-      throw MirrorcastError(
-        "'\(targetName)' is no iSCSI name",
-        advice: "Write it as iqn.2026-01.org.example:store, without blanks.")
-    }
-    guard !logicalUnits.isEmpty else {
-      throw MirrorcastError("no LUN to serve", advice: "Name one: --lun 0=memory:64M.")
-    }
-    var specifications: [LogicalUnitSpecification] = []
-    for text in logicalUnits {
-      let specification: LogicalUnitSpecification
-      do throws(SpecificationError) {
-        specification = try LogicalUnitSpecification(text)
-      } catch {
-        throw MirrorcastError("\(error)")
-      }
-      guard !specifications.contains(where: { $0.number == specification.number }) else {
-        throw MirrorcastError(
-          "LUN \(specification.number.value) is given twice",
-          advice: "Give each --lun a number of its own.")
-      }
-      specifications.append(specification)
-    }
-    self.portal = portal
-    self.targetName = targetName
-    self.logicalUnits = specifications
+    try self.init(
+      portals: [portal],
+      targets: [try TargetDefinition(name: targetName, logicalUnits: logicalUnits)])
   }
 }
 

@@ -13,8 +13,8 @@ extension TargetConnection {
     let request = CommandRequest(
       cdb: task.commandDescriptorBlock, expectedDataIn: task.isRead ? task.expectedLength : 0,
       expectedDataOut: task.isWrite ? task.expectedLength : 0)
-    guard let unit = serving.units[field: task.lun], let nexus else {
-      let numbers = serving.units.reachable.map(\.identity.number)
+    guard let unit = units[field: task.lun], let nexus else {
+      let numbers = units.reachable.map(\.identity.number)
       return answer(task, AbsentLogicalUnit.begin(request, inventory: numbers))
     }
     // More than is ever collected, so there is no data to go on with.
@@ -25,8 +25,7 @@ extension TargetConnection {
 
   private func surroundings(of unit: ServedUnit) -> Surroundings {
     Surroundings(
-      units: serving.units.reachable,
-      isMirrored: serving.host?.isMirrored(lun: Int(unit.number.value)) ?? false)
+      units: units.reachable, isMirrored: serving.host?.isMirrored(unit) ?? false)
   }
 
   private func proceed(
@@ -101,8 +100,7 @@ extension TargetConnection {
     // Counted before the mirror's mark is looked at, see MediumChanges.
     let changes = command.request.operation.changesMedium ? command.unit.changes : nil
     changes?.begin()
-    let lun = Int(command.unit.number.value)
-    if changes != nil, serving.host?.isMirrored(lun: lun) ?? false {
+    if changes != nil, serving.host?.isMirrored(command.unit) ?? false {
       changes?.end()
       return end(handle, CommandCompletion(SCSI.CommandResult(.writeProtected)))
     }

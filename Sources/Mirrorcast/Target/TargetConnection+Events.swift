@@ -26,6 +26,11 @@ extension TargetConnection {
     case .mirrorRequest(let pdu): serving.host?.request(pdu, session: port)
     case .pingAnswered: break
     case .loggedOut: logger.debug("logged out")
+    case .close(.loginRefused(let status)):
+      let count = serving.directory.countRefusal()
+      logger[metadataKey: "refusals"] = "\(count)"
+      logger[metadataKey: "initiator"] = "\(session.claimedInitiator)"
+      endAfterOutput("login refused: \(status)")
     case .close(let reason): endAfterOutput(reason.words)
     }
   }
@@ -35,6 +40,12 @@ extension TargetConnection {
     logger[metadataKey: "initiator"] = "\(description.initiatorName)"
     logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
     guard description.type == .normal else { return }
+    // Since this session was told of it, the target may have gone, or its list may be another.
+    guard let target = serving.directory.target(named: description.targetName ?? ""),
+      target.admits(description.initiatorName, from: channel.remoteAddress)
+    else { return announceDrop("the target has gone, or does not admit it any more") }
+    self.target = target
+    units = target.units
     let nexus = ConnectionRegister.Nexus(
       initiatorName: description.initiatorName, isid: description.isid,
       targetName: description.targetName)
@@ -50,8 +61,8 @@ extension TargetConnection {
   }
 
   private func answer(_ keys: TextKeys, _ reply: TaskHandle) {
-    if let host = serving.host {
-      return host.text(keys, initiator: initiatorName, session: port, reply: reply)
+    if let host = serving.host, let target {
+      return host.text(keys, initiator: initiatorName, of: target, session: port, reply: reply)
     }
     let refusal = TextKeys([
       .init(KeyName.mirrorPrefix + "result", "bad-request"),
@@ -67,14 +78,11 @@ extension TargetConnection {
     var affected: [ConnectionRegister.Entry] = []
     switch request.function {
     case .logicalUnitReset, .abortTaskSet:
-      guard serving.units[field: request.lun] != nil else {
+      guard units[field: request.lun] != nil else {
         return session.completeTaskManagement(request.handle, .lunDoesNotExist)
       }
-      if request.function == .logicalUnitReset {
-        affected = serving.register.others(than: port.id)
-      }
-    case .targetWarmReset, .targetColdReset:
-      affected = serving.register.others(than: port.id)
+      if request.function == .logicalUnitReset { affected = othersAtTarget }
+    case .targetWarmReset, .targetColdReset: affected = othersAtTarget
     default: break
     }
     let isReset = request.function != .abortTask && request.function != .abortTaskSet
@@ -99,6 +107,10 @@ extension TargetConnection {
       }
   }
 
+  private var othersAtTarget: [ConnectionRegister.Entry] {
+    serving.register.others(than: port.id, at: target?.name)
+  }
+
   /// Another session ends the tasks at a LUN (nil: at all of them).
   func abortTasks(_ lun: UInt64?, ended: @escaping () -> Void) {
     guard stage == .open else { return commands.drain(nil, ended) }
@@ -110,7 +122,7 @@ extension TargetConnection {
 
   // SAM-5 §6.3.3: every initiator learns of a reset by a unit attention.
   private func noteReset(_ lun: UInt64?) {
-    for unit in serving.units.list where lun == nil || unit.number.field == lun {
+    for unit in units.list where lun == nil || unit.number.field == lun {
       unit.device.with { $0.reset() }
     }
   }
@@ -128,14 +140,14 @@ extension TargetConnection {
   private func attach(_ initiator: InitiatorPort) {
     let nexus = Nexus(session: port.id, port: initiator)
     self.nexus = nexus
-    for unit in serving.units.list { unit.device.with { $0.attach(nexus) } }
+    for unit in units.list { unit.device.with { $0.attach(nexus) } }
   }
 
   /// The session is gone: what it held at the disks is free.
   func detach() {
     guard let nexus else { return }
     self.nexus = nil
-    for unit in serving.units.list { unit.device.with { $0.detach(nexus.session) } }
+    for unit in units.list { unit.device.with { $0.detach(nexus.session) } }
   }
 }
 
@@ -143,7 +155,7 @@ extension CloseReason {
   /// For the log.
   fileprivate var words: String {
     switch self {
-    case .loginRefused(let status): "login refused: \(status)"
+    case .loginRefused: "login refused"
     case .notALogin: "not an iSCSI login"
     case .dataSegmentTooLong: "a data segment longer than allowed"
     case .headerDigest: "a header was damaged on the way"

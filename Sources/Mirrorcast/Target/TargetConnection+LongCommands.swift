@@ -11,7 +11,7 @@ extension TargetConnection {
   func run(_ copy: CopyRequest, _ command: DiskCommand) {
     guard let nexus else { return end(command, CommandResult(status: .busy)) }
     let port = port
-    let work = UnitCopy(copy, of: command.unit, serving, nexus) { result in
+    let work = UnitCopy(copy, of: command.unit, among: units, serving, nexus) { result in
       port.visit { connection in
         connection.end(command, result)
         connection.settle()
@@ -73,8 +73,7 @@ extension TargetConnection {
         connection.settle()
       }
     }
-    let lun = Int(unit.number.value)
-    guard run.start(unless: { serving.host?.isMirrored(lun: lun) ?? false }) else {
+    guard run.start(unless: { serving.host?.isMirrored(unit) ?? false }) else {
       _ = unit.device.with { $0.finishSanitize(nil) }
       return session.completeCommand(
         handle, CommandCompletion(SCSI.CommandResult(status: .taskSetFull)))

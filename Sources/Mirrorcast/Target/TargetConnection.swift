@@ -14,9 +14,7 @@ import Storage
 
 /// What all connections of a daemon share.
 struct Serving: Sendable {
-  let targetName: String
-  let admission: Admission
-  let units: ServedUnits
+  let directory: TargetDirectory
   let workers: StorageWorkers
   let host: (any MirrorHost)?
   let register: ConnectionRegister
@@ -48,6 +46,9 @@ final class TargetConnection: ChannelInboundHandler {
   var stage = Stage.open
   /// Who the initiator is to the disks; nil until it has logged in to them.
   var nexus: Nexus?
+  /// The target that it has logged in to, and its disks as this session has them.
+  var target: ServedTarget?
+  var units = ServedUnits([])
   /// Input that waits until the session that this one replaces has ended.
   var heldInput: ByteBuffer?
 
@@ -72,12 +73,7 @@ final class TargetConnection: ChannelInboundHandler {
     self.logger = logger
     ended = channel.eventLoop.makePromise()
     commands = CommandQueue(limits: serving.limits)
-    let portal = (channel.localAddress?.portalText ?? "") + ",1"
-    var listing = TargetListing(name: serving.targetName, portals: [portal])
-    listing.initiators = serving.admission.initiators
-    listing.authentication = serving.admission.requirement
-    var configuration = ISCSI.TargetConfiguration(targets: [listing], tsih: ticket.handle)
-    configuration.discoveryAuthentication = serving.admission.requirement
+    var configuration = serving.directory.configuration(for: channel, handle: ticket.handle)
     configuration.writeBytesMax = serving.limits.transferBytesMax
     if serving.host == nil { configuration.wanted.mirrorVersion = nil }
     session = TargetSession(configuration: configuration)

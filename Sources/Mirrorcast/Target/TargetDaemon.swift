@@ -17,19 +17,18 @@ public final class TargetDaemon: Service {
   private let configuration: TargetConfiguration
   private let logger: Logger
   private let onReady: @Sendable (String) -> Void
-  private let units: ServedUnits
-  private let admission: Admission
+  private let directory: TargetDirectory
   private let makeHost: MirrorHostFactory
   private let hasRun = Mutex(false)
 
-  /// Opens all disks. `onReady` is called with the portal, as HOST:PORT, once it accepts.
+  /// Opens all disks. `onReady` is called with each portal, as HOST:PORT, once all accept.
   public convenience init(
     _ configuration: TargetConfiguration, logger: Logger,
     onReady: @escaping @Sendable (String) -> Void
   ) throws {
     try self.init(
       configuration, logger: logger,
-      makeHost: { try MirrorService.make(configuration, $0, $1, $2) }, onReady: onReady)
+      makeHost: { try MirrorService.make(configuration, $0, $1) }, onReady: onReady)
   }
 
   package init(
@@ -40,13 +39,17 @@ public final class TargetDaemon: Service {
     self.logger = logger
     self.onReady = onReady
     self.makeHost = makeHost
-    admission = try Admission(configuration)
-    units = ServedUnits(
-      try configuration.logicalUnits.map {
+    let targets = try configuration.targets.map { target in
+      let units = try target.logicalUnits.map {
         try ServedUnit(
-          opening: $0, targetName: configuration.targetName,
-          stateFolder: configuration.stateFolder)
-      })
+          opening: $0, targetName: target.name, stateFolder: configuration.stateFolder)
+      }
+      return ServedTarget(
+        name: target.name, units: ServedUnits(units),
+        admission: try ServedTarget.Admission(target, secrets: configuration.secrets))
+    }
+    directory = TargetDirectory(
+      targets, discovery: try configuration.secrets?.requirement())
   }
 
   /// Serves until graceful shutdown or cancellation; all data is on the medium when it returns.
@@ -75,28 +78,32 @@ public final class TargetDaemon: Service {
   private func serve(
     on group: MultiThreadedEventLoopGroup, _ workers: StorageWorkers
   ) async throws {
-    let host = try makeHost(units, workers, logger)
+    let host = try makeHost(workers, logger)
     let serving = Serving(
-      targetName: configuration.targetName, admission: admission, units: units,
-      workers: workers, host: host,
+      directory: directory, workers: workers, host: host,
       register: ConnectionRegister(connectionsMax: configuration.limits.connectionsMax),
       limits: configuration.limits)
     // Before anybody can register the disk for a mirror.
     resumeSanitizing(on: group, workers)
-    let portal: Portal
+    let portals: [Portal]
     do {
-      portal = try await Portal.open(configuration.portal, on: group, serving, logger)
+      portals = try await Portal.open(configuration.portals, on: group, serving, logger)
     } catch {
       await host?.stop()
       throw error
     }
-    logger.info(
-      "serving", metadata: ["portal": "\(portal.text)", "target": "\(configuration.targetName)"])
-    onReady(portal.text)
+    directory.setPortals(portals.compactMap(\.channel.localAddress))
+    for portal in portals {
+      logger.info("serving", metadata: ["portal": "\(portal.text)"])
+    }
+    for target in directory.targets {
+      logger.info("serving", metadata: ["target": "\(target.name)"])
+    }
+    for portal in portals { onReady(portal.text) }
     // Cancellation ends the wait, too; what follows is the same.
     try? await gracefulShutdown()
     logger.info("stopping")
-    try? await portal.channel.close()
+    for portal in portals { try? await portal.channel.close() }
     let entries = serving.register.close()
     for entry in entries { entry.port.visit { $0.announceDrop("the target stops") } }
     for entry in entries { try? await entry.ended.get() }
@@ -109,7 +116,7 @@ public final class TargetDaemon: Service {
   private func resumeSanitizing(
     on group: MultiThreadedEventLoopGroup, _ workers: StorageWorkers
   ) {
-    for unit in units.list {
+    for unit in directory.targets.flatMap(\.units.list) {
       guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
       let run = SanitizeRun(
         request, of: unit, workers, configuration.limits, on: group.next(), logger
@@ -120,37 +127,15 @@ public final class TargetDaemon: Service {
 
   private func flushAll(_ workers: StorageWorkers) async throws {
     var failures: [String] = []
-    for unit in units.list {
-      let failure = await withCheckedContinuation { continuation in
-        let isTaken = Flush(continuation).submit(unit.backing, to: workers)
-        precondition(isTaken, "no room for a flush when all commands have ended")
-      }
-      if let failure { failures.append("LUN \(unit.number.value): \(failure)") }
+    for unit in directory.targets.flatMap(\.units.list) {
+      guard let failure = await Flush.of(unit, by: workers) else { continue }
+      failures.append(
+        "LUN \(unit.number.value) of \(unit.logicalUnit.identity.targetName): \(failure)")
     }
     guard failures.isEmpty else {
       throw MirrorcastError(
         "not all data is on the medium: " + failures.joined(separator: "; "),
         advice: "Check the disks before you trust what was written last.")
     }
-  }
-}
-
-/// A flush that somebody awaits.
-private final class Flush: StorageCompletion {
-  private let continuation: CheckedContinuation<StorageError?, Never>
-
-  init(_ continuation: CheckedContinuation<StorageError?, Never>) {
-    self.continuation = continuation
-  }
-
-  func submit(_ backing: any BlockBacking, to workers: StorageWorkers) -> Bool {
-    // Safe: a flush has no data, and the empty buffer no memory.
-    let buffer = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
-    return workers.submit(
-      unsafe StorageJob(.flush, on: backing, buffer: buffer, token: 0, completion: self))
-  }
-
-  func completed(token: UInt64, error: StorageError?) {
-    continuation.resume(returning: error)
   }
 }

@@ -10,16 +10,20 @@ final class UnitCopy: StorageWork {
 
   private let request: CopyRequest
   private let unit: ServedUnit
+  /// Those of the session when it asked.
+  private let units: ServedUnits
   private let serving: Serving
   private let nexus: Nexus
   private let ended: @Sendable (SCSI.CommandResult) -> Void
 
   init(
-    _ request: CopyRequest, of unit: ServedUnit, _ serving: Serving, _ nexus: Nexus,
+    _ request: CopyRequest, of unit: ServedUnit, among units: ServedUnits, _ serving: Serving,
+    _ nexus: Nexus,
     _ ended: @escaping @Sendable (SCSI.CommandResult) -> Void
   ) {
     self.request = request
     self.unit = unit
+    self.units = units
     self.serving = serving
     self.nexus = nexus
     self.ended = ended
@@ -43,8 +47,8 @@ final class UnitCopy: StorageWork {
 
   /// Nil: it is copied.
   private func copy(_ segment: CopySegment) -> SCSI.CommandResult? {
-    guard let source = serving.units[Int(segment.source.value)],
-      let destination = serving.units[Int(segment.destination.value)]
+    guard let source = units[Int(segment.source.value)],
+      let destination = units[Int(segment.destination.value)]
     else { return CommandResult(.logicalUnitNotSupported) }
     // Counted before the mirror's mark is looked at, see MediumChanges.
     destination.changes.begin()
@@ -54,7 +58,7 @@ final class UnitCopy: StorageWork {
     if let refusal = destination.device.with({ $0.refusal(ofWriteFrom: session) }) {
       return refusal
     }
-    if serving.host?.isMirrored(lun: Int(segment.destination.value)) ?? false {
+    if serving.host?.isMirrored(destination) ?? false {
       return CommandResult(.writeProtected)
     }
     do throws(StorageError) {

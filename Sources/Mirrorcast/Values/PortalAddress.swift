@@ -14,4 +14,15 @@ public struct PortalAddress: Sendable, Hashable, CustomStringConvertible {
 
   /// `HOST:PORT`, as it stands in URLs.
   public var description: String { HostAndPort.text(host: host, port: port) }
+
+  /// Whether one socket can't listen at both: they are the same, or one is all addresses of its
+  /// family. Port 0 is another port each time.
+  func overlaps(_ other: PortalAddress) -> Bool {
+    guard port == other.port, port != 0 else { return false }
+    if host == other.host { return true }
+    let isV6 = host.contains(":")
+    return isV6 == other.host.contains(":") && (isWildcard || other.isWildcard)
+  }
+
+  var isWildcard: Bool { host == "0.0.0.0" || host == "::" }
 }
