@@ -88,6 +88,15 @@ package enum TransferFailure: Sendable {
   }
 }
 
+extension PDUFault {
+  package var rejectReason: RejectReason {
+    switch self {
+    case .damaged: .dataDigestError
+    case .tooLong: .protocolError
+    }
+  }
+}
+
 /// The value of a tag that names nothing, RFC 7143 §11.2.1.8.
 package let reservedTag: UInt32 = 0xffff_ffff
 

@@ -74,7 +74,7 @@ package struct FrameDecoder: Sendable {
       let whole = header
     else { return nil }
     var pdu = PDU(header: whole, additional: additional, data: data[...])
-    pdu.isDamaged = !digest.isEmpty && digest != dataDigest
+    if !digest.isEmpty, digest != dataDigest { pdu.fault = .damaged }
     forgetPDU()
     return pdu
   }

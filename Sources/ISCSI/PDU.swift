@@ -4,6 +4,14 @@
 // length fields of the header are filled in only when the PDU is written: nobody can forget them.
 import Bytes
 
+/// Why the data of a PDU that arrived can't be used.
+package enum PDUFault: Sendable {
+  /// The digest of its data was wrong.
+  case damaged
+  /// The data segment was longer than allowed, and was skipped.
+  case tooLong
+}
+
 /// One PDU of a connection: header, additional header segments and data segment, without padding.
 package struct PDU: Sendable {
   package var header: BasicHeaderSegment
@@ -11,8 +19,7 @@ package struct PDU: Sendable {
   package var data: ArraySlice<UInt8>
   /// The digests to be written with it.
   package var digests: Digests = []
-  /// The digest of its data was wrong.
-  package var isDamaged = false
+  package var fault: PDUFault?
 
   package init(
     header: BasicHeaderSegment, additional: [UInt8] = [], data: ArraySlice<UInt8> = []

@@ -69,9 +69,30 @@ struct BadInputTests {
     expectAlive(target)
   }
 
+  @Test func `data past its R2T fails the task once the last of it is here`() throws {
+    let (target, tag) = try writing(4096)
+    let first = target.send(
+      dataOut(tag: 5, transferTag: tag, offset: 0, isFinal: false, pattern(4100)))
+    #expect(first.map(\.rejectReason) == [0x09])
+    let last = target.send(
+      dataOut(tag: 5, transferTag: tag, offset: 4100, number: 1, pattern(100)))
+    #expect(last.map(\.status) == [2] && last.first?.senseCode == [0x0c, 0x0d])
+    expectAlive(target)
+  }
+
   @Test func `a sequence that ends short fails its task`() throws {
     let (target, tag) = try writing(4096)
     let answers = target.send(dataOut(tag: 5, transferTag: tag, offset: 0, pattern(512)))
+    #expect(answers.map(\.status) == [2] && answers.first?.senseCode == [0x0c, 0x0d])
+    expectAlive(target)
+  }
+
+  @Test(arguments: [(4096, 1024), (512, 512)])
+  func `less unasked data than announced fails the task`(length: Int, due: Int) {
+    let target = LoneTarget(offers: "FirstBurstLength=1024", "InitialR2T=No")
+    #expect(target.request(writeHeader(tag: 1, length: length, flags: 0x21)).isEmpty)
+    let answers = target.send(
+      dataOut(tag: 1, transferTag: reservedTag, offset: 0, pattern(due - 4)))
     #expect(answers.map(\.status) == [2] && answers.first?.senseCode == [0x0c, 0x0d])
     expectAlive(target)
   }
@@ -138,8 +159,10 @@ struct BadInputTests {
     expectAlive(target)
   }
 
-  @Test(arguments: [UInt8(0xe1), 0x01, 0x41])
-  func `both directions, or no last PDU without data to follow, are rejected`(flags: UInt8) {
+  @Test(arguments: [UInt8(0xe1), 0x01, 0x41, 0xa5, 0xa6, 0xa7])
+  func `flags that can't be together, and attributes that there aren't, are rejected`(
+    flags: UInt8
+  ) {
     let target = LoneTarget(offers: "InitialR2T=No")
     let header = writeHeader(tag: 1, length: 512, flags: flags)
     #expect(target.request(header).map(\.rejectReason) == [0x09])
@@ -181,26 +204,18 @@ struct BadInputTests {
   @Test(arguments: [4, 8, 1020])
   func `additional header segments are rejected`(count: Int) {
     let target = LoneTarget()
-    var header = writeHeader(tag: 1, length: 0)
-    header.word24 = target.commandNumber
-    target.commandNumber += 1
-    let pdu = PDU(header: header, additional: [UInt8](repeating: 0xff, count: count))
-    #expect(target.send(pdu).map(\.rejectReason) == [0x09])
-    expectAlive(target)
-  }
-
-  @Test func `a data segment over the limit is answered and ends the session`() {
-    let target = LoneTarget()
-    var header = writeHeader(tag: 1, length: 512)
-    header.dataSegmentLength = 0xff_ffff
-    target.session.handle(FramingError.dataSegmentTooLong(header))
-    let answer = target.session.pollOutput()
-    #expect(answer?.rejectReason == 0x04)
-    let event = target.session.pollEvent()
-    guard case .close(.dataSegmentTooLong)? = event else {
-      Issue.record("still open")
-      return
+    let additional = [UInt8](repeating: 0xff, count: count)
+    var ping = BasicHeaderSegment(opcode: .nopOut)
+    ping.initiatorTaskTag = 2
+    for header in [writeHeader(tag: 1, length: 0), ping] {
+      let answers = target.request(PDU(header: header, additional: additional))
+      #expect(answers.map(\.rejectReason) == [0x09])
     }
+    for opcode: Opcode in [.dataOut, .snackRequest] {
+      let pdu = PDU(header: BasicHeaderSegment(opcode: opcode), additional: additional)
+      #expect(target.send(pdu).map(\.rejectReason) == [0x09])
+    }
+    expectAlive(target)
   }
 
   @Test func `a write that is too long is handed on without its data`() {

@@ -153,19 +153,32 @@ final class LoneTarget {
   }
 
   @discardableResult func send(_ pdu: PDU) -> [PDU] {
-    session.handle(pdu)
+    take { $0.handle(pdu) }
+  }
+
+  /// Does something to the session; what it sends then.
+  @discardableResult func take(_ body: (inout TargetSession) -> Void) -> [PDU] {
+    body(&session)
     while let event = session.pollEvent() { events.append(event) }
     var output: [PDU] = []
     while let pdu = session.pollOutput() { output.append(pdu) }
     return output
   }
 
-  /// Sends a numbered request.
+  /// Sends a numbered request; where it is rejected, its number is that of the next.
   @discardableResult func request(_ header: BasicHeaderSegment, data: [UInt8] = []) -> [PDU] {
-    var numbered = header
-    numbered.word24 = commandNumber
-    commandNumber &+= 1
-    return send(PDU(header: numbered, data: data))
+    request(PDU(header: header, data: data))
+  }
+
+  @discardableResult func request(_ pdu: PDU) -> [PDU] {
+    var numbered = pdu
+    numbered.header.word24 = commandNumber
+    let answers = send(numbered)
+    let isLetGo = answers.contains {
+      $0.header.opcode == .reject && $0.header.word28 == commandNumber
+    }
+    if !isLetGo { commandNumber &+= 1 }
+    return answers
   }
 
   var commands: [CommandTask] {

@@ -169,6 +169,9 @@ final class TargetClient {
     return try run(.read16(blocks), lun: lun, expected: count)
   }
 
+  /// Takes the last command's number back: the daemon has rejected it, so another is due under it.
+  func takeNumberBack() { commandNumber &-= 1 }
+
   /// A request that is no command; `flags` carries the function, the reason.
   func request(
     _ opcode: Opcode, flags: UInt8 = 0x80, lun: UInt64 = 0, data: [UInt8] = []

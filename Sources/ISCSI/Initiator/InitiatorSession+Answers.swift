@@ -3,7 +3,7 @@
 extension InitiatorSession {
   mutating func handleFullFeature(_ pdu: PDU) {
     let header = pdu.header
-    guard !pdu.isDamaged else { return violate(.damaged) }
+    guard pdu.fault == nil else { return violate(.damaged) }
     guard pdu.additional.isEmpty, let opcode = header.opcode, header.storage[0] & 0x20 != 0 else {
       return violate(.unexpectedOpcode(header.storage[0]))
     }
@@ -51,11 +51,12 @@ extension InitiatorSession {
   private mutating func handlePing(_ pdu: PDU) {
     let header = pdu.header
     guard header.initiatorTaskTag == reservedTag else {
-      guard case .ping = tasks[header.initiatorTaskTag]?.kind else {
-        return violateUnknown(header)
+      switch tasks[header.initiatorTaskTag]?.kind {
+      case .ping: events.append(.pingAnswered(taskTag: header.initiatorTaskTag))
+      case .plug: break
+      default: return violateUnknown(header)
       }
       tasks[header.initiatorTaskTag] = nil
-      events.append(.pingAnswered(taskTag: header.initiatorTaskTag))
       return
     }
     // RFC 7143 §11.18: a ping of the target's is answered with its tag and logical unit.
@@ -139,12 +140,26 @@ extension InitiatorSession {
     // RFC 7143 §11.17: data that is rejected doesn't end its task, a rejected request does.
     if let header, header.opcode != .dataOut, tasks[header.initiatorTaskTag] != nil {
       dead = header.initiatorTaskTag
-      tasks[header.initiatorTaskTag] = nil
+      let number = tasks.removeValue(forKey: header.initiatorTaskTag)?.commandNumber
+      // RFC 7143 §7.3: a number that is still expected is to come again, under something else;
+      // rejected again it would for ever.
+      if number == pdu.header.word28, header.opcode != .nopOut { plug(pdu.header.word28) }
       if text.openTag == dead {
         text.openTag = nil
         sendNextText()
       }
     }
     events.append(.rejected(reason: pdu.header.byte2, header: header, taskTag: dead))
+  }
+
+  /// Has a ping take the place of a request that the target let go.
+  private mutating func plug(_ number: UInt32) {
+    let tag = nextTag()
+    tasks[tag] = InitiatorTask(.plug)
+    var header = BasicHeaderSegment(opcode: .nopOut)
+    header.initiatorTaskTag = tag
+    header.word20 = reservedTag
+    header.word24 = number
+    sendData(PDU(header: header))
   }
 }

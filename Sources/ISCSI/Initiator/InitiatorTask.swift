@@ -6,6 +6,8 @@ struct InitiatorTask: Sendable {
     case text
     case taskManagement(TaskManagementFunction, lun: UInt64, referencedTag: UInt32)
     case ping
+    /// A ping in the place of a request that was rejected; nobody waits for its answer.
+    case plug
     case logout
   }
 

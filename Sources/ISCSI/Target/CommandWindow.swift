@@ -36,11 +36,20 @@ package struct CommandWindow: Sendable {
     return .deliver
   }
 
-  /// The next request whose turn has come, with the data that followed it.
+  /// The next request whose turn has come, with the data that followed it; nothing in the place of
+  /// one that was aborted.
   package mutating func nextHeld() -> [PDU]? {
     guard let next = held.removeValue(forKey: expected) else { return nil }
     expected = expected.next
+    if next.isEmpty { release() }
     return next
+  }
+
+  /// Takes the last delivery back, and the place that it gave back where it did.
+  // RFC 7143 §7.3: the number of a rejected request isn't received; another has to come under it.
+  package mutating func retract(isReleased: Bool) {
+    expected = expected.advanced(by: -1)
+    if isReleased { last = last.advanced(by: -1) }
   }
 
   /// Keeps unsolicited data with its command that waits; false where there is none or too much.
@@ -56,12 +65,32 @@ package struct CommandWindow: Sendable {
     return true
   }
 
-  /// Counts a request as received that is known never to come, RFC 7143 §11.6.1.
-  package mutating func markReceived(_ number: SerialNumber) -> Bool {
-    guard number == expected else { return false }
-    expected = expected.next
-    release()
+  /// Counts a request as received, and aborted, that is known never to come: RFC 7143 §11.6.1.
+  /// False where the number is outside the window; then call `nextHeld` until it has no more.
+  package mutating func plug(_ number: SerialNumber) -> Bool {
+    guard !number.precedes(expected), !last.precedes(number) else { return false }
+    held[number] = []
     return true
+  }
+
+  /// Does the same with every number below `end` that is missing.
+  package mutating func plugGaps(before end: SerialNumber) {
+    var number = expected
+    while number.precedes(end), !last.precedes(number) {
+      if held[number] == nil { held[number] = [] }
+      number = number.next
+    }
+  }
+
+  /// Aborts requests below `end` that wait for their turn; how many they were.
+  package mutating func abortHeld(
+    before end: SerialNumber, where isMeant: (BasicHeaderSegment) -> Bool
+  ) -> Int {
+    let aborted = held.filter { number, pdus in
+      number.precedes(end) && pdus.first.map { isMeant($0.header) } == true
+    }
+    for number in aborted.keys { held[number] = [] }
+    return aborted.count
   }
 
   /// A numbered request has ended: one more may come.

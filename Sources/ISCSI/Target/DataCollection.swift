@@ -3,8 +3,8 @@
 //     unsolicited ──F──▶ waiting ──R2T──▶ solicited ──F──▶ waiting … ▶ complete
 //
 // DataPDUInOrder and DataSequenceInOrder are Yes, so what comes next is always known: Buffer Offset
-// equals what is here. A sequence that has gone wrong is drained up to its F bit and then failed;
-// one that brings more than was asked for fails at once, since nothing more is due.
+// equals what is here. A sequence that has gone wrong is drained up to its F bit and then failed,
+// or when no more of it comes.
 
 /// Collects and judges the Data-Out PDUs of one WRITE.
 package struct DataCollection: Sendable {
@@ -25,6 +25,10 @@ package struct DataCollection: Sendable {
     package var isRejected = false
     /// End the task so.
     package var failure: TransferFailure?
+    /// Nothing was changed by it: it belongs to no sequence that is due.
+    package var isStray = false
+
+    static let stray = Verdict(isRejected: true, isStray: true)
   }
 
   package let expectedLength: Int
@@ -55,26 +59,30 @@ package struct DataCollection: Sendable {
     let end: Int
     switch phase {
     case .unsolicited(let limit):
-      guard pdu.header.word20 == reservedTag else { return Verdict(isRejected: true) }
+      guard pdu.header.word20 == reservedTag else { return .stray }
       end = limit
     case .solicited(let tag, let limit):
       // RFC 7143 §11.7.4: a copy of the R2T's transfer tag.
-      guard pdu.header.word20 == tag else { return Verdict(isRejected: true) }
+      guard pdu.header.word20 == tag else { return .stray }
       end = limit
     case .waiting, .complete:
-      return Verdict(isRejected: true)
+      return .stray
     }
     let isFinal = pdu.header.isFinal
     if let pendingFailure {
       return Verdict(failure: isFinal ? pendingFailure : nil)
     }
     // RFC 7143 §7.8: rejected, and the task fails once its sequence is here.
-    guard !pdu.isDamaged else { return postpone(.lostData, isRejected: true, isFinal) }
+    switch pdu.fault {
+    case .damaged: return postpone(.lostData, isRejected: true, isFinal)
+    case .tooLong: return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
+    case nil: break
+    }
     guard Int(pdu.header.word40) == bytes.count else {
       return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
     }
     guard pdu.data.count <= end - bytes.count else {
-      return Verdict(isRejected: true, failure: .incorrectAmountOfData)
+      return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
     }
     // RFC 7143 §11.7.5, §7.8: numbers start at 0 in each sequence; a gap is lost data.
     guard pdu.header.word36 == nextDataNumber else {
@@ -98,6 +106,23 @@ package struct DataCollection: Sendable {
     return (bytes.count, length)
   }
 
+  /// Grows with everything that counts.
+  package var progress: Int { bytes.count + Int(requestCount) }
+
+  /// Whether data is due from the initiator.
+  package var isAwaiting: Bool {
+    switch phase {
+    case .unsolicited, .solicited: true
+    case .waiting, .complete: false
+    }
+  }
+
+  /// Nothing more of the sequence that is due has come for too long.
+  // RFC 7143 §7.1.4.1, §7.9: as if the last of it had been lost.
+  package func silenceVerdict() -> Verdict {
+    Verdict(failure: pendingFailure ?? .lostData)
+  }
+
   /// The collected bytes; the collection keeps none.
   package mutating func takeBytes() -> [UInt8] {
     let taken = bytes
@@ -106,9 +131,8 @@ package struct DataCollection: Sendable {
   }
 
   private mutating func endSequence(at end: Int) -> Verdict {
-    if case .solicited = phase, bytes.count < end {
-      return Verdict(failure: .incorrectAmountOfData)
-    }
+    // RFC 7143 §11.4.7.2: less than was asked for, or less unasked than was announced.
+    guard bytes.count == end else { return Verdict(failure: .incorrectAmountOfData) }
     phase = bytes.count == expectedLength ? .complete : .waiting
     return Verdict()
   }

@@ -37,6 +37,11 @@ package struct TargetConfiguration: Sendable {
   /// How much data may be asked for, or held for the owner, at once, in bytes.
   package var writeBytesMax = 64 * 1024 * 1024
 
+  /// How long data that was asked for, or announced, may be silent before its task ends.
+  package var dataOutNanoseconds: UInt64 = 30_000_000_000
+  /// How many bytes of data segments that are too long are skipped before the session ends.
+  package var skippedBytesMax = 64 * 1024 * 1024
+
   package init(targets: [TargetListing], tsih: UInt16) {
     precondition(tsih != 0, "a session's handle is not zero")
     self.targets = targets

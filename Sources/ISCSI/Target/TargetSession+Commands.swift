@@ -1,13 +1,10 @@
 // SCSI Command and Data-Out: from a header to a command with all its data, RFC 7143 §11.3, §11.7.
 
 extension TargetSession {
-  /// Whether the command became a task.
-  mutating func startTask(_ pdu: PDU) -> Bool {
+  /// Makes a task of a command; why not, where it isn't one.
+  mutating func startTask(_ pdu: PDU) -> RejectReason? {
     let header = pdu.header
-    if let reason = objection(to: pdu) {
-      reject(pdu, reason)
-      return false
-    }
+    if let reason = objection(to: pdu) { return reason }
     var task = TargetTask(
       handle: tasks.nextHandle(header.initiatorTaskTag), header: header)
     var collection: DataCollection?
@@ -18,17 +15,18 @@ extension TargetSession {
       collection = DataCollection(
         expectedLength: task.expectedLength, immediate: pdu.data,
         unsolicitedEnd: header.isFinal ? nil : end,
-        failure: pdu.isDamaged ? .lostData : nil)
+        failure: pdu.fault == nil ? nil : .lostData)
     }
     tasks.insert(task, collection)
-    guard !pdu.isDamaged else {
-      // RFC 7143 §7.8: rejected, and failed once all that comes unasked is here.
+    guard pdu.fault == nil else {
+      // RFC 7143 §7.8: rejected, and failed once all that comes unasked is here. Its number counts
+      // as received: who can't retry commands would otherwise wait for a sense until it gives up.
       reject(pdu, .dataDigestError)
       if header.isFinal { fail(task.handle, .lostData) }
-      return true
+      return nil
     }
     advance(task.handle)
-    return true
+    return nil
   }
 
   // What is wrong with a command before it is a task.
@@ -37,9 +35,9 @@ extension TargetSession {
     let isRead = header.flags & 0x40 != 0
     let isWrite = header.flags & 0x20 != 0
     // RFC 7143 §11.3: long CDBs and bidirectional lengths, what header segments are for, aren't
-    // supported; a tag is needed; a last PDU unless data follows unasked.
+    // supported; a tag and a known attribute are needed; a last PDU unless data follows unasked.
     guard pdu.additional.isEmpty, header.initiatorTaskTag != reservedTag,
-      !header.initiatorTaskTag.isMirroredTag, !(isRead && isWrite),
+      !header.initiatorTaskTag.isMirroredTag, !(isRead && isWrite), header.flags & 7 <= 4,
       header.isFinal || isWrite && !parameters.initialR2T,
       pdu.data.isEmpty || isWrite, pdu.data.count <= Int(header.word20)
     else { return .invalidPDUField }
@@ -58,7 +56,7 @@ extension TargetSession {
     guard pdu.additional.isEmpty else { return reject(pdu, .invalidPDUField) }
     guard let task = tasks[pdu.header.initiatorTaskTag] else {
       let isHeld = window.hold(data: pdu, lengthMax: parameters.unsolicitedLengthMax)
-      if !isHeld { reject(pdu, .invalidPDUField) }
+      if !isHeld { reject(pdu, pdu.fault?.rejectReason ?? .invalidPDUField) }
       return
     }
     if task.isTooLong {
@@ -71,8 +69,25 @@ extension TargetSession {
     guard !isElsewhere, let verdict = tasks.receive(pdu) else {
       return reject(pdu, .invalidPDUField)
     }
-    if verdict.isRejected { reject(pdu, pdu.isDamaged ? .dataDigestError : .invalidPDUField) }
+    if verdict.isRejected { reject(pdu, pdu.fault?.rejectReason ?? .invalidPDUField) }
     if let failure = verdict.failure { fail(task.handle, failure) } else { advance(task.handle) }
+  }
+
+  /// Judges sequences of which nothing has come for too long; sends what that leads to.
+  package mutating func handleTimeout(now: UInt64) {
+    guard phase == .fullFeature else { return }
+    for handle in tasks.silent(now: now, after: configuration.dataOutNanoseconds) {
+      guard let verdict = tasks.silenceVerdict(of: handle) else { continue }
+      if let failure = verdict.failure { fail(handle, failure) } else { advance(handle) }
+    }
+  }
+
+  /// When `handleTimeout` is due, in nanoseconds of the owner's clock; nil while no data is.
+  // The sequences are looked at now and then, so that no PDU costs a look at the clock: what is
+  // silent is noticed between one and one and a quarter times the limit.
+  package func nextDeadline(now: UInt64) -> UInt64? {
+    guard phase == .fullFeature, tasks.awaitsData else { return nil }
+    return now + configuration.dataOutNanoseconds / 4
   }
 
   private mutating func fail(_ handle: TaskHandle, _ failure: TransferFailure) {

@@ -1,12 +1,13 @@
 // The mirror's traffic on the connection: the session lends its numbers, the owner knows the rest.
 
 extension TargetSession {
-  mutating func handleMirrorRequest(_ pdu: PDU) {
-    guard parameters.mirrorVersion != nil else { return reject(pdu, .commandNotSupported) }
+  mutating func handleMirrorRequest(_ pdu: PDU) -> RejectReason? {
+    guard parameters.mirrorVersion != nil else { return .commandNotSupported }
     guard pdu.header.isImmediate, pdu.header.initiatorTaskTag == reservedTag else {
-      return reject(pdu, .invalidPDUField)
+      return .invalidPDUField
     }
     events.append(.mirrorRequest(pdu))
+    return nil
   }
 
   /// Asks for all data of a mirrored write; the transfer tag equals the task tag, so that one

@@ -8,7 +8,7 @@ extension TargetSession {
       receiveData(pdu)
     case .snackRequest:
       // RFC 7143 §11.16: nothing to be recovered at ErrorRecoveryLevel 0.
-      reject(pdu, .snackReject)
+      reject(pdu, pdu.additional.isEmpty ? .snackReject : .invalidPDUField)
     case .loginRequest:
       reject(pdu, .protocolError)
     case .nopOut, .scsiCommand, .taskManagementRequest, .textRequest, .logoutRequest,
@@ -29,29 +29,43 @@ extension TargetSession {
       break
     case .deliver:
       execute(pdu)
-      while phase == .fullFeature, let held = window.nextHeld() {
-        for pdu in held {
-          if pdu.header.opcode == .dataOut { receiveData(pdu) } else { execute(pdu) }
-        }
+      deliverHeld()
+    }
+  }
+
+  /// Executes what waited for its turn, as far as nothing is missing.
+  mutating func deliverHeld() {
+    while phase == .fullFeature, let held = window.nextHeld() {
+      for pdu in held {
+        if pdu.header.opcode == .dataOut { receiveData(pdu) } else { execute(pdu) }
       }
     }
   }
 
   private mutating func execute(_ pdu: PDU) {
-    let isTask = pdu.header.opcode == .scsiCommand && startTask(pdu)
+    let isTask = pdu.header.opcode == .scsiCommand
     // A task keeps its place in the window until it is answered, all others give it back.
     if !isTask, !pdu.header.isImmediate { window.release() }
-    guard pdu.header.opcode != .scsiCommand else { return }
-    guard pdu.additional.isEmpty else { return reject(pdu, .invalidPDUField) }
-    guard !pdu.isDamaged else { return reject(pdu, .dataDigestError) }
+    let reason = isTask ? startTask(pdu) : carryOut(pdu)
+    guard let reason else { return }
+    // RFC 7143 §7.3: an initiator that goes on sends another request under the same number.
+    if !pdu.header.isImmediate { window.retract(isReleased: !isTask) }
+    reject(pdu, reason)
+  }
+
+  /// Why it was not; whoever rejects has sent nothing before.
+  private mutating func carryOut(_ pdu: PDU) -> RejectReason? {
+    guard pdu.additional.isEmpty else { return .invalidPDUField }
+    guard pdu.fault == nil else { return .dataDigestError }
     switch pdu.header.opcode {
     case .nopOut: answerPing(pdu)
-    case .taskManagementRequest: manageTasks(pdu)
-    case .textRequest: handleText(pdu)
-    case .logoutRequest: logout(pdu)
-    case .mirrorRequest: handleMirrorRequest(pdu)
+    case .taskManagementRequest: return manageTasks(pdu)
+    case .textRequest: return handleText(pdu)
+    case .logoutRequest: return logout(pdu)
+    case .mirrorRequest: return handleMirrorRequest(pdu)
     default: preconditionFailure("not a request that is executed")
     }
+    return nil
   }
 
   // MARK: NOP
@@ -84,7 +98,7 @@ extension TargetSession {
   // MARK: Logout
 
   // RFC 7143 §11.14: reasons 0 and 1 mean the same where a session is one connection.
-  private mutating func logout(_ pdu: PDU) {
+  private mutating func logout(_ pdu: PDU) -> RejectReason? {
     let reason = pdu.header.flags & 0x7f
     var header = BasicHeaderSegment(opcode: .logoutResponse)
     header.initiatorTaskTag = pdu.header.initiatorTaskTag
@@ -92,12 +106,14 @@ extension TargetSession {
     case 0: header.byte2 = 0
     case 1: header.byte2 = pdu.header.connectionID == description.connectionID ? 0 : 1
     case 2: header.byte2 = 2
-    default: return reject(pdu, .invalidPDUField)
+    default: return .invalidPDUField
     }
     send(PDU(header: header), advances: true)
-    guard header.byte2 == 0 else { return }
-    events.append(.loggedOut)
-    end(.loggedOut)
+    if header.byte2 == 0 {
+      events.append(.loggedOut)
+      end(.loggedOut)
+    }
+    return nil
   }
 
   /// Tells the initiator something unasked: that it should log out, or that all will be dropped.

@@ -4,9 +4,9 @@
 import Bytes
 
 extension TargetSession {
-  mutating func manageTasks(_ pdu: PDU) {
+  mutating func manageTasks(_ pdu: PDU) -> RejectReason? {
     let header = pdu.header
-    guard header.initiatorTaskTag != reservedTag else { return reject(pdu, .invalidPDUField) }
+    guard header.initiatorTaskTag != reservedTag else { return .invalidPDUField }
     let reply = tasks.nextHandle(header.initiatorTaskTag)
     switch TaskManagementFunction(rawValue: header.flags & 0x7f) {
     case .abortTask:
@@ -24,6 +24,7 @@ extension TargetSession {
     case .clearACA, .clearTaskSet, nil:
       completeTaskManagement(reply, .notSupported)
     }
+    return nil
   }
 
   /// Answers a task management request.
@@ -46,8 +47,9 @@ extension TargetSession {
     guard let task = tasks[tag], task.header.lun == header.lun else {
       // RFC 7143 §11.6.1: a command that never came counts as received and aborted.
       let number = SerialNumber(header.word32)
-      let isDue = number.precedes(SerialNumber(header.word24)) && window.markReceived(number)
-      return completeTaskManagement(reply, isDue ? .complete : .taskDoesNotExist)
+      let isDue = number.precedes(SerialNumber(header.word24)) && window.plug(number)
+      completeTaskManagement(reply, isDue ? .complete : .taskDoesNotExist)
+      return deliverHeld()
     }
     forget(task)
     guard task.isDelivered else { return completeTaskManagement(reply, .complete) }

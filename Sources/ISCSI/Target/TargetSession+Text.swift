@@ -2,34 +2,41 @@
 // the patent's literal ones, go to the owner, all others are NotUnderstood.
 
 extension TargetSession {
-  mutating func handleText(_ pdu: PDU) {
+  mutating func handleText(_ pdu: PDU) -> RejectReason? {
     let header = pdu.header
     guard header.initiatorTaskTag != reservedTag,
       !(header.isFinal && header.isContinued)
-    else { return reject(pdu, .invalidPDUField) }
-    if case .owned = text.phase { return reject(pdu, .taskInProgress) }
+    else { return .invalidPDUField }
+    if case .owned = text.phase { return .taskInProgress }
     if header.word20 == reservedTag {
       // RFC 7143 §11.10.4: a new negotiation ends one that was open.
       text.reset()
     } else {
-      guard text.phase == .open(tag: header.word20) else {
-        return reject(pdu, .invalidPDUField)
-      }
+      guard text.phase == .open(tag: header.word20),
+        header.initiatorTaskTag == text.request.initiatorTaskTag
+      else { return .invalidPDUField }
     }
     text.request = header
-    guard text.pieces.isEmpty else { return sendTextPiece() }
+    guard text.pieces.isEmpty else {
+      sendTextPiece()
+      return nil
+    }
     do {
       try text.assembly.append(pdu.data)
     } catch {
       text.reset()
-      return reject(pdu, .invalidPDUField)
+      return .invalidPDUField
     }
-    guard !header.isContinued else { return sendTextPiece() }
+    guard !header.isContinued else {
+      sendTextPiece()
+      return nil
+    }
     guard let keys = readKeys(text.assembly.take()) else {
       text.reset()
-      return reject(pdu, .invalidPDUField)
+      return .invalidPDUField
     }
     answer(keys)
+    return nil
   }
 
   /// Answers keys of a `.text` event.

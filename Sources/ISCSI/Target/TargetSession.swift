@@ -32,6 +32,8 @@ package struct TargetSession: ~Copyable, Sendable {
   package internal(set) var droppedCount = 0
   /// PDUs answered with a Reject.
   package internal(set) var rejectedCount = 0
+  /// Bytes of data segments that were too long.
+  private var skippedBytes = 0
 
   package init(configuration: TargetConfiguration) {
     self.configuration = configuration
@@ -69,13 +71,22 @@ package struct TargetSession: ~Copyable, Sendable {
     }
   }
 
-  /// The end, since such a peer's bytes can't be told from noise; a data segment longer than
-  /// allowed is answered before, where there is a session.
+  /// What a header with wrong lengths means. In a session a data segment that is too long is
+  /// rejected, and the decoder skips it: the next PDU is where it should be. Before a login, and
+  /// where that happens again and again, it is the end; and so is, at every level of recovery, a
+  /// header that was damaged: RFC 7143 §7.8, nothing tells where the next PDU begins.
   package mutating func handle(_ error: FramingError) {
     switch error {
     case .dataSegmentTooLong(let header):
-      if phase == .fullFeature { reject(PDU(header: header), .protocolError) }
-      end(.dataSegmentTooLong)
+      guard phase == .fullFeature else { return end(.dataSegmentTooLong) }
+      skippedBytes += header.dataSegmentLength
+      var pdu = PDU(header: header)
+      pdu.fault = .tooLong
+      guard skippedBytes <= configuration.skippedBytesMax else {
+        reject(pdu, .protocolError)
+        return end(.dataSegmentTooLong)
+      }
+      if header.opcode == .dataOut { receiveData(pdu) } else { reject(pdu, .protocolError) }
     case .headerDigest: end(.headerDigest)
     }
   }
@@ -127,12 +138,14 @@ package struct TargetSession: ~Copyable, Sendable {
     output.append(stamped)
   }
 
-  // RFC 7143 §11.17: the Reject carries the header that it is about.
+  // RFC 7143 §11.17.4: the Reject carries the header that it is about, as it came.
   mutating func reject(_ pdu: PDU, _ reason: RejectReason) {
     rejectedCount += 1
     var header = BasicHeaderSegment(opcode: .reject)
     header.byte2 = reason.rawValue
     header.initiatorTaskTag = reservedTag
-    send(PDU(header: header, data: pdu.sealedHeader.array), advances: true)
+    let rejected = pdu.header.array + pdu.additional
+    let data = rejected.prefix(parameters.sendDataSegmentLengthMax)
+    send(PDU(header: header, data: data), advances: true)
   }
 }

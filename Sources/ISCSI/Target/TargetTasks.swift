@@ -30,6 +30,15 @@ struct TargetTasks: Sendable {
   private var serial: UInt64 = 0
   private var transferTag: UInt32 = 0
   private var waiting = Fifo<TaskHandle>()
+  private var silences: [TaskHandle: Silence] = [:]
+  /// How many collections await data.
+  private var awaitingCount = 0
+
+  /// Since when a sequence of data has stood where it stands.
+  private struct Silence {
+    var progress: Int
+    var since: UInt64
+  }
 
   init(promisedMax: Int) {
     self.promisedMax = promisedMax
@@ -54,7 +63,10 @@ struct TargetTasks: Sendable {
 
   mutating func insert(_ task: TargetTask, _ collection: DataCollection?) {
     precondition(byTag[task.handle.taskTag] == nil, "a tag is open twice")
-    collections[task.handle.taskTag] = collection
+    if let collection {
+      collections[task.handle.taskTag] = collection
+      if collection.isAwaiting { awaitingCount += 1 }
+    }
     byTag[task.handle.taskTag] = task
     if task.header.isImmediate { immediateCount += 1 }
   }
@@ -69,7 +81,33 @@ struct TargetTasks: Sendable {
   }
 
   mutating func receive(_ pdu: PDU) -> DataCollection.Verdict? {
-    collections[pdu.header.initiatorTaskTag]?.receive(pdu)
+    let tag = pdu.header.initiatorTaskTag
+    guard let verdict = collections[tag]?.receive(pdu) else { return nil }
+    // It was awaited, or the PDU was rejected.
+    if !verdict.isStray, collections[tag]?.isAwaiting == false { awaitingCount -= 1 }
+    return verdict
+  }
+
+  /// Whether data of any task is due.
+  var awaitsData: Bool { awaitingCount > 0 }
+
+  /// Looks where all sequences stand; those of which nothing new has come for `limit` nanoseconds.
+  mutating func silent(now: UInt64, after limit: UInt64) -> [TaskHandle] {
+    let before = silences
+    silences = [:]
+    for (tag, collection) in collections where collection.isAwaiting {
+      guard let handle = byTag[tag]?.handle else { continue }
+      let known = before[handle].flatMap { $0.progress == collection.progress ? $0 : nil }
+      silences[handle] = known ?? Silence(progress: collection.progress, since: now)
+    }
+    return silences.filter { now - $0.value.since >= limit }.keys
+      .sorted { $0.serial < $1.serial }
+  }
+
+  /// What becomes of a task whose data has been silent for too long.
+  mutating func silenceVerdict(of handle: TaskHandle) -> DataCollection.Verdict? {
+    silences[handle] = nil
+    return collections[handle.taskTag]?.silenceVerdict()
   }
 
   /// The next R2T of a task, under a new transfer tag.
@@ -78,7 +116,9 @@ struct TargetTasks: Sendable {
   ) -> (tag: UInt32, offset: Int, length: Int)? {
     transferTag = TargetTasks.after(transferTag)
     let burst = collections[handle.taskTag]?.request(tag: transferTag, burstMax: burstMax)
-    return burst.map { (transferTag, $0.offset, $0.length) }
+    guard let burst else { return nil }
+    awaitingCount += 1
+    return (transferTag, burst.offset, burst.length)
   }
 
   /// Marks a task as handed to the owner, with the data that goes along.
@@ -90,7 +130,7 @@ struct TargetTasks: Sendable {
   mutating func remove(_ handle: TaskHandle) -> TargetTask? {
     guard let task = self[handle] else { return nil }
     byTag[handle.taskTag] = nil
-    collections[handle.taskTag] = nil
+    if collections.removeValue(forKey: handle.taskTag)?.isAwaiting == true { awaitingCount -= 1 }
     promised -= task.promised
     if task.header.isImmediate { immediateCount -= 1 }
     // Tasks that were aborted while they waited don't pile up behind one that waits on.

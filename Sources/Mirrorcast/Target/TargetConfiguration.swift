@@ -65,6 +65,8 @@ package struct TargetLimits: Sendable {
   package var connectionsMax = 64
   /// From the accept to the end of login.
   package var loginMilliseconds: Int64 = 10_000
+  /// How long the data of a write may be silent until the write fails.
+  package var dataOutMilliseconds: Int64 = 30_000
   /// From our last byte to the end of the connection, for the peer to read it and close.
   package var lingerMilliseconds: Int64 = 1_000
   /// From the request to stop until connections are cut whose peers take no answers.

@@ -51,6 +51,7 @@ final class TargetConnection: ChannelInboundHandler {
   var units = ServedUnits([])
   /// Input that waits until the session that this one replaces has ended.
   var heldInput: ByteBuffer?
+  var isAwaitingDeadline = false
 
   private let ticket: ConnectionRegister.Ticket
   private let ended: EventLoopPromise<Void>
@@ -75,6 +76,7 @@ final class TargetConnection: ChannelInboundHandler {
     commands = CommandQueue(limits: serving.limits)
     var configuration = serving.directory.configuration(for: channel, handle: ticket.handle)
     configuration.writeBytesMax = serving.limits.transferBytesMax
+    configuration.dataOutNanoseconds = UInt64(serving.limits.dataOutMilliseconds) * 1_000_000
     if serving.host == nil { configuration.wanted.mirrorVersion = nil }
     session = TargetSession(configuration: configuration)
   }
@@ -187,6 +189,7 @@ final class TargetConnection: ChannelInboundHandler {
     } while commands.canStart(outputBytes: outputBytes) && stage != .closed
     isSettling = false
     updateReading()
+    awaitDeadline()
     if stage == .closing, outputBytes == 0, !isAnswerHeld { finishOutput() }
   }
 
