@@ -68,6 +68,7 @@ package struct AdditionalSense: Equatable, Hashable, Sendable, BitwiseCopyable {
   package static let registrationsPreempted = AdditionalSense(0x2a, 0x05)
   package static let defectListNotFound = AdditionalSense(0x1c, 0x00)
   package static let invalidReleaseOfReservation = AdditionalSense(0x26, 0x04)
+  package static let commandsCleared = AdditionalSense(0x2f, 0x00)
   package static let sanitizeFailed = AdditionalSense(0x31, 0x03)
   package static let mediumNotPresent = AdditionalSense(0x3a, 0x00)
   package static let mediumRemovalPrevented = AdditionalSense(0x53, 0x02)
@@ -114,6 +115,7 @@ extension AdditionalSense: CustomStringConvertible {
     case .registrationsPreempted: "registrations preempted"
     case .defectListNotFound: "defect list not found"
     case .invalidReleaseOfReservation: "invalid release of a persistent reservation"
+    case .commandsCleared: "commands cleared by another initiator"
     case .sanitizeFailed: "sanitize failed"
     case .mediumNotPresent: "no medium"
     case .mediumRemovalPrevented: "medium removal prevented"

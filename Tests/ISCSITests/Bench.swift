@@ -144,11 +144,15 @@ final class LoneTarget {
   var events: [TargetEvent] = []
   var commandNumber: UInt32 = 1
 
-  init(_ configuration: TargetConfiguration = targetConfiguration(), offers: String...) {
+  init(
+    _ configuration: TargetConfiguration = targetConfiguration(), offers: String...,
+    isDiscovery: Bool = false
+  ) {
     session = TargetSession(configuration: configuration)
-    let names = [
-      "InitiatorName=iqn.2026-01.org.example:host", "SessionType=Normal", "TargetName=\(diskName)",
-    ]
+    let names =
+      ["InitiatorName=iqn.2026-01.org.example:host"]
+      + (isDiscovery
+        ? ["SessionType=Discovery"] : ["SessionType=Normal", "TargetName=\(diskName)"])
     _ = send(loginRequest(names + offers))
   }
 

@@ -18,6 +18,16 @@ struct UnitAttentionTests {
     #expect(device.result(cdb(0), from: two)?.status == .good)
   }
 
+  @Test func `who lost commands to another session hears of it, nobody else`() {
+    let device = LiveDisk(disk(sessions: [one, two]))
+    device.noteCleared(2)
+    // Of a session that is gone nothing is kept.
+    device.noteCleared(77)
+    #expect(device.result(cdb(0))?.status == .good)
+    #expect(device.result(cdb(0), from: two)?.sense == SenseData(.unitAttention, .commandsCleared))
+    #expect(device.result(cdb(0), from: two)?.status == .good)
+  }
+
   @Test func `there is room for a few, and one is not there twice`() {
     let device = LiveDisk(disk())
     for _ in 0..<20 { device.reset() }

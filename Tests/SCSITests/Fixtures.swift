@@ -132,6 +132,7 @@ final class LiveDisk {
   }
 
   func reset() { device.reset() }
+  func noteCleared(_ session: UInt64) { device.noteCleared(session) }
   func attach(_ nexus: Nexus) { device.attach(nexus) }
   func detach(_ session: UInt64) { device.detach(session) }
   func restore(_ state: [UInt8]) -> Bool { bytes(state) { device.restore($0) } }

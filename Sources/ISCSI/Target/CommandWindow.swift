@@ -68,7 +68,9 @@ package struct CommandWindow: Sendable {
   /// Counts a request as received, and aborted, that is known never to come: RFC 7143 §11.6.1.
   /// False where the number is outside the window; then call `nextHeld` until it has no more.
   package mutating func plug(_ number: SerialNumber) -> Bool {
-    guard !number.precedes(expected), !last.precedes(number) else { return false }
+    guard !number.precedes(expected), !last.precedes(number), held[number] == nil else {
+      return false
+    }
     held[number] = []
     return true
   }

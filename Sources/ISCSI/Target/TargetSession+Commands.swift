@@ -45,7 +45,9 @@ extension TargetSession {
     guard pdu.data.isEmpty || parameters.immediateData,
       pdu.data.count <= parameters.unsolicitedLengthMax
     else { return .protocolError }
-    guard tasks[header.initiatorTaskTag] == nil else { return .taskInProgress }
+    guard tasks[header.initiatorTaskTag] == nil, !tasks.isFunction(header.initiatorTaskTag) else {
+      return .taskInProgress
+    }
     if header.isImmediate, tasks.immediateCount >= configuration.immediateCommandsMax {
       return .immediateCommandReject
     }

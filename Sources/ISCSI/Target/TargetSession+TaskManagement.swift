@@ -6,32 +6,50 @@ import Bytes
 extension TargetSession {
   mutating func manageTasks(_ pdu: PDU) -> RejectReason? {
     let header = pdu.header
-    guard header.initiatorTaskTag != reservedTag else { return .invalidPDUField }
-    let reply = tasks.nextHandle(header.initiatorTaskTag)
-    switch TaskManagementFunction(rawValue: header.flags & 0x7f) {
-    case .abortTask:
-      abortTask(header, reply)
-    case .abortTaskSet:
-      abort(reply, .abortTaskSet, header.lun) { $0.header.lun == header.lun }
-    case .logicalUnitReset:
-      abort(reply, .logicalUnitReset, header.lun) { $0.header.lun == header.lun }
-    case .targetWarmReset:
-      abort(reply, .targetWarmReset, header.lun) { _ in true }
-    case .targetColdReset:
-      abort(reply, .targetColdReset, header.lun) { _ in true }
-    case .taskReassign:
-      completeTaskManagement(reply, .reassignmentNotSupported)
-    case .clearACA, .clearTaskSet, nil:
-      completeTaskManagement(reply, .notSupported)
+    let tag = header.initiatorTaskTag
+    // RFC 7143 §11.5.2: there is no data.
+    guard tag != reservedTag, pdu.data.isEmpty else { return .invalidPDUField }
+    guard description.type == .normal else { return .commandNotSupported }
+    guard tasks[tag] == nil, !tasks.isFunction(tag) else { return .taskInProgress }
+    let hasRoom = tasks.functionCount < configuration.immediateCommandsMax
+    guard hasRoom || !header.isImmediate else { return .immediateCommandReject }
+    let reply = tasks.beginFunction(tag)
+    if hasRoom {
+      carryOut(header, reply)
+    } else {
+      completeTaskManagement(reply, .rejected)
     }
     return nil
+  }
+
+  private mutating func carryOut(_ header: BasicHeaderSegment, _ reply: TaskHandle) {
+    guard let function = TaskManagementFunction(rawValue: header.flags & 0x7f) else {
+      return completeTaskManagement(reply, .notSupported)
+    }
+    switch function {
+    case .abortTask:
+      abortTask(header, reply)
+    case .abortTaskSet, .clearTaskSet, .logicalUnitReset:
+      abort(function, header, reply) { $0.isSameUnit(header) }
+    case .targetWarmReset, .targetColdReset:
+      // RFC 7143 §4.2.3.3: what was sent before and hasn't come counts as received.
+      window.plugGaps(before: SerialNumber(header.word24))
+      abort(function, header, reply) { _ in true }
+    case .clearACA:
+      // SAM-5 §7.4: there is none where NORMACA is 0.
+      completeTaskManagement(reply, .notSupported)
+    case .taskReassign:
+      completeTaskManagement(reply, .reassignmentNotSupported)
+    }
+    // What waited for a request that was aborted goes on.
+    deliverHeld()
   }
 
   /// Answers a task management request.
   package mutating func completeTaskManagement(
     _ reply: TaskHandle, _ response: TaskManagementResponse
   ) {
-    guard phase == .fullFeature else { return }
+    guard phase == .fullFeature, tasks.endFunction(reply) else { return }
     var header = BasicHeaderSegment(opcode: .taskManagementResponse)
     header.byte2 = response.rawValue
     header.initiatorTaskTag = reply.taskTag
@@ -44,12 +62,11 @@ extension TargetSession {
       events.append(.abortMirrored(taskTag: tag, reply: reply))
       return
     }
-    guard let task = tasks[tag], task.header.lun == header.lun else {
-      // RFC 7143 §11.6.1: a command that never came counts as received and aborted.
-      let number = SerialNumber(header.word32)
-      let isDue = number.precedes(SerialNumber(header.word24)) && window.plug(number)
-      completeTaskManagement(reply, isDue ? .complete : .taskDoesNotExist)
-      return deliverHeld()
+    // RFC 7143 §11.5.1: not of another task management request, nor of this one.
+    guard !tasks.isFunction(tag) else { return completeTaskManagement(reply, .rejected) }
+    guard let task = tasks[tag], task.header.isSameUnit(header) else {
+      return completeTaskManagement(
+        reply, plug(header, tag) ? .complete : .taskDoesNotExist)
     }
     forget(task)
     guard task.isDelivered else { return completeTaskManagement(reply, .complete) }
@@ -59,19 +76,38 @@ extension TargetSession {
           handle: reply, function: .abortTask, lun: header.lun, aborted: [task.handle])))
   }
 
-  private mutating func abort(
-    _ reply: TaskHandle, _ function: TaskManagementFunction, _ lun: UInt64,
-    where isMeant: (TargetTask) -> Bool
-  ) {
-    var aborted: [TaskHandle] = []
-    for handle in tasks.handles {
-      guard let task = tasks[handle], isMeant(task) else { continue }
-      forget(task)
-      if task.isDelivered { aborted.append(handle) }
+  // RFC 7143 §11.6.1: a command that never came, or waits for its turn, counts as received and
+  // aborted, where its number is in the window and before that of the request.
+  private mutating func plug(_ header: BasicHeaderSegment, _ tag: UInt32) -> Bool {
+    let end = SerialNumber(header.word24)
+    let count = window.abortHeld(before: end) {
+      $0.initiatorTaskTag == tag && $0.opcode == .scsiCommand && $0.isSameUnit(header)
     }
+    let number = SerialNumber(header.word32)
+    return count > 0 || number.precedes(end) && window.plug(number)
+  }
+
+  private mutating func abort(
+    _ function: TaskManagementFunction, _ header: BasicHeaderSegment, _ reply: TaskHandle,
+    where isMeant: (BasicHeaderSegment) -> Bool
+  ) {
+    // RFC 7143 §11.5.1: all that has a lower number, so what waits for its turn, too.
+    _ = window.abortHeld(before: SerialNumber(header.word24)) {
+      $0.opcode == .scsiCommand && isMeant($0)
+    }
+    let aborted = forgetTasks(where: isMeant).owned
     events.append(
       .taskManagement(
-        TaskManagement(handle: reply, function: function, lun: lun, aborted: aborted)))
+        TaskManagement(handle: reply, function: function, lun: header.lun, aborted: aborted)))
+  }
+
+  /// Ends tasks without an answer: how many they were, and those that the owner has.
+  private mutating func forgetTasks(
+    where isMeant: (BasicHeaderSegment) -> Bool
+  ) -> (count: Int, owned: [TaskHandle]) {
+    let meant = tasks.handles.compactMap { tasks[$0] }.filter { isMeant($0.header) }
+    for task in meant { forget(task) }
+    return (meant.count, meant.filter(\.isDelivered).map(\.handle))
   }
 
   private mutating func forget(_ task: TargetTask) {
@@ -80,14 +116,24 @@ extension TargetSession {
     resumeWaiting()
   }
 
-  /// Ends tasks for another session's sake (a reset, a cleared task set): no answer is sent.
-  package mutating func abortTasks(lun: UInt64?) -> [TaskHandle] {
-    var aborted: [TaskHandle] = []
-    for handle in tasks.handles {
-      guard let task = tasks[handle], lun == nil || task.header.lun == lun else { continue }
-      forget(task)
-      if task.isDelivered { aborted.append(handle) }
-    }
-    return aborted
+  /// Ends tasks for another session's sake (a reset, a cleared task set): no answer is sent. Those
+  /// at a LUN, or all; how many they were, and those that the owner has.
+  package mutating func abortTasks(lun: UInt64?) -> (count: Int, owned: [TaskHandle]) {
+    var unit = BasicHeaderSegment()
+    unit.lun = lun ?? 0
+    return forgetTasks { lun == nil || $0.isSameUnit(unit) }
+  }
+}
+
+extension BasicHeaderSegment {
+  /// Whether both are about one logical unit, in whatever form they name it.
+  // SAM-5 §4.7.7: below 256 a number has two forms, peripheral device and flat space addressing.
+  fileprivate func isSameUnit(_ other: BasicHeaderSegment) -> Bool {
+    BasicHeaderSegment.plain(lun) == BasicHeaderSegment.plain(other.lun)
+  }
+
+  private static func plain(_ lun: UInt64) -> UInt64 {
+    let isFlat = lun >> 56 == 0x40 && lun & 0x0000_ffff_ffff_ffff == 0
+    return isFlat ? lun & 0x00ff_ffff_ffff_ffff : lun
   }
 }

@@ -25,6 +25,8 @@ struct TargetTasks: Sendable {
   private(set) var byTag: [UInt32: TargetTask] = [:]
   private var collections: [UInt32: DataCollection] = [:]
   private(set) var immediateCount = 0
+  /// Task management requests that have not been answered, by their tags.
+  private var functions: [UInt32: TaskHandle] = [:]
   private let promisedMax: Int
   private var promised = 0
   private var serial: UInt64 = 0
@@ -57,6 +59,27 @@ struct TargetTasks: Sendable {
     serial += 1
     return TaskHandle(taskTag: tag, serial: serial)
   }
+
+  // MARK: Task management
+
+  var functionCount: Int { functions.count }
+
+  func isFunction(_ tag: UInt32) -> Bool { functions[tag] != nil }
+
+  mutating func beginFunction(_ tag: UInt32) -> TaskHandle {
+    let handle = nextHandle(tag)
+    functions[tag] = handle
+    return handle
+  }
+
+  /// Whether it had not been answered.
+  mutating func endFunction(_ handle: TaskHandle) -> Bool {
+    guard functions[handle.taskTag] == handle else { return false }
+    functions[handle.taskTag] = nil
+    return true
+  }
+
+  // MARK: Data
 
   // Below the half that mirrored writes use for their own.
   private static func after(_ tag: UInt32) -> UInt32 { (tag + 1) & 0x7fff_ffff }

@@ -76,22 +76,17 @@ extension TargetConnection {
   private func manage(_ request: TaskManagement) {
     for handle in request.aborted { commands.drop(handle) }
     var affected: [ConnectionRegister.Entry] = []
-    switch request.function {
-    case .logicalUnitReset, .abortTaskSet:
-      guard units[field: request.lun] != nil else {
-        return session.completeTaskManagement(request.handle, .lunDoesNotExist)
-      }
-      if request.function == .logicalUnitReset { affected = othersAtTarget }
-    case .targetWarmReset, .targetColdReset: affected = othersAtTarget
-    default: break
+    let function = request.function
+    if function.isAboutUnit, units[field: request.lun] == nil {
+      return session.completeTaskManagement(request.handle, .lunDoesNotExist)
     }
-    let isReset = request.function != .abortTask && request.function != .abortTaskSet
-    let lun = request.function == .logicalUnitReset ? request.lun : nil
-    if isReset { noteReset(lun) }
-    logger.info("task management", metadata: ["function": "\(request.function)"])
+    if function.reachesOthers { affected = othersAtTarget }
+    let lun = function.isAboutUnit ? request.lun : nil
+    if function.isReset { noteReset(lun) }
+    logger.info("task management", metadata: ["function": "\(function)"])
     let others = affected.map { entry in
       let done = channel.eventLoop.makePromise(of: Void.self)
-      entry.port.visit { $0.abortTasks(lun) { done.succeed() } }
+      entry.port.visit { $0.abortTasks(lun, tells: !function.isReset) { done.succeed() } }
       return done.futureResult
     }
     let own = channel.eventLoop.makePromise(of: Void.self)
@@ -111,12 +106,17 @@ extension TargetConnection {
     serving.register.others(than: port.id, at: target?.name)
   }
 
-  /// Another session ends the tasks at a LUN (nil: at all of them).
-  func abortTasks(_ lun: UInt64?, ended: @escaping () -> Void) {
+  /// Another session ends the tasks at a LUN (nil: at all of them); `tells`: this one hears of it
+  /// by a unit attention, where it had any.
+  func abortTasks(_ lun: UInt64?, tells: Bool = false, ended: @escaping () -> Void) {
     guard stage == .open else { return commands.drain(nil, ended) }
     let aborted = session.abortTasks(lun: lun)
-    for handle in aborted { commands.drop(handle) }
-    commands.drain(aborted, ended)
+    for handle in aborted.owned { commands.drop(handle) }
+    // SAM-5 §5.6: with TAS 0 no aborted command has a status, a unit attention tells of them.
+    if tells, aborted.count > 0, let nexus, let unit = lun.flatMap({ units[field: $0] }) {
+      unit.device.with { $0.noteCleared(nexus.session) }
+    }
+    commands.drain(aborted.owned, ended)
     settle()
   }
 
@@ -149,6 +149,26 @@ extension TargetConnection {
     self.nexus = nil
     for unit in units.list { unit.device.with { $0.detach(nexus.session) } }
   }
+}
+
+extension TaskManagementFunction {
+  /// Whether a LUN says what it is about, beside any task.
+  fileprivate var isAboutUnit: Bool {
+    switch self {
+    case .abortTaskSet, .clearACA, .clearTaskSet, .logicalUnitReset: true
+    case .abortTask, .targetWarmReset, .targetColdReset, .taskReassign: false
+    }
+  }
+
+  fileprivate var isReset: Bool {
+    switch self {
+    case .logicalUnitReset, .targetWarmReset, .targetColdReset: true
+    case .abortTask, .abortTaskSet, .clearACA, .clearTaskSet, .taskReassign: false
+    }
+  }
+
+  // SPC-4 §7.5.8: TST is 0, so all sessions share a disk's one task set.
+  fileprivate var reachesOthers: Bool { isReset || self == .clearTaskSet }
 }
 
 extension CloseReason {

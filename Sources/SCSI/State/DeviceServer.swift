@@ -101,6 +101,11 @@ package struct DeviceServer: Sendable {
     attentions.tell(.resetOccurred)
   }
 
+  /// SAM-5 §5.14: another session has cleared commands of this one.
+  package mutating func noteCleared(_ session: UInt64) {
+    attentions.tell(.commandsCleared, to: session)
+  }
+
   /// What to do about a command.
   package mutating func begin(
     _ request: CommandRequest, from nexus: Nexus, _ around: Surroundings

@@ -32,7 +32,9 @@ struct UnitAttentions: Sendable {
     for session in sessions(of: port) { tell(news, to: session) }
   }
 
-  private mutating func tell(_ news: AdditionalSense, to session: UInt64) {
+  /// A session is to hear it.
+  mutating func tell(_ news: AdditionalSense, to session: UInt64) {
+    guard sessions[session] != nil else { return }
     let known = waiting[session] ?? []
     guard !known.contains(news), known.count < Self.waitingMax else { return }
     waiting[session] = known + [news]
