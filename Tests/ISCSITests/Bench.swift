@@ -144,8 +144,17 @@ final class LoneTarget {
   var events: [TargetEvent] = []
   var commandNumber: UInt32 = 1
 
-  init(
+  private(set) var loginAnswer = PDU(header: BasicHeaderSegment())
+
+  convenience init(
     _ configuration: TargetConfiguration = targetConfiguration(), offers: String...,
+    isDiscovery: Bool = false
+  ) {
+    self.init(configuration, offering: offers, isDiscovery: isDiscovery)
+  }
+
+  init(
+    _ configuration: TargetConfiguration = targetConfiguration(), offering offers: [String],
     isDiscovery: Bool = false
   ) {
     session = TargetSession(configuration: configuration)
@@ -153,7 +162,7 @@ final class LoneTarget {
       ["InitiatorName=iqn.2026-01.org.example:host"]
       + (isDiscovery
         ? ["SessionType=Discovery"] : ["SessionType=Normal", "TargetName=\(diskName)"])
-    _ = send(loginRequest(names + offers))
+    loginAnswer = send(loginRequest(names + offers)).last ?? loginAnswer
   }
 
   @discardableResult func send(_ pdu: PDU) -> [PDU] {
@@ -228,6 +237,15 @@ func dataOut(
   header.word36 = number
   header.word40 = UInt32(truncatingIfNeeded: offset)
   return PDU(header: header, data: data)
+}
+
+func snack(_ type: UInt8, tag: UInt32, first: UInt32, count: UInt32) -> PDU {
+  var header = BasicHeaderSegment(opcode: .snackRequest, flags: 0x80 | type)
+  header.initiatorTaskTag = tag
+  header.word20 = reservedTag
+  header.word40 = first
+  header.word44 = count
+  return PDU(header: header)
 }
 
 extension PDU {

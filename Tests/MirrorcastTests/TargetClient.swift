@@ -101,11 +101,13 @@ final class TargetClient {
 
   /// Logs in; the status of the answer, nil when the daemon closed without one.
   @discardableResult
-  func logIn(_ target: String?, initiator: String = "iqn.2026-01.test:client", isid: UInt64 = 1)
-    throws -> UInt16?
-  {
-    try send(Self.loginRequest(target, initiator: initiator, isid: isid).encoded)
+  func logIn(
+    _ target: String?, initiator: String = "iqn.2026-01.test:client", isid: UInt64 = 1,
+    keys: [String] = [], digests: Digests = []
+  ) throws -> UInt16? {
+    try send(Self.loginRequest(target, initiator: initiator, isid: isid, keys: keys).encoded)
     guard let answer = try receive() else { return nil }
+    decoder.digests = digests
     return answer.header.loginStatusCode
   }
 

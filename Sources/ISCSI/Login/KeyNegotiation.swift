@@ -72,6 +72,8 @@ package struct KeyNegotiation: Sendable {
     var ours = wanted[keyPath: rule.path]
     // RFC 7143 §13.14: the first burst is not longer than any.
     if rule.key == "FirstBurstLength" { ours = min(ours, settled.maxBurstLength) }
+    // RFC 7143 §7.4.1: 0 in Discovery sessions, whatever is offered.
+    if rule.key == "ErrorRecoveryLevel", type == .discovery { ours = 0 }
     let result = rule.takesLarger ? max(ours, offered) : min(ours, offered)
     settled[keyPath: rule.path] = result
     return String(result)

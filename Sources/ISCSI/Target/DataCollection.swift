@@ -2,9 +2,13 @@
 //
 //     unsolicited ──F──▶ waiting ──R2T──▶ solicited ──F──▶ waiting … ▶ complete
 //
-// DataPDUInOrder and DataSequenceInOrder are Yes, so what comes next is always known: Buffer Offset
-// equals what is here. A sequence that has gone wrong is drained up to its F bit and then failed,
-// or when no more of it comes.
+// DataPDUInOrder and DataSequenceInOrder are Yes, so what comes next is always known. Without
+// recovery Buffer Offset equals what is here; a sequence that has gone wrong is drained up to its F
+// bit and then failed, or when no more of it comes. With recovery (ErrorRecoveryLevel 1) what is
+// lost of a sequence is a gap: what follows it is taken, and once the sequence is over, or silent
+// for too long, each gap is asked for again by a Recovery R2T, as often as a limit allows. What
+// then still comes of a sequence that was given up is dropped. More than was asked for fails the
+// task at either level: who sends that has lost nothing.
 
 /// Collects and judges the Data-Out PDUs of one WRITE.
 package struct DataCollection: Sendable {
@@ -29,6 +33,15 @@ package struct DataCollection: Sendable {
     package var isStray = false
 
     static let stray = Verdict(isRejected: true, isStray: true)
+    /// It belongs to a sequence that was given up.
+    static let late = Verdict(isStray: true)
+  }
+
+  /// What an R2T asks for.
+  package struct Request: Equatable, Sendable {
+    package let number: UInt32
+    package let tag: UInt32
+    package let range: Range<Int>
   }
 
   package let expectedLength: Int
@@ -36,18 +49,28 @@ package struct DataCollection: Sendable {
   package private(set) var phase: Phase
   /// How many R2Ts were sent.
   package private(set) var requestCount: UInt32 = 0
+  /// With recovery, the R2Ts whose own F bit has not come.
+  package private(set) var unanswered: [Request] = []
+  /// How many Recovery R2Ts may still be sent; nil where there is no recovery.
+  private var recoveries: Int?
+  private var gaps = DataGaps()
+  /// Where the sequence that is due goes on.
+  private var next: Int
   private var nextDataNumber: UInt32 = 0
+  private var isUnsolicitedLate = false
   private var pendingFailure: TransferFailure?
 
   /// Begins with a command's immediate data; `unsolicitedEnd` where more follows unasked, `failure`
-  /// where the task fails after that.
+  /// where the task fails after that, `recoveries` where lost data may be asked for again.
   package init(
     expectedLength: Int, immediate: ArraySlice<UInt8>, unsolicitedEnd: Int?,
-    failure: TransferFailure? = nil
+    failure: TransferFailure? = nil, recoveries: Int? = nil
   ) {
     pendingFailure = failure
     self.expectedLength = expectedLength
+    self.recoveries = recoveries
     bytes = Array(immediate)
+    next = immediate.count
     if let unsolicitedEnd {
       phase = .unsolicited(end: unsolicitedEnd)
     } else {
@@ -55,59 +78,8 @@ package struct DataCollection: Sendable {
     }
   }
 
-  package mutating func receive(_ pdu: PDU) -> Verdict {
-    let end: Int
-    switch phase {
-    case .unsolicited(let limit):
-      guard pdu.header.word20 == reservedTag else { return .stray }
-      end = limit
-    case .solicited(let tag, let limit):
-      // RFC 7143 §11.7.4: a copy of the R2T's transfer tag.
-      guard pdu.header.word20 == tag else { return .stray }
-      end = limit
-    case .waiting, .complete:
-      return .stray
-    }
-    let isFinal = pdu.header.isFinal
-    if let pendingFailure {
-      return Verdict(failure: isFinal ? pendingFailure : nil)
-    }
-    // RFC 7143 §7.8: rejected, and the task fails once its sequence is here.
-    switch pdu.fault {
-    case .damaged: return postpone(.lostData, isRejected: true, isFinal)
-    case .tooLong: return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
-    case nil: break
-    }
-    guard Int(pdu.header.word40) == bytes.count else {
-      return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
-    }
-    guard pdu.data.count <= end - bytes.count else {
-      return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
-    }
-    // RFC 7143 §11.7.5, §7.8: numbers start at 0 in each sequence; a gap is lost data.
-    guard pdu.header.word36 == nextDataNumber else {
-      return postpone(.lostData, isRejected: false, isFinal)
-    }
-    bytes.append(contentsOf: pdu.data)
-    nextDataNumber &+= 1
-    guard isFinal else { return Verdict() }
-    return endSequence(at: end)
-  }
-
-  /// Asks for the next burst under `tag`; nil unless one is due.
-  package mutating func request(tag: UInt32, burstMax: Int) -> (offset: Int, length: Int)? {
-    guard phase == .waiting else { return nil }
-    if bytes.isEmpty { bytes.reserveCapacity(expectedLength) }
-    // RFC 7143 §11.8: never zero, never more than MaxBurstLength.
-    let length = min(burstMax, expectedLength - bytes.count)
-    phase = .solicited(tag: tag, end: bytes.count + length)
-    nextDataNumber = 0
-    requestCount += 1
-    return (bytes.count, length)
-  }
-
-  /// Grows with everything that counts.
-  package var progress: Int { bytes.count + Int(requestCount) }
+  /// Where it stands: another number after everything that counts.
+  package var progress: UInt64 { UInt64(requestCount) << 32 | UInt64(next) }
 
   /// Whether data is due from the initiator.
   package var isAwaiting: Bool {
@@ -117,23 +89,117 @@ package struct DataCollection: Sendable {
     }
   }
 
-  /// Nothing more of the sequence that is due has come for too long.
-  // RFC 7143 §7.1.4.1, §7.9: as if the last of it had been lost.
-  package func silenceVerdict() -> Verdict {
-    Verdict(failure: pendingFailure ?? .lostData)
+  // MARK: What comes
+
+  package mutating func receive(_ pdu: PDU) -> Verdict {
+    let tag = pdu.header.word20
+    let end: Int
+    switch phase {
+    // RFC 7143 §11.7.4: with a copy of the R2T's transfer tag, or with none.
+    case .unsolicited(let limit) where tag == reservedTag: end = limit
+    case .solicited(tag, let limit): end = limit
+    default: return isLate(tag) ? .late : .stray
+    }
+    let isFinal = pdu.header.isFinal
+    if let pendingFailure {
+      return Verdict(failure: isFinal ? pendingFailure : nil)
+    }
+    guard pdu.fault != .tooLong else {
+      return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
+    }
+    let verdict =
+      recoveries == nil ? takeInOrder(pdu, end, isFinal) : takeAround(pdu, end, isFinal)
+    guard let verdict else { return isFinal ? endSequence(at: end) : Verdict() }
+    guard isFinal, recoveries != nil, verdict.failure == nil else { return verdict }
+    var ended = endSequence(at: end)
+    ended.isRejected = verdict.isRejected
+    return ended
   }
 
-  /// The collected bytes; the collection keeps none.
-  package mutating func takeBytes() -> [UInt8] {
-    let taken = bytes
-    bytes = []
-    return taken
+  /// Takes what is next, and nothing else; nil where all is well.
+  private mutating func takeInOrder(_ pdu: PDU, _ end: Int, _ isFinal: Bool) -> Verdict? {
+    // RFC 7143 §7.8: rejected, and the task fails once its sequence is here.
+    guard pdu.fault == nil else { return postpone(.lostData, isRejected: true, isFinal) }
+    guard Int(pdu.header.word40) == next, pdu.data.count <= end - next else {
+      return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
+    }
+    // RFC 7143 §11.7.5, §7.8: numbers start at 0 in each sequence; a gap is lost data.
+    guard pdu.header.word36 == nextDataNumber else {
+      return postpone(.lostData, isRejected: false, isFinal)
+    }
+    store(pdu.data, at: next)
+    next += pdu.data.count
+    nextDataNumber &+= 1
+    return nil
   }
+
+  /// Takes what follows, and notes what was lost before it; nil where nothing is to be said.
+  private mutating func takeAround(_ pdu: PDU, _ end: Int, _ isFinal: Bool) -> Verdict? {
+    let offset = Int(pdu.header.word40)
+    guard offset >= next, offset <= end, pdu.data.count <= end - offset else {
+      return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
+    }
+    let past = offset + pdu.data.count
+    // RFC 7143 §7.9: a number ahead of its turn means that something was lost, and an offset says
+    // what. Where the two don't agree nothing is known of this PDU's bytes either.
+    let isNext = offset == next && pdu.header.word36 == nextDataNumber
+    let isAfterLoss = offset > next && pdu.header.word36 > nextDataNumber
+    let isWhole = pdu.fault == nil && (isNext || isAfterLoss)
+    lose(next..<(isWhole ? offset : past))
+    if isWhole { store(pdu.data, at: offset) }
+    next = past
+    // RFC 7143 §7.3: a rejected PDU counts.
+    nextDataNumber = pdu.header.word36 &+ 1
+    return pdu.fault == nil ? nil : Verdict(isRejected: true)
+  }
+
+  private mutating func store(_ data: ArraySlice<UInt8>, at offset: Int) {
+    guard offset < bytes.count else { return bytes.append(contentsOf: data) }
+    bytes.replaceSubrange(offset..<offset + data.count, with: data)
+  }
+
+  private mutating func lose(_ range: Range<Int>) {
+    gaps.insert(range)
+    guard range.upperBound > bytes.count else { return }
+    bytes.append(contentsOf: repeatElement(0, count: range.upperBound - bytes.count))
+  }
+
+  /// Whether a sequence of that tag was given up: its data comes late, or comes twice.
+  private func isLate(_ tag: UInt32) -> Bool {
+    tag == reservedTag ? isUnsolicitedLate : unanswered.contains { $0.tag == tag }
+  }
+
+  // MARK: The end of a sequence
 
   private mutating func endSequence(at end: Int) -> Verdict {
-    // RFC 7143 §11.4.7.2: less than was asked for, or less unasked than was announced.
-    guard bytes.count == end else { return Verdict(failure: .incorrectAmountOfData) }
-    phase = bytes.count == expectedLength ? .complete : .waiting
+    if case .solicited(let tag, _) = phase { unanswered.removeAll { $0.tag == tag } }
+    return close(at: end)
+  }
+
+  /// Nothing more of the sequence that is due has come for too long.
+  // RFC 7143 §7.1.4.1, §7.9: as if the rest of it had been lost.
+  package mutating func handleSilence() -> Verdict {
+    if let pendingFailure { return Verdict(failure: pendingFailure) }
+    switch phase {
+    case .unsolicited(let end):
+      isUnsolicitedLate = true
+      return recoveries == nil ? Verdict(failure: .lostData) : close(at: end)
+    case .solicited(_, let end):
+      return recoveries == nil ? Verdict(failure: .lostData) : close(at: end)
+    case .waiting, .complete: return Verdict()
+    }
+  }
+
+  private mutating func close(at end: Int) -> Verdict {
+    guard let recoveries else {
+      // RFC 7143 §11.4.7.2: less than was asked for, or less unasked than was announced.
+      guard next == end else { return Verdict(failure: .incorrectAmountOfData) }
+      phase = next == expectedLength ? .complete : .waiting
+      return Verdict()
+    }
+    lose(next..<end)
+    guard gaps.isEmpty || recoveries > 0 else { return Verdict(failure: .lostData) }
+    phase = gaps.isEmpty && bytes.count == expectedLength ? .complete : .waiting
     return Verdict()
   }
 
@@ -142,5 +208,36 @@ package struct DataCollection: Sendable {
   ) -> Verdict {
     pendingFailure = failure
     return Verdict(isRejected: isRejected, failure: isFinal ? failure : nil)
+  }
+
+  // MARK: What is asked for
+
+  /// Asks for the first gap, or for the next burst, under `tag`; nil unless one is due.
+  package mutating func request(tag: UInt32, burstMax: Int) -> Request? {
+    guard phase == .waiting else { return nil }
+    if bytes.isEmpty { bytes.reserveCapacity(expectedLength) }
+    let range: Range<Int>
+    if let gap = gaps.takeFirst(burstMax) {
+      recoveries = recoveries.map { $0 - 1 }
+      range = gap
+    } else {
+      // RFC 7143 §11.8: never zero, never more than MaxBurstLength.
+      range = bytes.count..<(bytes.count + min(burstMax, expectedLength - bytes.count))
+    }
+    phase = .solicited(tag: tag, end: range.upperBound)
+    next = range.lowerBound
+    nextDataNumber = 0
+    // RFC 7143 §11.8: a Recovery R2T has the next number that isn't used.
+    let request = Request(number: requestCount, tag: tag, range: range)
+    requestCount += 1
+    if recoveries != nil { unanswered.append(request) }
+    return request
+  }
+
+  /// The collected bytes; the collection keeps none.
+  package mutating func takeBytes() -> [UInt8] {
+    let taken = bytes
+    bytes = []
+    return taken
   }
 }

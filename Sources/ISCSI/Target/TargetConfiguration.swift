@@ -27,7 +27,7 @@ package struct TargetConfiguration: Sendable {
   package var tsih: UInt16
   /// What an initiator must prove before it is told of targets; nil: nothing.
   package var discoveryAuthentication: CHAPRequirement?
-  package var wanted = OperationalParameters.wanted
+  package var wanted: OperationalParameters
   /// How many commands may be open at once.
   package var commandWindow = 64
   /// How many immediate commands may be open beside them.
@@ -42,7 +42,18 @@ package struct TargetConfiguration: Sendable {
   /// How many bytes of data segments that are too long are skipped before the session ends.
   package var skippedBytesMax = 64 * 1024 * 1024
 
+  /// How often data that was lost is asked for again, for one WRITE.
+  package var recoveriesMax = 16
+  /// How much of what was sent is kept until it is acknowledged, in bytes: of statuses, and of the
+  /// data of reads.
+  package var recoveryBytesMax = 32 * 1024 * 1024
+  /// How many PDUs may wait to be sent for a SNACK to be answered.
+  package var resendingOutputMax = 1024
+
   package init(targets: [TargetListing], tsih: UInt16) {
+    wanted = .wanted
+    // RFC 7143 §13.20: recovery within a connection, for those who offer it.
+    wanted.errorRecoveryLevel = 1
     precondition(tsih != 0, "a session's handle is not zero")
     self.targets = targets
     self.tsih = tsih

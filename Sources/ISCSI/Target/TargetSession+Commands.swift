@@ -5,6 +5,9 @@ extension TargetSession {
   mutating func startTask(_ pdu: PDU) -> RejectReason? {
     let header = pdu.header
     if let reason = objection(to: pdu) { return reason }
+    // RFC 7143 §7.8: with recovery a damaged command is discarded, and sent again as it was.
+    let recovers = recovery != nil
+    guard pdu.fault == nil || !recovers else { return .dataDigestError }
     var task = TargetTask(
       handle: tasks.nextHandle(header.initiatorTaskTag), header: header)
     var collection: DataCollection?
@@ -15,7 +18,8 @@ extension TargetSession {
       collection = DataCollection(
         expectedLength: task.expectedLength, immediate: pdu.data,
         unsolicitedEnd: header.isFinal ? nil : end,
-        failure: pdu.fault == nil ? nil : .lostData)
+        failure: pdu.fault == nil ? nil : .lostData,
+        recoveries: recovers ? configuration.recoveriesMax : nil)
     }
     tasks.insert(task, collection)
     guard pdu.fault == nil else {
@@ -71,6 +75,7 @@ extension TargetSession {
     guard !isElsewhere, let verdict = tasks.receive(pdu) else {
       return reject(pdu, .invalidPDUField)
     }
+    if verdict == .late { droppedCount += 1 }
     if verdict.isRejected { reject(pdu, pdu.fault?.rejectReason ?? .invalidPDUField) }
     if let failure = verdict.failure { fail(task.handle, failure) } else { advance(task.handle) }
   }
@@ -79,7 +84,7 @@ extension TargetSession {
   package mutating func handleTimeout(now: UInt64) {
     guard phase == .fullFeature else { return }
     for handle in tasks.silent(now: now, after: configuration.dataOutNanoseconds) {
-      guard let verdict = tasks.silenceVerdict(of: handle) else { continue }
+      guard let verdict = tasks.handleSilence(of: handle) else { continue }
       if let failure = verdict.failure { fail(handle, failure) } else { advance(handle) }
     }
   }
@@ -123,17 +128,20 @@ extension TargetSession {
   }
 
   private mutating func sendReadyToTransfer(_ handle: TaskHandle) {
-    let number = tasks.requestCount(of: handle)
-    guard let lun = tasks[handle]?.header.lun,
-      let burst = tasks.request(handle, burstMax: parameters.maxBurstLength)
+    guard let task = tasks[handle],
+      let request = tasks.request(handle, burstMax: parameters.maxBurstLength)
     else { return }
+    send(readyToTransfer(task, request), advances: false)
+  }
+
+  func readyToTransfer(_ task: TargetTask, _ request: DataCollection.Request) -> PDU {
     var header = BasicHeaderSegment(opcode: .readyToTransfer)
-    header.lun = lun
-    header.initiatorTaskTag = handle.taskTag
-    header.word20 = burst.tag
-    header.word36 = number
-    header.word40 = UInt32(burst.offset)
-    header.word44 = UInt32(burst.length)
-    send(PDU(header: header), advances: false)
+    header.lun = task.header.lun
+    header.initiatorTaskTag = task.handle.taskTag
+    header.word20 = request.tag
+    header.word36 = request.number
+    header.word40 = UInt32(request.range.lowerBound)
+    header.word44 = UInt32(request.range.count)
+    return PDU(header: header)
   }
 }

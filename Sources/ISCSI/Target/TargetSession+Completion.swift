@@ -35,21 +35,22 @@ extension TargetSession {
   }
 
   mutating func finish(_ handle: TaskHandle, _ completion: CommandCompletion) {
-    var count = tasks.requestCount(of: handle)
     guard let task = tasks.remove(handle) else { return }
     if !task.header.isImmediate { window.release() }
     let moved = task.isRead ? completion.dataIn.count : task.expectedLength
     let transfer = completion.transferLength ?? (task.isRead ? moved : task.expectedLength)
     let residual = Residual(expected: task.expectedLength, transfer: transfer)
-    // RFC 7143 §11.7.3: status in the last Data-In when there is no sense to tell.
     let data = task.isRead ? completion.dataIn.prefix(task.expectedLength) : []
+    // RFC 7143 §11.7.3: status in the last Data-In when there is no sense to tell; with recovery by
+    // itself, to be had again without the data.
     let isGood = completion.status == 0 && completion.sense.isEmpty
-    if !data.isEmpty {
-      count += sendDataIn(task, data, residual, withStatus: isGood)
-    }
-    if data.isEmpty || !isGood {
+    let endsInData = isGood && recovery == nil && !data.isEmpty
+    // RFC 7143 §11.4.8: how many Data-In PDUs there were.
+    let count = sendDataIn(task, data, residual, withStatus: endsInData)
+    if !endsInData {
       sendResponse(
-        tag: handle.taskTag, completion.status, completion.sense, residual, dataCount: count)
+        tag: handle.taskTag, completion.status, completion.sense, residual, dataCount: count,
+        snackTag: task.snackTag)
     }
     resumeWaiting()
   }
@@ -58,42 +59,56 @@ extension TargetSession {
   private mutating func sendDataIn(
     _ task: TargetTask, _ data: ArraySlice<UInt8>, _ residual: Residual?, withStatus: Bool
   ) -> UInt32 {
-    var rest = data
-    var number: UInt32 = 0
-    var offset = 0
-    while !rest.isEmpty {
-      // RFC 7143 §13.13: a sequence ends, with its F bit, at MaxBurstLength.
-      let burstRest = parameters.maxBurstLength - offset % parameters.maxBurstLength
-      let piece = rest.prefix(min(burstRest, parameters.sendDataSegmentLengthMax))
-      rest = rest.dropFirst(piece.count)
-      let isLast = rest.isEmpty
-      var header = BasicHeaderSegment(opcode: .dataIn, flags: 0)
-      if isLast || piece.count == burstRest { header.flags = 0x80 }
-      header.lun = task.header.lun
-      header.initiatorTaskTag = task.handle.taskTag
-      header.word20 = reservedTag
-      header.word36 = number
-      header.word40 = UInt32(offset)
-      let hasStatus = isLast && withStatus
+    guard !data.isEmpty else { return 0 }
+    let transferTag = recovery == nil ? reservedTag : tasks.nextTransferTag()
+    let segments = DataInSegments(count: data.count, parameters)
+    var count: UInt32 = 0
+    for segment in segments {
+      var header = dataInHeader(
+        lun: task.header.lun, tag: task.handle.taskTag, segment, transferTag: transferTag)
+      let hasStatus = segment.isLast && withStatus
       if hasStatus {
         header.flags |= 0x01 | (residual?.flags ?? 0)
         header.word44 = residual?.count ?? 0
       }
-      send(PDU(header: header, data: piece), advances: hasStatus)
-      offset += piece.count
-      number += 1
+      let start = data.startIndex + segment.offset
+      send(
+        PDU(header: header, data: data[start..<start + segment.count]), advances: hasStatus)
+      count += 1
     }
-    return number
+    recovery?.reads.keep(
+      SentRead(
+        tag: task.handle.taskTag, lun: task.header.lun, transferTag: transferTag,
+        status: statusNumber, data: data, segments: Array(segments)))
+    return count
+  }
+
+  /// `transferTag`: that of an acknowledgement, with recovery.
+  func dataInHeader(
+    lun: UInt64, tag: UInt32, _ segment: DataInSegment, transferTag: UInt32
+  ) -> BasicHeaderSegment {
+    var header = BasicHeaderSegment(opcode: .dataIn, flags: segment.isFinal ? 0x80 : 0)
+    // RFC 7143 §11.7.2: once every MaxBurstLength; what comes last the status acknowledges.
+    let wantsAnswer = transferTag != reservedTag && segment.isFinal && !segment.isLast
+    if wantsAnswer { header.flags |= 0x40 }
+    header.lun = lun
+    header.initiatorTaskTag = tag
+    header.word20 = wantsAnswer ? transferTag : reservedTag
+    header.word36 = segment.number
+    header.word40 = UInt32(segment.offset)
+    return header
   }
 
   /// Sends a SCSI Response for `tag`.
   mutating func sendResponse(
-    tag: UInt32, _ status: UInt8, _ sense: [UInt8], _ residual: Residual?, dataCount: UInt32
+    tag: UInt32, _ status: UInt8, _ sense: [UInt8], _ residual: Residual?, dataCount: UInt32,
+    snackTag: UInt32 = 0
   ) {
     var header = BasicHeaderSegment(opcode: .scsiResponse)
     header.flags |= residual?.flags ?? 0
     header.byte3 = status
     header.initiatorTaskTag = tag
+    header.word20 = snackTag
     header.word36 = dataCount
     header.word44 = residual?.count ?? 0
     var data: [UInt8] = []

@@ -3,12 +3,12 @@ import Bytes
 
 extension TargetSession {
   mutating func handleFullFeature(_ pdu: PDU) {
+    recovery?.acknowledge(SerialNumber(pdu.header.word28))
     switch pdu.header.opcode {
     case .dataOut:
       receiveData(pdu)
     case .snackRequest:
-      // RFC 7143 §11.16: nothing to be recovered at ErrorRecoveryLevel 0.
-      reject(pdu, pdu.additional.isEmpty ? .snackReject : .invalidPDUField)
+      handleSNACK(pdu)
     case .loginRequest:
       reject(pdu, .protocolError)
     case .nopOut, .scsiCommand, .taskManagementRequest, .textRequest, .logoutRequest,

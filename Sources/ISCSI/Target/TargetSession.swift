@@ -1,10 +1,11 @@
-// A target's end of one connection, which is one session (MaxConnections=1, ErrorRecoveryLevel=0).
+// A target's end of one connection, which is one session (MaxConnections=1, ErrorRecoveryLevel 0,
+// or 1 where the initiator offers it).
 //
 // It is a value: bytes of the connection become PDUs (`FrameDecoder`), PDUs go in by `handle`, what
 // the owner must know comes out by `pollEvent`, what must be sent by `pollOutput`. It knows tags,
 // numbers, windows and lengths, and nothing of what a command means. Numbers are stamped in the
 // order in which PDUs are queued, so the owner sends them in that order and never sorts.
-// Roads not taken: sessions of several connections, recovery within a connection, digests.
+// Roads not taken: sessions of several connections, and so recovery across them (level 2).
 import Bytes
 
 /// One session as its target sees it. Call `handle`, then poll events and output until both are
@@ -25,6 +26,8 @@ package struct TargetSession: ~Copyable, Sendable {
   var tasks: TargetTasks
   var text = TextExchange()
   var statusNumber = SerialNumber(0)
+  /// Nil at ErrorRecoveryLevel 0.
+  var recovery: SessionRecovery?
   var output = Fifo<PDU>()
   var events = Fifo<TargetEvent>()
 
@@ -55,6 +58,9 @@ package struct TargetSession: ~Copyable, Sendable {
   package var openTaskCount: Int { tasks.byTag.count }
   /// PDUs that wait for `pollOutput`: while there are many the owner should read no more.
   package var outputCount: Int { output.count }
+
+  /// Bytes that are kept for an initiator that may ask for them again; none at level 0.
+  package var keptByteCount: Int { recovery?.keptByteCount ?? 0 }
 
   // MARK: Polling
 
@@ -106,6 +112,10 @@ package struct TargetSession: ~Copyable, Sendable {
       send(response, advances: true)
       description = login.session
       phase = .fullFeature
+      if parameters.errorRecoveryLevel > 0 {
+        recovery = SessionRecovery(
+          first: statusNumber, bytesMax: configuration.recoveryBytesMax)
+      }
       events.append(.loggedIn(description))
     case .refused(let response, let status):
       send(response, advances: true)
@@ -131,19 +141,25 @@ package struct TargetSession: ~Copyable, Sendable {
   mutating func send(_ pdu: PDU, advances: Bool) {
     var stamped = pdu
     stamped.digests = digests
-    stamped.header.word24 = statusNumber.rawValue
+    // RFC 7143 §11.7.3: Data-In without status has no StatSN.
+    let hasNumber = advances || stamped.header.opcode != .dataIn
+    stamped.header.word24 = hasNumber ? statusNumber.rawValue : 0
     stamped.header.word28 = window.expected.rawValue
     stamped.header.word32 = window.last.rawValue
-    if advances { statusNumber = statusNumber.next }
+    if advances {
+      recovery?.statuses.keep(stamped)
+      statusNumber = statusNumber.next
+    }
     output.append(stamped)
   }
 
   // RFC 7143 §11.17.4: the Reject carries the header that it is about, as it came.
-  mutating func reject(_ pdu: PDU, _ reason: RejectReason) {
+  mutating func reject(_ pdu: PDU, _ reason: RejectReason, nextNumber: UInt32 = 0) {
     rejectedCount += 1
     var header = BasicHeaderSegment(opcode: .reject)
     header.byte2 = reason.rawValue
     header.initiatorTaskTag = reservedTag
+    header.word36 = nextNumber
     let rejected = pdu.header.array + pdu.additional
     let data = rejected.prefix(parameters.sendDataSegmentLengthMax)
     send(PDU(header: header, data: data), advances: true)

@@ -13,6 +13,8 @@ struct TargetTask: Sendable {
   var isDelivered = false
   /// Bytes promised to it.
   var promised = 0
+  /// To be told in its response, RFC 7143 §11.4.4.
+  var snackTag: UInt32 = 0
 
   var expectedLength: Int { Int(header.word20) }
   var isRead: Bool { header.flags & 0x40 != 0 }
@@ -38,7 +40,7 @@ struct TargetTasks: Sendable {
 
   /// Since when a sequence of data has stood where it stands.
   private struct Silence {
-    var progress: Int
+    var progress: UInt64
     var since: UInt64
   }
 
@@ -82,7 +84,10 @@ struct TargetTasks: Sendable {
   // MARK: Data
 
   // Below the half that mirrored writes use for their own.
-  private static func after(_ tag: UInt32) -> UInt32 { (tag + 1) & 0x7fff_ffff }
+  mutating func nextTransferTag() -> UInt32 {
+    transferTag = (transferTag + 1) & 0x7fff_ffff
+    return transferTag
+  }
 
   mutating func insert(_ task: TargetTask, _ collection: DataCollection?) {
     precondition(byTag[task.handle.taskTag] == nil, "a tag is open twice")
@@ -128,20 +133,27 @@ struct TargetTasks: Sendable {
   }
 
   /// What becomes of a task whose data has been silent for too long.
-  mutating func silenceVerdict(of handle: TaskHandle) -> DataCollection.Verdict? {
+  mutating func handleSilence(of handle: TaskHandle) -> DataCollection.Verdict? {
     silences[handle] = nil
-    return collections[handle.taskTag]?.silenceVerdict()
+    guard let verdict = collections[handle.taskTag]?.handleSilence() else { return nil }
+    if collections[handle.taskTag]?.isAwaiting == false { awaitingCount -= 1 }
+    return verdict
   }
 
+  /// The R2Ts of a task that have not been answered.
+  func unanswered(of handle: TaskHandle) -> [DataCollection.Request] {
+    collections[handle.taskTag]?.unanswered ?? []
+  }
+
+  mutating func setSNACKTag(_ tag: UInt32, _ snackTag: UInt32) { byTag[tag]?.snackTag = snackTag }
+
   /// The next R2T of a task, under a new transfer tag.
-  mutating func request(
-    _ handle: TaskHandle, burstMax: Int
-  ) -> (tag: UInt32, offset: Int, length: Int)? {
-    transferTag = TargetTasks.after(transferTag)
-    let burst = collections[handle.taskTag]?.request(tag: transferTag, burstMax: burstMax)
-    guard let burst else { return nil }
+  mutating func request(_ handle: TaskHandle, burstMax: Int) -> DataCollection.Request? {
+    let tag = nextTransferTag()
+    let request = collections[handle.taskTag]?.request(tag: tag, burstMax: burstMax)
+    guard let request else { return nil }
     awaitingCount += 1
-    return (transferTag, burst.offset, burst.length)
+    return request
   }
 
   /// Marks a task as handed to the owner, with the data that goes along.

@@ -1,0 +1,155 @@
+// RFC 7143 §7.1.3: with recovery the data of a read is kept until its status has been acknowledged,
+// or the data itself by DataACK, which is asked for at the end of each burst but the last. There is
+// room for so much: the oldest goes first, and can then not be had again.
+import Bytes
+
+/// What was sent for one read.
+struct SentRead: Sendable {
+  let tag: UInt32
+  let lun: UInt64
+  /// Under which its data is acknowledged.
+  let transferTag: UInt32
+  /// The number of its response.
+  let status: SerialNumber
+  /// From the first byte that was not acknowledged on.
+  fileprivate(set) var data: ArraySlice<UInt8>
+  /// Those that were not acknowledged.
+  fileprivate(set) var segments: ArraySlice<DataInSegment>
+  /// What it holds of memory: a slice keeps all that it is a part of.
+  fileprivate var heldBytes: Int
+  /// The data had to make room.
+  fileprivate(set) var isForgotten = false
+
+  init(
+    tag: UInt32, lun: UInt64, transferTag: UInt32, status: SerialNumber,
+    data: ArraySlice<UInt8>, segments: [DataInSegment]
+  ) {
+    self.tag = tag
+    self.lun = lun
+    self.transferTag = transferTag
+    self.status = status
+    self.data = data
+    heldBytes = data.count
+    self.segments = segments[...]
+    nextNumber = UInt32(segments.count)
+  }
+
+  /// The number that follows the last.
+  private(set) var nextNumber: UInt32
+
+  /// The first that was not acknowledged.
+  private var firstNumber: UInt32 { segments.first?.number ?? nextNumber }
+
+  func bytes(of segment: DataInSegment) -> ArraySlice<UInt8> {
+    let start = data.endIndex - (length - segment.offset)
+    return data[start..<start + segment.count]
+  }
+
+  /// Of all its data, what was acknowledged too.
+  private var length: Int { segments.last.map { $0.offset + $0.count } ?? 0 }
+
+  fileprivate func run(_ request: SNACKRequest) throws(SNACKRefusal) -> ArraySlice<DataInSegment> {
+    guard !isForgotten else { throw .notKept }
+    guard !request.isUnacknowledged else { return segments }
+    let first = UInt64(request.first)
+    let end = request.count == 0 ? UInt64(nextNumber) : first + UInt64(request.count)
+    guard first >= UInt64(firstNumber), first < end, end <= UInt64(nextNumber) else {
+      throw .outOfRange(next: nextNumber)
+    }
+    let index = segments.startIndex + Int(first - UInt64(firstNumber))
+    return segments[index..<index + Int(end - first)]
+  }
+
+  /// False where that can't be.
+  fileprivate mutating func acknowledge(_ number: UInt32) -> Bool {
+    guard number >= firstNumber, number <= nextNumber else { return false }
+    let count = Int(number - firstNumber)
+    let bytes = segments.prefix(count).reduce(0) { $0 + $1.count }
+    segments = segments.dropFirst(count)
+    guard !isForgotten else { return true }
+    data = data.dropFirst(bytes)
+    // Half of it is copied, or the slice would go on to hold all.
+    if data.count <= heldBytes / 2 {
+      data = Array(data)[...]
+      heldBytes = data.count
+    }
+    return true
+  }
+
+  fileprivate mutating func cutAnew(_ parameters: OperationalParameters) {
+    guard let first = segments.first else { return }
+    let length = length
+    let anew = DataInSegments(
+      count: length, parameters, fromOffset: first.offset, number: first.number)
+    segments = Array(anew)[...]
+    nextNumber = segments.last.map { $0.number + 1 } ?? nextNumber
+  }
+
+  fileprivate mutating func forget() {
+    data = []
+    heldBytes = 0
+    isForgotten = true
+  }
+}
+
+/// The reads of a session whose data may still be asked for again.
+struct SentReads: Sendable {
+  // Beyond the command window: of those no more than their ends is known.
+  static let countMax = 256
+
+  private let bytesMax: Int
+  /// The oldest first.
+  private var reads: [SentRead] = []
+
+  init(bytesMax: Int) {
+    self.bytesMax = bytesMax
+  }
+
+  var heldBytes: Int { reads.reduce(0) { $0 + $1.heldBytes } }
+
+  mutating func keep(_ read: SentRead) {
+    // A tag that is used again: its status was acknowledged, whether we have heard so or not.
+    reads.removeAll { $0.tag == read.tag }
+    if reads.count == Self.countMax { reads.removeFirst() }
+    reads.append(read)
+    var bytes = heldBytes
+    for index in reads.indices where bytes > bytesMax {
+      bytes -= reads[index].heldBytes
+      reads[index].forget()
+    }
+  }
+
+  /// Statuses before `expected` have arrived, and with them their data.
+  mutating func acknowledge(_ expected: SerialNumber) {
+    reads.removeAll { $0.status.precedes(expected) }
+  }
+
+  /// Takes a DataACK.
+  mutating func acknowledge(
+    _ transferTag: UInt32, lun: UInt64, before number: UInt32
+  ) throws(SNACKRefusal) {
+    // RFC 7143 §11.17.1: an acknowledgement of what isn't there is invalid.
+    guard
+      let index = reads.firstIndex(where: { $0.transferTag == transferTag && $0.lun == lun }),
+      reads[index].acknowledge(number)
+    else { throw SNACKRefusal(reason: .invalidDataAcknowledgement) }
+  }
+
+  /// The read of a tag, and those of its segments that a SNACK asks for; nil for another tag.
+  func run(
+    _ tag: UInt32, _ request: SNACKRequest
+  ) throws(SNACKRefusal) -> (SentRead, ArraySlice<DataInSegment>)? {
+    guard let read = reads.first(where: { $0.tag == tag }) else { return nil }
+    return (read, try read.run(request))
+  }
+
+  /// Cuts what was not acknowledged of a read anew, RFC 7143 §11.16.3; nil for another tag.
+  mutating func cutAnew(
+    _ tag: UInt32, _ parameters: OperationalParameters
+  ) throws(SNACKRefusal) -> SentRead? {
+    guard let index = reads.firstIndex(where: { $0.tag == tag }) else { return nil }
+    guard !reads[index].isForgotten else { throw .notKept }
+    reads[index].cutAnew(parameters)
+    return reads[index]
+  }
+}

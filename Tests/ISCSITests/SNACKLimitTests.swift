@@ -1,0 +1,67 @@
+// How much a target keeps for those who may ask for it again, and how much it sends them.
+import Bytes
+import ISCSI
+import Testing
+
+struct SNACKLimitTests {
+  @Test func `the oldest makes room, and can't be had again`() {
+    let scene = LossyScene(bytesMax: 4000)
+    scene.harm = { isInitiators, _, _ in isInitiators ? nil : .lost }
+    let tags = [scene.read(3000), scene.read(1500), scene.read(5000)]
+    scene.crossAll()
+    #expect(scene.target.session.keptByteCount <= 4000)
+    #expect(scene.again(snack(0, tag: tags[0], first: 0, count: 1)).map(\.rejectReason) == [3])
+    #expect(scene.again(snack(0, tag: tags[2], first: 0, count: 1)).map(\.rejectReason) == [3])
+    let small = scene.read(1500)
+    scene.crossAll()
+    #expect(scene.again(snack(0, tag: small, first: 0, count: 0)).count == 3)
+  }
+
+  @Test func `statuses that nobody acknowledges don't pile up`() {
+    let target = LoneTarget(offering: ["ErrorRecoveryLevel=1"])
+    let first = target.loginAnswer.header.word24 &+ 1
+    var ping = BasicHeaderSegment(opcode: .nopOut, isImmediate: true)
+    ping.word20 = reservedTag
+    for tag: UInt32 in 1...3000 {
+      ping.initiatorTaskTag = tag
+      #expect(target.send(PDU(header: ping)).count == 1)
+    }
+    #expect(
+      target.send(snack(1, tag: reservedTag, first: first, count: 1)).map(\.rejectReason) == [3])
+    #expect(target.send(snack(1, tag: reservedTag, first: first &+ 2900, count: 5)).count == 5)
+  }
+
+  @Test(arguments: [UInt8(0), 1])
+  func `a flood of them is answered only as fast as answers are taken`(type: UInt8) {
+    let (scene, tag, response) = LossyScene.answeredRead()
+    var flood = snack(type, tag: type == 0 ? tag : reservedTag, first: 0, count: 0)
+    flood.header.word28 = response.header.word24
+    for _ in 0..<5000 { scene.target.session.handle(flood) }
+    // Those that were refused cost one Reject each.
+    #expect(scene.target.session.outputCount < 1024 + 2000 + 5000)
+    let refused = scene.target.session.rejectedCount
+    #expect(refused > 3000)
+    var output: [PDU] = []
+    while let pdu = scene.target.session.pollOutput() { output.append(pdu) }
+    #expect(output.contains { $0.rejectReason == 3 })
+    #expect(scene.target.send(flood).count >= 1)
+  }
+
+  @Test(arguments: [UInt8(0), 1, 2, 3])
+  func `nothing is kept, and nothing comes again, at level 0`(type: UInt8) throws {
+    let target = LoneTarget()
+    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xc1)
+    header.initiatorTaskTag = 4
+    header.word20 = 100_000
+    target.request(header)
+    let handle = try #require(target.commands.first).handle
+    let answers = target.take {
+      $0.completeCommand(handle, CommandCompletion(status: 0, dataIn: pattern(100_000)))
+    }
+    #expect(answers.last?.header.flags == 0x81)
+    #expect(answers.allSatisfy { $0.header.flags & 0x40 == 0 })
+    #expect(target.session.keptByteCount == 0)
+    let pdu = snack(type, tag: type == 1 || type == 2 ? reservedTag : 4, first: 0, count: 0)
+    #expect(target.send(pdu).map(\.rejectReason) == [3])
+  }
+}
