@@ -118,6 +118,7 @@ extension TargetConnection {
         changes?.end()
         return end(handle, completion)
       }
+      let lun = Int(command.unit.number.value)
       return commands.trains.board(DiskCar(handle: handle, command: command), lun: lun)
     default: break
     }
