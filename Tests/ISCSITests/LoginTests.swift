@@ -62,6 +62,19 @@ struct LoginTests {
     #expect(reason == RejectReason.commandNotSupported.rawValue)
   }
 
+  @Test func `no key is answered and declared in one text`() throws {
+    var login = TargetLogin(configuration: targetConfiguration())
+    let names = ["InitiatorName=iqn.a:h", "TargetName=\(diskName)"]
+    let first = login.handle(loginRequest(names + ["MaxRecvDataSegmentLength=1"], flags: 0x04))
+    guard case .answer(let answer) = first else { Issue.record(); return }
+    let values = try TextKeys(strict: answer.data).pairs.filter { $0.key == KeyName.receiveLength }
+    #expect(values.map(\.value) == ["Reject"])
+    // What this side takes is told in the next text.
+    guard case .loggedIn(let last) = login.handle(loginRequest([])) else { Issue.record(); return }
+    #expect(try TextKeys(strict: last.data)[KeyName.receiveLength] == "262144")
+    #expect(login.session.parameters.receiveDataSegmentLengthMax == 262_144)
+  }
+
   @Test(arguments: [
     (
       "InitiatorName=iqn.a:h\0TargetName=iqn.2026-01.org.example:none\0", LoginStatus.targetNotFound

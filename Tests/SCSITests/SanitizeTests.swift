@@ -111,4 +111,14 @@ struct SanitizeTests {
       #expect(next.result(cdb(0))?.sense?.additional == .sanitizeInProgress)
     }
   }
+
+  @Test func `a kept SANITIZE of no passes is not taken up`() {
+    let state: [UInt8] = [0, 0, 1, 3, 1, 1, 0, 0, 0, 0, 0]
+    #expect(LiveDisk(disk()).restore(state))
+    for passes in [0, 32, 255] as [UInt8] {
+      var odd = state
+      odd[5] = passes
+      #expect(!LiveDisk(disk()).restore(odd))
+    }
+  }
 }

@@ -151,7 +151,10 @@ package struct TargetLogin: Sendable {
       }
     }
     if stage == .security { answers.pairs += try prove(keys) }
-    if stage == .operational, !hasDeclared, let pair = negotiation?.declareReceiveLength() {
+    // Where the initiator's own declaration was rejected, ours waits: no key twice in one text.
+    if stage == .operational, !hasDeclared, answers[KeyName.receiveLength] == nil,
+      let pair = negotiation?.declareReceiveLength()
+    {
       hasDeclared = true
       answers.pairs.append(pair)
     }

@@ -73,7 +73,7 @@ extension SanitizeState {
     case 1:
       guard data.byteCount >= offset + 8,
         let action = BlockCommand.Sanitize.Action(rawValue: data.byte(at: offset)),
-        action != .exitFailureMode
+        action != .exitFailureMode, (1...31).contains(data.byte(at: offset + 2))
       else { return nil }
       let length = Int(data.bigEndian32(at: offset + 4))
       guard length <= 65536, data.byteCount >= offset + 8 + length else { return nil }
