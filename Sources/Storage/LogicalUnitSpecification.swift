@@ -20,14 +20,21 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
     guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
       let value = Int(digits), value <= 255, let number = LogicalUnitNumber(value)
     else { throw .number(String(digits)) }
-    self.number = number
+    do throws(SpecificationError) {
+      try self.init(number, String(text[text.index(after: equals)...]))
+    } catch .disk {
+      throw .form(text)
+    }
+  }
 
-    let rest = text[text.index(after: equals)...]
-    guard let colon = rest.firstIndex(of: ":") else { throw .form(text) }
-    let parts = rest[rest.index(after: colon)...]
+  /// The same without the number: `file:disk.img,size=64M`.
+  package init(_ number: LogicalUnitNumber, _ text: String) throws(SpecificationError) {
+    self.number = number
+    guard let colon = text.firstIndex(of: ":") else { throw .disk(text) }
+    let parts = text[text.index(after: colon)...]
       .split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    guard let name = parts.first, !name.isEmpty, !name.contains("\0") else { throw .form(text) }
-    let kind = String(rest[..<colon])
+    guard let name = parts.first, !name.isEmpty, !name.contains("\0") else { throw .disk(text) }
+    let kind = String(text[..<colon])
     guard ["file", "device", "memory"].contains(kind) else { throw .place(kind) }
     options = try Options(parts.dropFirst(), of: kind)
     switch kind {
@@ -63,9 +70,49 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
     }
   }
 
+  /// The file or device; nil for memory.
+  package var path: String? {
+    switch place {
+    case .file(let path, _), .device(let path): path
+    case .memory: nil
+    }
+  }
+
   /// Where the disk keeps what outlasts the daemon; nil when there is no place of its own.
   package var statePath: String? {
     if case .file(let path, _) = place { path + ".mirrorcast" } else { nil }
+  }
+}
+
+extension LogicalUnitSpecification: CustomStringConvertible {
+  /// As it is written behind `N=`.
+  package var description: String {
+    var words: [String]
+    switch place {
+    case .file(let path, let size):
+      words = ["file:\(path)"] + (size.map { ["size=\($0)"] } ?? [])
+    case .device(let path): words = ["device:\(path)"]
+    case .memory(let size): words = ["memory:\(size)"]
+    }
+    if let isThin = options.isThin { words.append(isThin ? "thin" : "thick") }
+    if options.isRemovable { words.append("removable") }
+    if options.isReadOnly { words.append("readonly") }
+    if options.blockLength != 512 { words.append("block=\(options.blockLength)") }
+    if let length = options.physicalBlockLength { words.append("physical=\(length)") }
+    return words.joined(separator: ",")
+  }
+
+  /// Whether a disk of `byteCount` bytes that was opened by `other` is what this one says.
+  package func describes(_ byteCount: UInt64, openedBy other: LogicalUnitSpecification) -> Bool {
+    var (own, others) = (options, other.options)
+    (own.size, others.size) = (nil, nil)
+    guard own == others, path == other.path else { return false }
+    switch (place, other.place) {
+    case (.file(_, let size), .file): return size == nil || size == byteCount
+    case (.device, .device): return true
+    case (.memory(let size), .memory): return size == byteCount
+    default: return false
+    }
   }
 }
 
@@ -128,6 +175,7 @@ extension LogicalUnitSpecification {
 /// What is wrong with a LUN on the command line.
 package enum SpecificationError: Error, Equatable, Sendable {
   case form(String)
+  case disk(String)
   case number(String)
   case place(String)
   case option(String, place: String, known: String)
@@ -141,6 +189,11 @@ extension SpecificationError: CustomStringConvertible {
     case .form(let text):
       """
       '\(text)' names no LUN: write N=file:PATH[,size=SIZE], N=device:PATH or N=memory:SIZE, \
+      each with [,thin|,thick][,removable][,readonly][,block=4096]
+      """
+    case .disk(let text):
+      """
+      '\(text)' names no disk: write file:PATH[,size=SIZE], device:PATH or memory:SIZE, \
       each with [,thin|,thick][,removable][,readonly][,block=4096]
       """
     case .number(let text): "'\(text)' is no LUN: give a number from 0 to 255"

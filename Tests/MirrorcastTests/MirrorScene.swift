@@ -12,6 +12,7 @@ import Synchronization
 struct SceneTarget {
   let name: String
   let portal: String
+  let daemon: TargetDaemon
   private let task: Task<Void, any Error>
 
   /// - Parameter isForeign: a target that knows nothing of mirrors, as any other make.
@@ -52,7 +53,7 @@ struct SceneTarget {
       try await task.value
       throw Failure("the daemon ended before it was ready")
     }
-    return SceneTarget(name: name, portal: portal, task: task)
+    return SceneTarget(name: name, portal: portal, daemon: daemon, task: task)
   }
 
   func url(_ lun: Int, through portal: String? = nil) throws -> LogicalUnitURL {

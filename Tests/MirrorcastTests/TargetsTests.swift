@@ -91,6 +91,35 @@ import Testing
     }
   }
 
+  /// CVE-2020-28374: a copy reaches what its own session does, whatever it names.
+  @Test func `copies nothing from one target to another`() async throws {
+    let configuration = try Self.configuration(
+      Self.target(Self.store, ["0=memory:1M", "1=memory:1M"]), Self.target(Self.archive))
+    try await TargetScene.serving(configuration) { scene in
+      let one = try scene.client(at: Self.store), other = try scene.client(at: Self.archive)
+      #expect(try other.write(pattern(512, 9), at: 0).status == 0)
+      func name(_ client: TargetClient, _ lun: Int) throws -> [UInt8] {
+        let page = try client.run(.inquiry(page: 0x83), lun: lunField(lun), expected: 255).data
+        return [0xe4, 0, 0, 0, 1, 3, 0, 8] + page[8..<16] + [UInt8](repeating: 0, count: 16)
+      }
+      let names = (own: try name(one, 0), beside: try name(one, 1), foreign: try name(other, 0))
+      for (source, destination, isGood) in [
+        (names.own, names.beside, true), (names.foreign, names.own, false),
+        (names.own, names.foreign, false), (names.foreign, names.foreign, false),
+      ] {
+        var list: [UInt8] = [1, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0]
+        list += source + destination + [2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, 1]
+        list += [UInt8](repeating: 0, count: 16)
+        var copy = CommandDescriptorBlock(.extendedCopy)
+        copy.setBigEndian(UInt32(list.count), at: 10)
+        let ended = try one.run(copy, data: list)
+        #expect(ended.words == (isGood ? [] : [0x0a, 0x0d, 0x02]))
+      }
+      #expect(try one.read(512, at: 0).data == [UInt8](repeating: 0, count: 512))
+      #expect(try other.read(512, at: 0).data == pattern(512, 9))
+    }
+  }
+
   @Test func `lists to each initiator what it may see, by name and address`() async throws {
     let configuration = try Self.configuration(
       Self.target(Self.store, initiators: [Self.owner]),

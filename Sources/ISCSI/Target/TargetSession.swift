@@ -18,7 +18,7 @@ package struct TargetSession: ~Copyable, Sendable {
     case ended
   }
 
-  let configuration: TargetConfiguration
+  var configuration: TargetConfiguration
   var phase = Phase.login
   var login: TargetLogin
   var description = SessionDescription()
@@ -61,6 +61,14 @@ package struct TargetSession: ~Copyable, Sendable {
 
   /// Bytes that are kept for an initiator that may ask for them again; none at level 0.
   package var keptByteCount: Int { recovery?.keptByteCount ?? 0 }
+
+  /// There are other targets, or other rules, from now on: for a login that has not begun, and for
+  /// what SendTargets tells.
+  package mutating func replaceTargets(by other: TargetConfiguration) {
+    configuration.targets = other.targets
+    configuration.discoveryAuthentication = other.discoveryAuthentication
+    if phase == .login, !login.hasBegun { login = TargetLogin(configuration: configuration) }
+  }
 
   // MARK: Polling
 

@@ -154,6 +154,12 @@ package final class MirrorService: MirrorHost {
     laneOfSession.withLock { _ = $0.removeValue(forKey: id) }
   }
 
+  package func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? {
+    mirrored.change(leaving: units, coming: places)
+  }
+
+  package func settle(_ places: [UnitPlace]) { mirrored.settle(places) }
+
   package func isMirrored(_ unit: ServedUnit) -> Bool { mirrored.contains(unit) }
 }
 

@@ -37,13 +37,7 @@ final class MirroredNumbers: Sendable {
     var claims: [Owner: Claim] = [:]
     var units: Set<UInt64> = []
     /// Numbers that become LUNs of a target just now, so that no virtual LUN takes them.
-    var coming: Set<Place> = []
-  }
-
-  /// A number at a target.
-  struct Place: Hashable, Sendable {
-    let target: String
-    let number: Int
+    var coming: Set<UnitPlace> = []
   }
 
   private let state = Mutex(State())
@@ -73,7 +67,7 @@ final class MirroredNumbers: Sendable {
         return RegistrationFault(
           .vlunTaken, "virtual LUN \(virtual) is another mirror's: choose another")
       }
-      guard !state.coming.contains(Place(target: target, number: virtual)) else {
+      guard !state.coming.contains(UnitPlace(target: target, number: virtual)) else {
         return RegistrationFault(.lunTaken, "LUN \(virtual) exists here")
       }
       state.units.formUnion(units.map(\.id))
@@ -121,7 +115,7 @@ final class MirroredNumbers: Sendable {
 
   /// Lets disks go, and numbers become LUNs, unless a mirror has one of them: says then which, and
   /// nothing has changed.
-  func change(leaving units: [ServedUnit], coming places: [Place]) -> String? {
+  func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? {
     state.withLock { state in
       if let unit = units.first(where: { state.units.contains($0.id) }) {
         return "LUN \(unit.number.value) of \(unit.logicalUnit.identity.targetName)"
@@ -140,7 +134,7 @@ final class MirroredNumbers: Sendable {
   }
 
   /// The numbers are LUNs of their targets by now, or never will be.
-  func settle(_ places: [Place]) { state.withLock { $0.coming.subtract(places) } }
+  func settle(_ places: [UnitPlace]) { state.withLock { $0.coming.subtract(places) } }
 }
 
 extension MirroredNumbers.State {

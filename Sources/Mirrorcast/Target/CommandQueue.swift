@@ -3,7 +3,8 @@
 //     waiting ──▶ running ──▶ answered
 //        └──────▶ dropped, when aborted before it ran
 //
-// What runs can't be called back; whoever must know that it has ended leaves a `Drain`.
+// What runs can't be called back; whoever must know that it has ended leaves a `Drain`. Who waits
+// is called by the owner (`takeFinished`), not from within: it may well come back here.
 
 import ISCSI
 
@@ -12,6 +13,8 @@ struct CommandQueue {
   private struct Running {
     var transferBytes: Int
     var isOrdered: Bool
+    /// The disk that it is about; nil: several.
+    var unit: UInt64?
   }
 
   /// Somebody waits for the end of some running commands.
@@ -27,6 +30,7 @@ struct CommandQueue {
   private var drains: [Drain] = []
   /// Small writes that run, but wait for their disk.
   var trains = DiskTrains()
+  private var finished: [() -> Void] = []
 
   init(limits: TargetLimits) {
     self.limits = limits
@@ -54,7 +58,7 @@ struct CommandQueue {
   mutating func start() -> DiskCommand {
     let command = waiting.removeFirst()
     running[command.handle] = Running(
-      transferBytes: command.transferBytes, isOrdered: command.isOrdered)
+      transferBytes: command.transferBytes, isOrdered: command.isOrdered, unit: command.unitID)
     runningBytes += command.transferBytes
     return command
   }
@@ -65,25 +69,51 @@ struct CommandQueue {
       preconditionFailure("a disk command ended that was not running")
     }
     runningBytes -= ended.transferBytes
-    for index in drains.indices { drains[index].handles.remove(handle) }
-    let empty = drains.filter(\.handles.isEmpty)
+    note(ended: [handle])
+  }
+
+  private mutating func note(ended handles: [TaskHandle]) {
+    guard !drains.isEmpty else { return }
+    for index in drains.indices { drains[index].handles.subtract(handles) }
+    finished += drains.filter(\.handles.isEmpty).map(\.ended)
     drains.removeAll(where: \.handles.isEmpty)
-    for drain in empty { drain.ended() }
+  }
+
+  /// Whoever waited, and need not any more; to be called at once.
+  mutating func takeFinished() -> [() -> Void] {
+    guard !finished.isEmpty else { return [] }
+    defer { finished = [] }
+    return finished
   }
 
   /// Forgets a command that has not started.
   mutating func drop(_ handle: TaskHandle) {
     waiting.removeAll { $0.handle == handle }
+    if running[handle] == nil { note(ended: [handle]) }
   }
 
   mutating func dropAll() {
+    let handles = waiting.map(\.handle)
     waiting = []
+    note(ended: handles)
   }
 
-  /// Calls `ended` once none of `handles` (nil: none at all) runs: at once, or later.
+  /// Finishes `ended` once none of `handles` (nil: none at all) runs: at once, or later.
   mutating func drain(_ handles: [TaskHandle]?, _ ended: @escaping () -> Void) {
     let meant = handles.map { Set($0).intersection(running.keys) } ?? Set(running.keys)
-    guard !meant.isEmpty else { return ended() }
-    drains.append(Drain(handles: meant, ended: ended))
+    drain(meant, ended)
+  }
+
+  /// Finishes `ended` once no command that is here is about one of these disks any more.
+  mutating func drain(units: Set<UInt64>, _ ended: @escaping () -> Void) {
+    func isMeant(_ unit: UInt64?) -> Bool { unit.map(units.contains) ?? true }
+    var meant = Set(waiting.filter { isMeant($0.unitID) }.map(\.handle))
+    meant.formUnion(running.filter { isMeant($0.value.unit) }.keys)
+    drain(meant, ended)
+  }
+
+  private mutating func drain(_ handles: Set<TaskHandle>, _ ended: @escaping () -> Void) {
+    guard !handles.isEmpty else { return finished.append(ended) }
+    drains.append(Drain(handles: handles, ended: ended))
   }
 }

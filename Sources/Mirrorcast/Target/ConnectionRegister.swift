@@ -92,6 +92,9 @@ final class ConnectionRegister: Sendable {
     }
   }
 
+  /// All connections that are here now.
+  var everybody: [Entry] { state.withLock { Array($0.entries.values) } }
+
   /// Admits nobody any more; returns who is there.
   func close() -> [Entry] {
     state.withLock { state in

@@ -22,6 +22,11 @@ struct DiskCommand: Sendable {
   /// Task attribute ORDERED: it overtakes nothing and nothing overtakes it.
   let isOrdered: Bool
 
+  /// The disk that it is about; nil for a copy, which may be about others, too.
+  var unitID: UInt64? {
+    if case .copy = work { nil } else { unit.id }
+  }
+
   /// Bytes that pass between disk and socket for it.
   var transferBytes: Int {
     guard case .operation(let request) = work else { return UnitCopy.pieceByteCount }

@@ -20,6 +20,9 @@ package final class MediumChanges: Sendable {
   /// Under the lock by which mirrors take LUNs.
   func withdraw() { withdrawn.store(true, ordering: .releasing) }
 
+  /// It stays, after all.
+  func restore() { withdrawn.store(false, ordering: .releasing) }
+
   func begin() { count.withLock { $0 += 1 } }
 
   func end() {

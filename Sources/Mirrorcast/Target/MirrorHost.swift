@@ -17,12 +17,25 @@ package protocol MirrorHost: Sendable {
   func sessionClosed(_ id: UInt64)
   /// Whether ordinary commands may not change what is on that disk's medium.
   func isMirrored(_ unit: ServedUnit) -> Bool
+  /// Lets disks go, and numbers become LUNs, unless a mirror has one of them: says then which, and
+  /// nothing has changed. Followed by `settle`.
+  func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String?
+  /// Those numbers are LUNs by now, or never will be.
+  func settle(_ places: [UnitPlace])
   /// The daemon ends: all sessions are closed. When this returns no datagram touches a medium.
   func stop() async
 }
 
 extension MirrorHost {
+  package func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? { nil }
+  package func settle(_ places: [UnitPlace]) {}
   package func stop() async {}
+}
+
+/// A number at a target.
+package struct UnitPlace: Hashable, Sendable {
+  package let target: String
+  package let number: Int
 }
 
 /// Makes a daemon's mirror service, when there is to be one; the workers run until it has stopped.

@@ -62,6 +62,10 @@ package struct ServedUnit: Sendable {
   package let backing: any BlockBacking
   package let changes = MediumChanges()
   package let pace = CachePace()
+  /// The file or device; nil for memory.
+  private(set) var path: String?
+
+  var targetName: String { logicalUnit.identity.targetName }
 
   package init(
     number: LogicalUnitNumber, logicalUnit: LogicalUnit, backing: any BlockBacking,
@@ -107,6 +111,7 @@ package struct ServedUnit: Sendable {
       try self.init(
         number: number, logicalUnit: unit, backing: backing,
         stateFile: path.map(StateFile.init(path:)))
+      self.path = specification.path
     } catch {
       throw MirrorcastError("LUN \(number.value) can't be served: \(error)")
     }

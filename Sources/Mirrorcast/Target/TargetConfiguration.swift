@@ -29,6 +29,9 @@ public struct TargetConfiguration: Sendable {
     guard !portals.isEmpty else {
       throw MirrorcastError("no portal to serve at", advice: "Name one: --portal 10.0.0.2:3260.")
     }
+    guard !targets.isEmpty else {
+      throw MirrorcastError("no target to serve", advice: "Give one a name, and a LUN.")
+    }
     guard portals.count <= Self.portalsMax, targets.count <= Self.targetsMax else {
       throw MirrorcastError(
         "\(portals.count) portals and \(targets.count) targets are more than"
@@ -60,7 +63,7 @@ public struct TargetConfiguration: Sendable {
 }
 
 /// What a daemon bounds, so that no peer can make it hold more.
-package struct TargetLimits: Sendable {
+package struct TargetLimits: Equatable, Sendable {
   /// Connections of all initiators together, logged in or not.
   package var connectionsMax = 64
   /// From the accept to the end of login.

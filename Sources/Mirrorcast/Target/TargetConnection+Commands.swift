@@ -15,10 +15,12 @@ extension TargetConnection {
       expectedDataOut: task.isWrite ? task.expectedLength : 0)
     guard let unit = units[field: task.lun], let nexus else {
       let numbers = units.reachable.map(\.identity.number)
+      noteInventory(request)
       return answer(task, AbsentLogicalUnit.begin(request, inventory: numbers))
     }
     // More than is ever collected, so there is no data to go on with.
     guard !task.isTooLong else { return answer(task, CommandResult(.invalidField(0))) }
+    noteInventory(request)
     let around = surroundings(of: unit)
     proceed(unit.device.with { $0.begin(request, from: nexus, around) }, unit, task, request)
   }
@@ -176,5 +178,6 @@ extension TargetConnection {
   private func end(_ handle: TaskHandle, _ completion: CommandCompletion) {
     session.completeCommand(handle, completion)
     commands.end(handle)
+    callFinished()
   }
 }

@@ -91,6 +91,7 @@ extension TargetConnection {
     }
     let own = channel.eventLoop.makePromise(of: Void.self)
     commands.drain(request.aborted) { own.succeed() }
+    callFinished()
     // RFC 7143 §11.6.1: answered once no aborted task can touch the medium any more.
     EventLoopFuture.andAllComplete(others + [own.futureResult], on: channel.eventLoop)
       .assumeIsolated().whenComplete { [self] _ in
@@ -109,7 +110,10 @@ extension TargetConnection {
   /// Another session ends the tasks at a LUN (nil: at all of them); `tells`: this one hears of it
   /// by a unit attention, where it had any.
   func abortTasks(_ lun: UInt64?, tells: Bool = false, ended: @escaping () -> Void) {
-    guard stage == .open else { return commands.drain(nil, ended) }
+    guard stage == .open else {
+      commands.drain(nil, ended)
+      return callFinished()
+    }
     let aborted = session.abortTasks(lun: lun)
     for handle in aborted.owned { commands.drop(handle) }
     // SAM-5 §5.6: with TAS 0 no aborted command has a status, a unit attention tells of them.
@@ -117,6 +121,7 @@ extension TargetConnection {
       unit.device.with { $0.noteCleared(nexus.session) }
     }
     commands.drain(aborted.owned, ended)
+    callFinished()
     settle()
   }
 

@@ -58,6 +58,7 @@ extension TargetConnection {
   private func end(_ command: DiskCommand, _ result: SCSI.CommandResult) {
     session.completeCommand(command.handle, CommandCompletion(result))
     commands.end(command.handle)
+    callFinished()
   }
 
   /// Begins to sanitize; the device server has refused everything else by now.

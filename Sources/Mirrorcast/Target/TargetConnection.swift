@@ -109,11 +109,18 @@ final class TargetConnection: ChannelInboundHandler {
     logger.debug("connection closed")
     commands.drain(nil) { [self] in
       detach()
+      (target, units) = (nil, ServedUnits([]))
       serving.register.leave(ticket.id)
       // They hold each other: without this, neither would ever go.
       entryPort = nil
       ended.succeed()
     }
+    callFinished()
+  }
+
+  /// Calls who waited for the end of commands.
+  func callFinished() {
+    for call in commands.takeFinished() { call() }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -180,6 +187,7 @@ final class TargetConnection: ChannelInboundHandler {
     isSettling = true
     repeat {
       handleEvents()
+      callFinished()
       startCommands()
       writeOutput()
       if hasUnflushed {
@@ -247,6 +255,7 @@ final class TargetConnection: ChannelInboundHandler {
     logger.info("connection ends", metadata: ["reason": "\(reason)"])
     stage = .closing
     commands.dropAll()
+    callFinished()
     after(serving.limits.drainMilliseconds) { $0.context?.close(promise: nil) }
     settle()
   }
@@ -267,7 +276,7 @@ final class TargetConnection: ChannelInboundHandler {
     after(serving.limits.lingerMilliseconds) { $0.context?.close(promise: nil) }
   }
 
-  private func after(_ milliseconds: Int64, _ body: @escaping (TargetConnection) -> Void) {
+  func after(_ milliseconds: Int64, _ body: @escaping (TargetConnection) -> Void) {
     channel.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) {
       [weak self] in
       if let self { body(self) }

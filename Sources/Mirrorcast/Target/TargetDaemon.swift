@@ -15,11 +15,15 @@ import Synchronization
 /// Serves logical units over iSCSI until it is asked to stop.
 public final class TargetDaemon: Service {
   private let configuration: TargetConfiguration
-  private let logger: Logger
+  let logger: Logger
   private let onReady: @Sendable (String) -> Void
   private let directory: TargetDirectory
   private let makeHost: MirrorHostFactory
   private let hasRun = Mutex(false)
+  /// Nil while it does not serve.
+  let running = Mutex<Running?>(nil)
+  /// Who changes what is served: the start, a reload, the end.
+  let turns = Turns(isTaken: true)
 
   /// Opens all disks. `onReady` is called with each portal, as HOST:PORT, once all accept.
   public convenience init(
@@ -70,6 +74,8 @@ public final class TargetDaemon: Service {
     } catch {
       outcome = .failure(error)
     }
+    running.withLock { $0 = nil }
+    turns.give()
     workers.stop()
     try? await group.shutdownGracefully()
     try outcome.get()
@@ -99,11 +105,18 @@ public final class TargetDaemon: Service {
     for target in directory.targets {
       logger.info("serving", metadata: ["target": "\(target.name)"])
     }
+    running.withLock {
+      $0 = Running(
+        serving: serving, group: group, portals: portals, configuration: configuration)
+    }
+    turns.give()
     for portal in portals { onReady(portal.text) }
     // Cancellation ends the wait, too; what follows is the same.
     try? await gracefulShutdown()
     logger.info("stopping")
-    for portal in portals { try? await portal.channel.close() }
+    // A reload that is under way comes to its end first.
+    await turns.take()
+    for portal in running.withLock({ $0?.portals ?? [] }) { try? await portal.channel.close() }
     let entries = serving.register.close()
     for entry in entries { entry.port.visit { $0.announceDrop("the target stops") } }
     for entry in entries { try? await entry.ended.get() }

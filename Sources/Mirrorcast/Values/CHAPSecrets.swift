@@ -9,11 +9,10 @@
 // with when it is to prove itself. At an initiator there is one line of each: what it proves, and
 // what it wants proved.
 
-import Glibc
 package import ISCSI
 
 /// The secrets of CHAP (RFC 7143 §12.1.3), one-way or mutual.
-public struct CHAPSecrets: Sendable {
+public struct CHAPSecrets: Equatable, Sendable {
   let initiators: [CHAPCredential]
   let target: CHAPCredential?
   private let path: String
@@ -22,13 +21,17 @@ public struct CHAPSecrets: Sendable {
 
   /// Reads a file; throws where it can't be read, others can, or a line is not of the form.
   public init(file path: String) throws(MirrorcastError) {
-    let bytes: [UInt8]
-    do throws(SecretFileError) {
-      bytes = try Self.read(path)
+    let file: SmallFile
+    do throws(SmallFileError) {
+      file = try SmallFile(path: path, byteCountMax: Self.byteCountMax)
     } catch {
-      throw error.refusal(path)
+      throw MirrorcastError(error.words(path), advice: "Give a file of secrets that you may read.")
     }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
+    guard !file.isOpenToOthers else {
+      throw MirrorcastError(
+        "others may read the secrets in '\(path)'", advice: "Run `chmod 600 \(path)`.")
+    }
+    guard let text = String(validating: file.bytes, as: UTF8.self) else {
       throw MirrorcastError("'\(path)' is no text", advice: "Lines are: initiator NAME SECRET.")
     }
     try self.init(parsing: text, path: path)
@@ -88,51 +91,11 @@ public struct CHAPSecrets: Sendable {
     }
     return CHAPProof(own: own, target: target, functions: .standard)
   }
-
-  private static func read(_ path: String) throws(SecretFileError) -> [UInt8] {
-    // Safe: the path's bytes are lent for the call.
-    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
-    guard descriptor >= 0 else { throw .unreadable(errno) }
-    defer { close(descriptor) }
-    var status = stat()
-    // Safe: the system fills the structure that the pointer lends for the call.
-    guard unsafe fstat(descriptor, &status) == 0 else { throw .unreadable(errno) }
-    guard status.st_mode & S_IFMT == S_IFREG else { throw .noFile }
-    guard status.st_mode & 0o077 == 0 else { throw .open }
-    guard status.st_size <= byteCountMax else { throw .tooLong }
-    var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
-    // Safe: at most the array's own bytes are filled; a file's read is whole or at its end.
-    let count = unsafe Glibc.read(descriptor, &bytes, bytes.count)
-    guard count >= 0 else { throw .unreadable(errno) }
-    return Array(bytes.prefix(count))
-  }
 }
 
 private struct LineFault: Error {
   let words: String
   init(_ words: String) { self.words = words }
-}
-
-private enum SecretFileError: Error {
-  case unreadable(Int32)
-  case noFile
-  case open
-  case tooLong
-
-  func refusal(_ path: String) -> MirrorcastError {
-    switch self {
-    case .unreadable(let number):
-      // Safe: the text is the C library's own, ends with a zero and is copied at once.
-      let words = unsafe strerror(number).map { unsafe String(cString: $0) } ?? "error \(number)"
-      return MirrorcastError(
-        "can't read the secrets in '\(path)': \(words)", advice: "Give a file that you may read.")
-    case .noFile: return MirrorcastError("'\(path)' is no file", advice: "Secrets are in a file.")
-    case .open:
-      return MirrorcastError(
-        "others may read the secrets in '\(path)'", advice: "Run `chmod 600 \(path)`.")
-    case .tooLong: return MirrorcastError("'\(path)' is longer than any file of secrets")
-    }
-  }
 }
 
 extension CHAPCredential {

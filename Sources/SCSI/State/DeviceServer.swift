@@ -106,6 +106,16 @@ package struct DeviceServer: Sendable {
     attentions.tell(.commandsCleared, to: session)
   }
 
+  /// SPC-4 §6.33: the session's target has other disks than before.
+  package mutating func noteInventoryChange(for session: UInt64) {
+    attentions.tell(.inventoryChanged, to: session)
+  }
+
+  /// SAM-5 §5.14: who has asked which disks there are need not be told.
+  package mutating func forgetInventoryChange(for session: UInt64) {
+    attentions.forget(.inventoryChanged, to: session)
+  }
+
   /// What to do about a command.
   package mutating func begin(
     _ request: CommandRequest, from nexus: Nexus, _ around: Surroundings

@@ -32,12 +32,19 @@ struct UnitAttentions: Sendable {
     for session in sessions(of: port) { tell(news, to: session) }
   }
 
-  /// A session is to hear it.
+  /// That session is to hear it, where it is here.
   mutating func tell(_ news: AdditionalSense, to session: UInt64) {
     guard sessions[session] != nil else { return }
     let known = waiting[session] ?? []
     guard !known.contains(news), known.count < Self.waitingMax else { return }
     waiting[session] = known + [news]
+  }
+
+  /// The session has heard it otherwise.
+  mutating func forget(_ news: AdditionalSense, to session: UInt64) {
+    guard let known = waiting[session] else { return }
+    let rest = known.filter { $0 != news }
+    waiting[session] = rest.isEmpty ? nil : rest
   }
 
   /// What the session hears next; it has heard it then.

@@ -1,0 +1,225 @@
+// A daemon becomes what another configuration says while it serves: all of it, or nothing.
+//
+//     plan ──▶ open disks ──▶ ask the mirrors ──▶ open portals ──▶ change ──▶ tell sessions
+//                   └───────────────┴─────────────────┴──▶ refused: nothing has changed
+//
+// From the change on nothing can fail any more. Then every session is visited on its event loop,
+// and when no command is about a disk that leaves, that is flushed and let go.
+
+import Logging
+import NIOCore
+import SCSI
+import Storage
+import Synchronization
+
+/// What became of a reload, in words.
+public struct ReloadOutcome: Sendable {
+  /// What is otherwise than before.
+  public var changes: [String]
+  /// What stays as it was, though the new configuration says otherwise, and why.
+  public var remarks: [String]
+}
+
+extension TargetDaemon {
+  /// What a daemon has while it serves.
+  struct Running: Sendable {
+    let serving: Serving
+    let group: any EventLoopGroup
+    var portals: [Portal]
+    /// As it is, which is what the last configuration said but for the remarks.
+    var configuration: TargetConfiguration
+  }
+
+  /// A disk that was let go of, by the time that its file is closed.
+  private struct Leftover: Sendable {
+    weak var backing: (any BlockBacking)?
+    let words: String
+  }
+
+  /// Serves what `new` says from now on; sessions go on wherever they still may. Waits until the
+  /// daemon serves, and until disks that were taken away are flushed and closed.
+  ///
+  /// - Throws: what stands against it; the daemon then serves what it did, all of it. A LUN of a
+  ///   mirror, or one that is being sanitized, can't be taken away.
+  @discardableResult
+  public func reload(_ new: TargetConfiguration) async throws(MirrorcastError) -> ReloadOutcome {
+    await turns.take()
+    defer { turns.give() }
+    guard let running = running.withLock({ $0 }) else {
+      throw MirrorcastError("the daemon does not serve any more")
+    }
+    let (outcome, leftovers) = try await change(running, to: new)
+    await waitForEnd(of: leftovers)
+    for change in outcome.changes { logger.notice("reloaded: \(change)") }
+    for remark in outcome.remarks { logger.warning("reloaded: \(remark)") }
+    if outcome.changes.isEmpty, outcome.remarks.isEmpty {
+      logger.notice("reloaded: nothing has changed")
+    }
+    return outcome
+  }
+
+  private func change(
+    _ running: Running, to new: TargetConfiguration
+  ) async throws(MirrorcastError) -> (ReloadOutcome, [Leftover]) {
+    let plan = try ReloadPlan(
+      from: running.configuration, to: new, served: running.serving.directory.targets)
+    let discovery = try new.secrets?.requirement()
+    let admissions = try plan.targets.map { (target) throws(MirrorcastError) in
+      try ServedTarget.Admission(target.definition, secrets: new.secrets)
+    }
+    let opened = try open(plan)
+    try askMirrors(plan, running)
+    let portals: [Portal]
+    do throws(MirrorcastError) {
+      portals = try await openPortals(plan, running)
+    } catch {
+      for unit in plan.leaving { unit.changes.restore() }
+      running.serving.host?.settle(plan.comingPlaces)
+      throw error
+    }
+    var targets: [ServedTarget] = []
+    for (index, target) in plan.targets.enumerated() {
+      let units = ServedUnits(target.staying + opened[index])
+      if let served = target.served {
+        served.change(units, admissions[index])
+        targets.append(served)
+      } else {
+        targets.append(
+          ServedTarget(name: target.definition.name, units: units, admission: admissions[index]))
+      }
+    }
+    let directory = running.serving.directory
+    directory.change(targets: targets, discovery: discovery)
+    directory.setPortals(portals.compactMap(\.channel.localAddress))
+    self.running.withLock { running in
+      running?.configuration = plan.configuration
+      running?.portals = portals
+    }
+    for portal in running.portals where plan.leavingPortals.contains(portal.address) {
+      try? await portal.channel.close()
+    }
+    await tellSessions(running)
+    running.serving.host?.settle(plan.comingPlaces)
+    let leftovers = await flush(plan.leaving, running)
+    return (ReloadOutcome(changes: plan.changes, remarks: plan.remarks), leftovers)
+  }
+
+  /// Opens the disks that come, for each target; closes all again where one can't be.
+  private func open(_ plan: ReloadPlan) throws(MirrorcastError) -> [[ServedUnit]] {
+    let leaving = Set(plan.leaving.map(\.id))
+    let current = running.withLock { $0?.serving.directory.targets ?? [] }.flatMap(\.units.list)
+    var opened: [[ServedUnit]] = []
+    for target in plan.targets {
+      var units: [ServedUnit] = []
+      for specification in target.coming {
+        do throws(MirrorcastError) {
+          units.append(
+            try ServedUnit(
+              opening: specification, targetName: target.definition.name,
+              stateFolder: plan.configuration.stateFolder))
+        } catch {
+          let isMoved = current.contains { unit in
+            leaving.contains(unit.id) && specification.path != nil
+              && unit.path == specification.path
+          }
+          guard isMoved else { throw error }
+          throw MirrorcastError(
+            "\(specification.path ?? "") is to become LUN \(specification.number.value) of"
+              + " \(target.definition.name), and is another LUN still",
+            advice: "Take that away, reload, and add it after.")
+        }
+      }
+      opened.append(units)
+    }
+    return opened
+  }
+
+  private func askMirrors(_ plan: ReloadPlan, _ running: Running) throws(MirrorcastError) {
+    if let unit = plan.leaving.first(where: { $0.device.with { $0.isSanitizing } }) {
+      throw MirrorcastError(
+        "LUN \(unit.number.value) of \(unit.targetName) is being sanitized",
+        advice: "Wait until that has ended, then reload.")
+    }
+    let refusal = running.serving.host?.change(
+      leaving: plan.leaving, coming: plan.comingPlaces)
+    if let refusal {
+      throw MirrorcastError(refusal, advice: "End the mirror first, then reload.")
+    }
+  }
+
+  // MARK: Portals
+
+  /// The portals that there will be, all of them listening. One that is in the way of another is
+  /// closed before, and opened again when that was in vain.
+  private func openPortals(
+    _ plan: ReloadPlan, _ running: Running
+  ) async throws(MirrorcastError) -> [Portal] {
+    let inTheWay = running.portals.filter { portal in
+      plan.leavingPortals.contains(portal.address)
+        && plan.comingPortals.contains { $0.overlaps(portal.address) }
+    }
+    for portal in inTheWay { try? await portal.channel.close() }
+    let (group, serving) = (running.group, running.serving)
+    do throws(MirrorcastError) {
+      let coming = try await Portal.open(plan.comingPortals, on: group, serving, logger)
+      let all =
+        running.portals.filter { !plan.leavingPortals.contains($0.address) } + coming
+      return plan.configuration.portals.compactMap { address in
+        all.first { $0.address == address }
+      }
+    } catch {
+      for portal in inTheWay {
+        guard let again = try? await Portal.open(portal.address, on: group, serving, logger) else {
+          logger.error("portal \(portal.address) can't be opened again")
+          continue
+        }
+        self.running.withLock { running in
+          guard let index = running?.portals.firstIndex(where: { $0.address == again.address })
+          else { return }
+          running?.portals[index] = again
+        }
+      }
+      throw error
+    }
+  }
+
+  // MARK: Sessions and disks
+
+  /// Every session takes over what there is now; none uses what is not there any more when this
+  /// returns.
+  private func tellSessions(_ running: Running) async {
+    let loop = running.group.next()
+    let told = running.serving.register.everybody.map { entry in
+      let done = loop.makePromise(of: Void.self)
+      entry.port.visit { $0.adoptChanges { done.succeed() } }
+      return done.futureResult
+    }
+    try? await EventLoopFuture.andAllComplete(told, on: loop).get()
+  }
+
+  private func flush(_ units: [ServedUnit], _ running: Running) async -> [Leftover] {
+    var leftovers: [Leftover] = []
+    for unit in units {
+      let words = "LUN \(unit.number.value) of \(unit.targetName)"
+      if let failure = await Flush.of(unit, by: running.serving.workers) {
+        logger.error("not all data of \(words) is on the medium: \(failure)")
+      }
+      leftovers.append(Leftover(backing: unit.backing, words: words))
+    }
+    return leftovers
+  }
+
+  /// A file is closed, and its lock free, when the last one lets go of it: workers and event loops
+  /// do so a moment after they have told that they are done.
+  private func waitForEnd(of leftovers: [Leftover]) async {
+    let end = ContinuousClock.now + .seconds(5)
+    for leftover in leftovers {
+      while leftover.backing != nil, ContinuousClock.now < end {
+        guard (try? await Task.sleep(for: .milliseconds(1))) != nil else { return }
+      }
+      if leftover.backing != nil {
+        logger.warning("\(leftover.words) is taken away, but is closed only when a work has ended")
+      }
+    }
+  }
+}
