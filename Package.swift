@@ -30,6 +30,8 @@ let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let arguments = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
 let package = Package(
   name: "mirrorcast",
   products: [
@@ -51,6 +53,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // Row 0: what Swift can't see.
@@ -108,7 +111,7 @@ let package = Package(
       dependencies: [
         "Bytes", "SCSI", "ISCSI", "Replication", "Lanes", "Datagrams", "Storage",
         nio("NIOCore"), nio("NIOPosix"), nio("NIOConcurrencyHelpers"), log, lifecycle,
-        crypto,
+        crypto, yams,
       ],
       swiftSettings: strict),
 

@@ -31,7 +31,7 @@ struct MirrorcastCommand: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      TargetCommand.self, MirrorCommand.self, ReadCommand.self, ListCommand.self,
+      TargetCommand.self, CheckCommand.self, MirrorCommand.self, ReadCommand.self, ListCommand.self,
       VerifyCommand.self, BenchCommand.self, DoctorCommand.self,
     ])
 }
@@ -54,6 +54,10 @@ enum Program {
 
   /// Says what went wrong and what to do about it, and ends the process.
   private static func end(with error: any Error) -> Never {
+    if let error = error as? ConfigurationError {
+      for complaint in error.complaints { Console.shared.say("\(complaint)") }
+      MirrorcastCommand.exit(withError: ExitCode(1))
+    }
     if let error = error as? MirrorcastError {
       Console.shared.complain(error.what, advice: error.advice)
       MirrorcastCommand.exit(withError: ExitCode(1))

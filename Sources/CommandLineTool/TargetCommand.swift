@@ -18,21 +18,33 @@ struct TargetCommand: AsyncParsableCommand {
           --iqn iqn.2026-01.org.example:store \\
           --lun 0=file:/srv/disk0.img,size=20G --lun 1=memory:512M
 
-      When it accepts connections, one line 'ready HOST:PORT' appears on standard output; with \
-      port 0 a free port is taken and told there. Logs go to standard error. SIGTERM or SIGINT \
-      ends it cleanly, with all data on disk. Mirrored datagrams are not authenticated: use a \
-      network that you trust.
+      Several targets, and who may use each, stand in a file, which SIGHUP has read again \
+      without a break for those that go on; `mirrorcast check FILE` says what is wrong with it:
+        mirrorcast target --config /etc/mirrorcast.yaml
+
+      When it accepts connections, one line 'ready HOST:PORT' for each portal appears on standard \
+      output; with port 0 a free port is taken and told there. Logs go to standard error. SIGTERM \
+      or SIGINT ends it cleanly, with all data on disk. Mirrored datagrams are not authenticated: \
+      use a network that you trust.
       """)
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      A YAML file with all of this, and more: portals, targets, lists, limits. No other option \
+      goes with it but --log-level, which wins over the file's.
+      """, valueName: "file"))
+  var config: String?
 
   @Option(
     name: .customLong("portal"),
     help: ArgumentHelp(
       "Where to accept: HOST:PORT, [v6]:PORT; give one for each.", valueName: "address"),
     transform: parsing(PortalAddress.init(parsing:)))
-  var portals: [PortalAddress]
+  var portals: [PortalAddress] = []
 
   @Option(help: ArgumentHelp("The target's iSCSI name, iqn.YYYY-MM.domain:name.", valueName: "iqn"))
-  var iqn: String
+  var iqn: String?
 
   @Option(
     name: .customLong("lun"),
@@ -42,7 +54,7 @@ struct TargetCommand: AsyncParsableCommand {
       [,thin|,thick][,removable][,readonly][,block=4096][,physical=512]; give one for each LUN.
       """,
       valueName: "lun"))
-  var luns: [String]
+  var luns: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -79,10 +91,18 @@ struct TargetCommand: AsyncParsableCommand {
   @OptionGroup(title: "Faults on purpose")
   var faultArguments: FaultArguments
 
-  @Option(help: "The least severe log lines to show on standard error.")
-  var logLevel: Logger.Level = .info
+  @Option(help: "The least severe log lines to show on standard error. (default: info)")
+  var logLevel: Logger.Level?
 
   func validate() throws {
+    if config != nil {
+      guard isSilent else {
+        throw usageError(
+          "--config goes with no other option but --log-level",
+          advice: "Write the others into the file: 'mirrorcast check FILE' helps.")
+      }
+      return
+    }
     try validateInterface(interface)
     do throws(MirrorcastError) {
       _ = try configuration()
@@ -92,7 +112,19 @@ struct TargetCommand: AsyncParsableCommand {
     }
   }
 
+  /// Whether nothing is said that a file says.
+  private var isSilent: Bool {
+    portals.isEmpty && iqn == nil && luns.isEmpty && allowed.isEmpty
+      && [interface, secrets, state].allSatisfy { $0 == nil }
+      && laneArguments.lanes == LaneOptions() && faultArguments.faults == .none
+  }
+
   private func configuration() throws(MirrorcastError) -> TargetConfiguration {
+    guard let iqn, !portals.isEmpty else {
+      throw MirrorcastError(
+        "\(iqn == nil ? "--iqn" : "--portal") is missing",
+        advice: "Give --portal, --iqn and --lun, or a file of all: --config FILE.")
+    }
     var target = try TargetDefinition(name: iqn, logicalUnits: luns)
     if !allowed.isEmpty { target.access.initiators = Set(allowed) }
     var configuration = try TargetConfiguration(portals: portals, targets: [target])
@@ -107,21 +139,30 @@ struct TargetCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let level = logLevel
+    // From the beginning: a signal that comes early must not end the process.
+    let hangups = await UnixSignalsSequence(trapping: .sighup)
+    let file = try config.map { (path) throws(ConfigurationError) in
+      try ConfigurationFile(path: path)
+    }
+    let level = logLevel ?? file?.logLevel ?? .info
     let logger = Logger(label: "mirrorcast.target") { label in
       var handler = StreamLogHandler.standardError(label: label)
       handler.logLevel = level
       return handler
     }
-    let daemon = try TargetDaemon(try configuration(), logger: logger) { portal in
+    let daemon = try TargetDaemon(
+      try file?.configuration ?? configuration(), logger: logger
+    ) { portal in
       Console.shared.result("ready \(portal)")
     }
+    let reload = ReloadService(daemon: daemon, path: config, hangups: hangups, logger: logger)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [
           .init(
             service: daemon, successTerminationBehavior: .gracefullyShutdownGroup,
-            failureTerminationBehavior: .cancelGroup)
+            failureTerminationBehavior: .cancelGroup),
+          .init(service: reload, successTerminationBehavior: .ignore),
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     try await group.run()

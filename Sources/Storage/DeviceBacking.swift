@@ -29,15 +29,20 @@ package final class DeviceBacking: BlockBacking {
     guard device.status.st_mode & S_IFMT == S_IFBLK else {
       throw BackingRefusal(path, "is not a block device: say file:\(path)")
     }
+    byteCount = try Self.byteCount(of: device.number, path)
+  }
+
+  /// The bytes of an open device, where they make a disk.
+  static func byteCount(of descriptor: Int32, _ path: String) throws(BackingRefusal) -> UInt64 {
     var count: UInt64 = 0
     // Safe: the kernel stores eight bytes, the size of `count`.
-    guard unsafe ioctl(device.number, Self.sizeRequest, &count) == 0 else {
+    guard unsafe ioctl(descriptor, sizeRequest, &count) == 0 else {
       throw BackingRefusal(path, errno: errno)
     }
     guard count > 0, count % 512 == 0 else {
       throw BackingRefusal(path, "has \(count) bytes, which makes no disk")
     }
-    byteCount = count
+    return count
   }
 
   package func read(

@@ -100,6 +100,14 @@ struct FileDescriptor: ~Copyable, Sendable {
     }
   }
 
+  /// Whether nobody else has the lock for itself alone; takes a share of it until it is closed.
+  func mayShareLock() -> Bool {
+    while flock(number, LOCK_SH | LOCK_NB) != 0 {
+      if errno != EINTR { return false }
+    }
+    return true
+  }
+
   /// Takes the advisory lock of the whole file; false when another holds it.
   func lock() -> Bool {
     while flock(number, LOCK_EX | LOCK_NB) != 0 {

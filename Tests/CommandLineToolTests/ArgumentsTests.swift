@@ -22,6 +22,9 @@ struct ArgumentsTests {
     mirror + ["--transport", "rdma"], bench + ["--transport", "rdma,tcp"],
     mirror + ["--transport", "udp"], mirror + ["--transport", "rdma,udp"],
     target + ["--lane", "node:0", "--offload", "fail-gso"],
+    target + ["--portal", "[::1]:0", "--portal", "127.0.0.2:0", "--allow", "iqn.2026-01.org:b"],
+    ["target", "--config", "target.yaml"], ["check", "target.yaml", "--json"],
+    ["target", "--config", "target.yaml", "--log-level", "debug"],
     ["verify", "--to", leg, "--to", leg + "1"],
     ["ls", "127.0.0.1:3260"],
   ])
@@ -52,6 +55,12 @@ struct ArgumentsTests {
     target + ["--lane", "core:0", "--lane", "core:0"], target + ["--spin", "1000001"],
     bench + (0..<17).flatMap { _ in ["--lane", "any"] },
     target + ["--offload", "gso"], mirror + ["--offload", "no-gso", "--offload", "fail-gso"],
+    ["target", "--iqn", "iqn.2026-01.org.example:a", "--lun", "0=memory:1M"],
+    ["target", "--portal", "127.0.0.1:0", "--lun", "0=memory:1M"], ["target"], ["check"],
+    target + ["--config", "target.yaml"], ["target", "--config", "f", "--portal", "127.0.0.1"],
+    ["target", "--config", "f", "--interface", "lo"], ["target", "--config", "f", "--spin", "1"],
+    ["target", "--config", "f", "--drop", "0.1"], ["target", "--config", "f", "--allow", "a"],
+    target + ["--portal", "127.0.0.1:1", "--portal", "0.0.0.0:1"],
     ["frobnicate"],
   ])
   func `wrong ones are usage errors`(arguments: [String]) {

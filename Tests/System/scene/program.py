@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 
 class Finished:
@@ -85,9 +86,12 @@ class Daemon:
         arguments = [*prefix, program, "target", "--portal", self.portal, "--iqn", self.iqn]
         for number, lun in enumerate(luns):
             arguments += ["--lun", f"{number}={lun}"]
+        self._start([*arguments, *map(str, extra)])
+
+    def _start(self, arguments):
         self._process = subprocess.Popen(
-            [*arguments, *map(str, extra)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, errors="replace")
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace")
         self.out, self.err = [], []
         self._told = threading.Event()
         self._ready = False
@@ -152,6 +156,28 @@ class Daemon:
 
     def tail(self, count=12):
         return "\n".join((self.out + self.err)[-count:])
+
+
+class ConfiguredDaemon(Daemon):
+    """One `mirrorcast target --config`."""
+
+    def __init__(self, program, name, path):
+        self.name = name
+        self._start([program, "target", "--config", path])
+
+    def reload(self, said, limit=10):
+        """SIGHUP; returns what is logged from then on until a line has the words `said`."""
+        before = len(self.err)
+        self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            lines = self.err[before:]
+            if any(said in line for line in lines):
+                return lines
+            if not self.lives:
+                break
+            time.sleep(0.02)
+        return None
 
 
 class MemoryWatch:

@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 
-from .program import Daemon, Finished, run_limited
+from .program import ConfiguredDaemon, Daemon, Finished, run_limited
 
 SKIPPED = 77
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -92,11 +92,17 @@ class Stage:
         """Starts a daemon and returns when it has said `ready`."""
         if port is None:
             port = free_port()
-        daemon = Daemon(self.program, name, host, port, luns, extra, prefix)
+        return self._ready(Daemon(self.program, name, host, port, luns, extra, prefix))
+
+    def configured(self, name, path):
+        """The same with a configuration file."""
+        return self._ready(ConfiguredDaemon(self.program, name, path))
+
+    def _ready(self, daemon):
         self.daemons.append(daemon)
         self.stack.callback(daemon.end)
         problem = daemon.wait_ready(20)
-        check(problem is None, f"target {name}: {problem}")
+        check(problem is None, f"target {daemon.name}: {problem}")
         return daemon
 
     def run(self, *arguments, prefix=(), limit=120, stdin=None, feed=None, status=0):

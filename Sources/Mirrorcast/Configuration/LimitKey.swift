@@ -1,0 +1,48 @@
+import Storage
+
+/// A limit of the daemon as a configuration file names it: as its property in `TargetLimits`.
+struct LimitKey: Sendable {
+  /// What its number counts.
+  enum Unit: String, Sendable {
+    case count = "a number"
+    case bytes = "a number of bytes, or one with K, M, G or T"
+    case milliseconds = "a number of milliseconds"
+  }
+
+  let name: String
+  let unit: Unit
+  let range: ClosedRange<UInt64>
+  let value: @Sendable (TargetLimits) -> UInt64
+  let set: @Sendable (inout TargetLimits, UInt64) -> Void
+
+  private init<Value: FixedWidthInteger & Sendable>(
+    _ name: String, _ field: any WritableKeyPath<TargetLimits, Value> & Sendable, _ unit: Unit,
+    _ range: ClosedRange<UInt64>
+  ) {
+    self.name = name
+    self.unit = unit
+    self.range = range
+    value = { UInt64($0[keyPath: field]) }
+    set = { $0[keyPath: field] = Value($1) }
+  }
+
+  /// One line for each property.
+  static let all: [LimitKey] = [
+    LimitKey("connectionsMax", \.connectionsMax, .count, 1...65_000),
+    LimitKey("loginMilliseconds", \.loginMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("lingerMilliseconds", \.lingerMilliseconds, .milliseconds, 1...3_600_000),
+    LimitKey("drainMilliseconds", \.drainMilliseconds, .milliseconds, 1...3_600_000),
+    LimitKey("diskCommandsMax", \.diskCommandsMax, .count, 1...4096),
+    LimitKey("transferBytesMax", \.transferBytesMax, .bytes, 65_536...1 << 40),
+    LimitKey("outputBytesMax", \.outputBytesMax, .bytes, 4096...1 << 40),
+    LimitKey("answerBytesMax", \.answerBytesMax, .bytes, 65_536...1 << 40),
+    LimitKey(
+      "sanitizeBytesPerSecondMax", \.sanitizeBytesPerSecondMax, .bytes, 65_536...1 << 40),
+  ]
+
+  /// Reads a value; nil where it is none.
+  func number(_ text: String) -> UInt64? {
+    let number = unit == .bytes ? (try? ByteSize(text))?.bytes : decimal(text[...]).map(UInt64.init)
+    return number.flatMap { range.contains($0) ? $0 : nil }
+  }
+}
