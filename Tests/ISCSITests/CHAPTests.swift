@@ -104,8 +104,51 @@ struct CHAPTests {
       try login(demanding(own: nil), proving(host, disk)).failure
         == .refused(code: 0x0201, movedTo: nil))
     #expect(try login(demanding(own: wrong), proving(host, disk)).failure == .unprovedTarget)
-    #expect(try login(demanding(own: host), proving(host, disk)).failure == .unprovedTarget)
+    let other = credential("disc", "a secret of the disk")
+    #expect(try login(demanding(own: other), proving(host, disk)).failure == .unprovedTarget)
     #expect(!(try login(targetConfiguration(), proving(host, disk)).isLoggedIn))
+  }
+
+  @Test func `a secret that serves both ways proves nothing to either`() throws {
+    let same = CHAPCredential(name: "disk", secret: host.secret)
+    #expect(
+      try login(demanding(own: same), proving(host, same)).failure
+        == .refused(code: 0x0201, movedTo: nil))
+    #expect(
+      try login(demanding(own: same), proving()).failure == .refused(code: 0x0201, movedTo: nil))
+  }
+
+  @Test func `an initiator doesn't take its own proof for a target's`() throws {
+    let same = CHAPCredential(name: "disk", secret: host.secret)
+    var login = InitiatorLogin(configuration: proving(host, same))
+    _ = login.begin()
+    var said: [TextKeys] = []
+    for text in ["AuthMethod=CHAP", "CHAP_A=5 CHAP_I=1 CHAP_C=0x0102"] {
+      guard case .send(let request) = try login.handle(loginResponse(text)) else {
+        Issue.record("ended early")
+        return
+      }
+      said.append(try TextKeys(strict: request.data))
+    }
+    let identifier = try #require(said.last?["CHAP_I"].flatMap { UInt8($0) })
+    let challenge = try #require(BinaryValue.bytes(said.last?["CHAP_C"] ?? "", countMax: 1024))
+    let proof = functions { _ in [] }.hash(.md5, [identifier] + host.secret + challenge)
+    #expect(throws: LoginFailure.unprovedTarget) {
+      try login.handle(loginResponse("CHAP_N=disk CHAP_R=\(BinaryValue.text(proof))"))
+    }
+  }
+
+  private func loginResponse(_ text: String) -> PDU {
+    let header = BasicHeaderSegment(opcode: .loginResponse, flags: 0)
+    return PDU(
+      header: header, data: text.split(separator: " ").flatMap { [UInt8]($0.utf8) + [0] })
+  }
+
+  @Test func `names count whole`() throws {
+    for name in ["hos", "hostess", "Host", "iqn.host", ""] {
+      let own = CHAPCredential(name: name, secret: host.secret)
+      #expect(!(try login(demanding(), proving(own)).isLoggedIn), "\(name)")
+    }
   }
 
   @Test func `initiators that a target is hidden from neither see it nor get in`() throws {
@@ -228,6 +271,22 @@ struct CHAPTargetTests {
     }
   }
 
+  @Test func `every challenge is what the owner's chance gives, as long as the hash`() throws {
+    let counted = Counted()
+    let lent = functions { counted.bytes($0) }
+    var configuration = demanding()
+    configuration.targets[0].authentication = CHAPRequirement(
+      accounts: [host], own: disk, functions: lent)
+    var next: UInt8 = 0
+    for (list, count) in [("5", 16), ("7", 32), ("5", 16)] {
+      let keys = try #require(Interview(configuration).begin(list))
+      #expect(keys["CHAP_I"] == "\(next + 1)")
+      let bytes = (0..<UInt8(count)).map { next + 2 + $0 }
+      #expect(keys["CHAP_C"] == BinaryValue.text(bytes))
+      next += UInt8(count) + 1
+    }
+  }
+
   @Test func `a long challenge in Base64 is answered`() throws {
     let interview = Interview()
     let keys = try #require(interview.begin())
@@ -237,26 +296,5 @@ struct CHAPTargetTests {
     let challenge = (0..<1023).map { UInt8($0 % 3 + 1) }
     let wanted = functions { _ in [] }.hash(.md5, [7] + disk.secret + challenge)
     #expect(answer?["CHAP_R"] == BinaryValue.text(wanted))
-  }
-}
-
-struct BinaryValueTests {
-  @Test(
-    arguments: [
-      ("0x0", [0]), ("0x123", [1, 0x23]), ("0Xff00", [255, 0]), ("0bAA==", [0]),
-      ("0bAAE=", [0, 1]),
-      ("0BAAEC", [0, 1, 2]),
-    ] as [(String, [UInt8])])
-  func `both spellings are read`(text: String, bytes: [UInt8]) {
-    #expect(BinaryValue.bytes(text, countMax: 3) == bytes)
-    #expect(BinaryValue.bytes(BinaryValue.text(bytes), countMax: 3) == bytes)
-  }
-
-  @Test(arguments: [
-    "", "0", "0x", "0b", "12", "0xg", "0x12345678", "0bAAECAw==", "0bA", "0bAA", "0bA===", "0bAB==",
-    "0b====", "0bAA=A", "0b\u{e4}AA", "x00",
-  ])
-  func `what is neither, or too long, is nothing`(text: String) {
-    #expect(BinaryValue.bytes(text, countMax: 3) == nil)
   }
 }

@@ -206,6 +206,24 @@ struct LoginTests {
     #expect(isLoggedIn)
   }
 
+  @Test(
+    arguments: [
+      "HeaderDigest", "DataDigest", "MaxBurstLength", "FirstBurstLength", "InitialR2T",
+      "ImmediateData", "MaxOutstandingR2T", "ErrorRecoveryLevel", "MaxConnections",
+      "DataPDUInOrder", "DataSequenceInOrder", "DefaultTime2Wait", "DefaultTime2Retain",
+      "MaxRecvDataSegmentLength",
+    ], ["Reject", "Irrelevant", "NotUnderstood", "", "-1", "0x", "99999999999999999999", "?"])
+  func `words that answer, and values that aren't, are no offers`(key: String, value: String)
+    throws
+  {
+    let target = LoneTarget(offering: ["\(key)=\(value)"])
+    let keys = try TextKeys(strict: target.loginAnswer.data)
+    #expect(keys.pairs.first { $0.key == key }?.value == "Reject")
+    let isLoggedIn = target.session.isLoggedIn
+    #expect(isLoggedIn)
+    #expect(target.session.parameters.maxBurstLength == 262_144)
+  }
+
   @Test func `anything before login closes without a word`() {
     var session = TargetSession(configuration: targetConfiguration())
     session.handle(PDU(header: BasicHeaderSegment(opcode: .nopOut)))

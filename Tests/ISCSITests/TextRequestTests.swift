@@ -55,6 +55,39 @@ struct TextRequestTests {
     #expect(others.pairs == [.init("SendTargets", "Reject")])
   }
 
+  @Test func `a key comes once in a text, and asks for one list`() {
+    let target = LoneTarget(isDiscovery: true)
+    let (many, data) = request(String(repeating: "SendTargets=All\0", count: 500))
+    #expect(target.request(many, data: data).map(\.rejectReason) == [0x09])
+    let (one, single) = request("SendTargets=All\0")
+    #expect(target.request(one, data: single).map(\.header.opcode) == [.textResponse])
+  }
+
+  @Test func `a new negotiation ends the one that was open, of which nothing is left`() throws {
+    let target = LoneTarget()
+    let (begin, first) = request("Half=", flags: 0x40)
+    let open = try #require(target.request(begin, data: first).first).header
+    #expect(open.word20 != reservedTag)
+    var (other, data) = request("Whole=1\0")
+    other.initiatorTaskTag = 10
+    let answer = try #require(target.request(other, data: data).first)
+    #expect(try TextKeys(strict: answer.data).pairs == [.init("Whole", "NotUnderstood")])
+    let (late, rest) = request("1\0", transferTag: open.word20)
+    #expect(target.request(late, data: rest).map(\.rejectReason) == [0x09])
+  }
+
+  @Test func `a negotiation goes on under its own tag`() throws {
+    let target = LoneTarget()
+    let (begin, first) = request("Half=", flags: 0x40)
+    let open = try #require(target.request(begin, data: first).first).header
+    var (other, data) = request("1\0", transferTag: open.word20)
+    other.initiatorTaskTag = 10
+    #expect(target.request(other, data: data).map(\.rejectReason) == [0x09])
+    let (next, rest) = request("1\0", transferTag: open.word20)
+    let answer = try #require(target.request(next, data: rest).first)
+    #expect(try TextKeys(strict: answer.data).pairs == [.init("Half", "NotUnderstood")])
+  }
+
   @Test func `long texts cross in pieces, both ways`() throws {
     var configuration = targetConfiguration()
     configuration.targets = (0..<500).map {

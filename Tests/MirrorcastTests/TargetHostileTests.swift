@@ -48,6 +48,19 @@ import Testing
     }
   }
 
+  @Test func `the same initiator port again and again leaves one session`() async throws {
+    try await TargetScene.serving(["0=memory:1M"]) { scene in
+      let beside = try scene.client("iqn.2026-01.test:beside")
+      var old: [TargetClient] = []
+      for _ in 0..<40 { old.append(try scene.client("iqn.2026-01.test:storm", isid: 5)) }
+      let last = old.removeLast()
+      #expect(try last.write(pattern(512, 3), at: 0).status == 0)
+      for client in old { try client.expectEnd() }
+      #expect(try beside.read(512, at: 0).data == pattern(512, 3))
+      #expect(try last.read(512, at: 0).data == pattern(512, 3))
+    }
+  }
+
   @Test func `a login cut off anywhere leaves nothing behind`() async throws {
     var limits = TargetLimits()
     limits.connectionsMax = 4

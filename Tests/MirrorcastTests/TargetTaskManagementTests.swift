@@ -8,12 +8,14 @@ import Testing
   /// Asks for a function; the response.
   private func manage(
     _ client: TargetClient, _ function: TaskManagementFunction, lun: Int = 0,
-    tag: UInt32 = reservedTag
+    tag: UInt32 = reservedTag, owed: BasicHeaderSegment? = nil
   ) throws -> UInt8? {
     var request = client.request(
       .taskManagementRequest, flags: 0x80 | function.rawValue, lun: lunField(lun))
     request.header.word20 = tag
     try client.send(request.encoded)
+    // RFC 7143 §4.2.3.3: what was asked for is sent before a set of tasks has ended.
+    if let owed { try sendData(client, for: owed) }
     guard let answer = try client.receive() else { return nil }
     #expect(answer.header.opcode == .taskManagementResponse)
     return answer.header.byte2
@@ -29,12 +31,16 @@ import Testing
     return request
   }
 
-  private func sendData(_ client: TargetClient, for request: BasicHeaderSegment) throws -> PDU {
+  private func sendData(_ client: TargetClient, for request: BasicHeaderSegment) throws {
     var data = BasicHeaderSegment(opcode: .dataOut, flags: 0x80)
     data.lun = request.lun
     data.initiatorTaskTag = request.initiatorTaskTag
     data.word20 = request.word20
     try client.send(PDU(header: data, data: pattern(4096, 4)).encoded)
+  }
+
+  private func answerToData(_ client: TargetClient, for request: BasicHeaderSegment) throws -> PDU {
+    try sendData(client, for: request)
     return try #require(try client.receive())
   }
 
@@ -48,8 +54,8 @@ import Testing
       let elsewhere = try beginWrite(loser, lun: 1)
       let lost = try beginWrite(loser)
       #expect(try manage(one, .clearTaskSet) == 0)
-      #expect(try sendData(loser, for: lost).header.opcode == .reject)
-      #expect(try sendData(loser, for: elsewhere).header.byte3 == 0)
+      #expect(try answerToData(loser, for: lost).header.opcode == .reject)
+      #expect(try answerToData(loser, for: elsewhere).header.byte3 == 0)
       #expect(try loser.run(.testUnitReady).words == [6, 0x2f, 0])
       for client in [one, loser, idle] {
         #expect(try client.run(.testUnitReady).status == 0)
@@ -65,9 +71,8 @@ import Testing
       let other = try scene.client("iqn.2026-01.test:other")
       let own = try beginWrite(one)
       let others = try beginWrite(other)
-      #expect(try manage(one, .abortTaskSet) == 0)
-      #expect(try sendData(one, for: own).header.opcode == .reject)
-      #expect(try sendData(other, for: others).header.byte3 == 0)
+      #expect(try manage(one, .abortTaskSet, owed: own) == 0)
+      #expect(try answerToData(other, for: others).header.byte3 == 0)
       for client in [one, other] { #expect(try client.run(.testUnitReady).status == 0) }
     }
   }
@@ -80,12 +85,22 @@ import Testing
       let one = try scene.client("iqn.2026-01.test:one")
       let other = try scene.client("iqn.2026-01.test:other")
       let lost = [try beginWrite(one), try beginWrite(other)]
-      #expect(try manage(one, function) == 0)
-      for (client, request) in zip([one, other], lost) {
-        #expect(try sendData(client, for: request).header.opcode == .reject)
+      #expect(try manage(one, function, owed: lost[0]) == 0)
+      #expect(try answerToData(other, for: lost[1]).header.opcode == .reject)
+      for client in [one, other] {
         #expect(try client.run(.testUnitReady).words == [6, 0x29, 3])
         #expect(try client.run(.testUnitReady).status == 0)
       }
+    }
+  }
+
+  @Test func `an initiator that sends nothing more is not waited for long`() async throws {
+    try await TargetScene.serving(["0=memory:1M"]) { scene in
+      let client = try scene.client()
+      let request = try beginWrite(client)
+      #expect(try manage(client, .logicalUnitReset) == 0)
+      #expect(try answerToData(client, for: request).header.opcode == .reject)
+      #expect(try client.run(.testUnitReady).words == [6, 0x29, 3])
     }
   }
 
@@ -128,7 +143,7 @@ import Testing
       let request = try beginWrite(client)
       #expect(try manage(client, .abortTask, tag: request.initiatorTaskTag) == 0)
       #expect(try manage(client, .abortTask, tag: request.initiatorTaskTag) == 1)
-      #expect(try sendData(client, for: request).header.opcode == .reject)
+      #expect(try answerToData(client, for: request).header.opcode == .reject)
       #expect(try client.read(4096, at: 0).data == [UInt8](repeating: 0, count: 4096))
     }
   }

@@ -91,7 +91,9 @@ struct CHAPInitiator: Sendable {
       let response = BinaryValue.bytes(text, countMax: algorithm.responseByteCount),
       proof.functions.response(
         algorithm, challenge.identifier, target.secret, challenge.bytes
-      ).isEqualInConstantTime(to: response)
+      ).isEqualInConstantTime(to: response),
+      // RFC 7143 §9.2.1: a proof that we could have made ourselves proves nothing.
+      target.secret != proof.own.secret
     else { throw .unprovedTarget }
   }
 }

@@ -69,7 +69,9 @@ struct CHAPTarget: Sendable {
       let account = requirement.accounts.first(where: { $0.name == name }),
       requirement.functions.response(
         algorithm, challenge.identifier, account.secret, challenge.bytes
-      ).isEqualInConstantTime(to: response)
+      ).isEqualInConstantTime(to: response),
+      // RFC 7143 §9.2.1: a proof that we could have made ourselves proves nothing.
+      account.secret != requirement.own?.secret
     else { throw .authenticationFailure }
     let answer = try answer(keys, algorithm, challenge)
     state = .proved

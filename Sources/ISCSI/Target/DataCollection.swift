@@ -190,6 +190,16 @@ package struct DataCollection: Sendable {
     }
   }
 
+  /// The task was aborted: false where nothing is due on an R2T; else that is taken, and dropped,
+  /// and its end is a failure.
+  package mutating func abandon() -> Bool {
+    guard case .solicited = phase else { return false }
+    pendingFailure = .lostData
+    recoveries = nil
+    bytes = []
+    return true
+  }
+
   private mutating func close(at end: Int) -> Verdict {
     guard let recoveries else {
       // RFC 7143 §11.4.7.2: less than was asked for, or less unasked than was announced.

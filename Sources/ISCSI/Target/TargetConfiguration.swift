@@ -39,6 +39,9 @@ package struct TargetConfiguration: Sendable {
 
   /// How long data that was asked for, or announced, may be silent before its task ends.
   package var dataOutNanoseconds: UInt64 = 30_000_000_000
+  /// How long the rest of a sequence is awaited whose task was aborted with others: initiators may
+  /// end it, or stop at once.
+  package var abortedDataNanoseconds: UInt64 = 1_000_000_000
   /// How many bytes of data segments that are too long are skipped before the session ends.
   package var skippedBytesMax = 64 * 1024 * 1024
 

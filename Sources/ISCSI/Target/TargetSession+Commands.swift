@@ -83,7 +83,10 @@ extension TargetSession {
   /// Judges sequences of which nothing has come for too long; sends what that leads to.
   package mutating func handleTimeout(now: UInt64) {
     guard phase == .fullFeature else { return }
-    for handle in tasks.silent(now: now, after: configuration.dataOutNanoseconds) {
+    let late = tasks.silent(
+      now: now, after: configuration.dataOutNanoseconds,
+      aborted: configuration.abortedDataNanoseconds)
+    for handle in late {
       guard let verdict = tasks.handleSilence(of: handle) else { continue }
       if let failure = verdict.failure { fail(handle, failure) } else { advance(handle) }
     }
@@ -94,10 +97,15 @@ extension TargetSession {
   // silent is noticed between one and one and a quarter times the limit.
   package func nextDeadline(now: UInt64) -> UInt64? {
     guard phase == .fullFeature, tasks.awaitsData else { return nil }
-    return now + configuration.dataOutNanoseconds / 4
+    let limit =
+      tasks.abortedCount > 0
+      ? min(configuration.abortedDataNanoseconds, configuration.dataOutNanoseconds)
+      : configuration.dataOutNanoseconds
+    return now + limit / 4
   }
 
   private mutating func fail(_ handle: TaskHandle, _ failure: TransferFailure) {
+    if tasks[handle]?.isAborted == true { return endAborted(handle) }
     finish(handle, CommandCompletion(status: 2, sense: failure.sense, transferLength: 0))
   }
 

@@ -64,7 +64,7 @@ extension TargetSession {
     }
     // RFC 7143 §11.5.1: not of another task management request, nor of this one.
     guard !tasks.isFunction(tag) else { return completeTaskManagement(reply, .rejected) }
-    guard let task = tasks[tag], task.header.isSameUnit(header) else {
+    guard let task = tasks[tag], !task.isAborted, task.header.isSameUnit(header) else {
       return completeTaskManagement(
         reply, plug(header, tag) ? .complete : .taskDoesNotExist)
     }
@@ -95,17 +95,33 @@ extension TargetSession {
     _ = window.abortHeld(before: SerialNumber(header.word24)) {
       $0.opcode == .scsiCommand && isMeant($0)
     }
+    // RFC 7143 §4.2.3.3: what was asked for is awaited, for as long as an initiator may need to end
+    // it; those that stop at once instead (FastAbort in all but name) aren't held up for longer.
+    let awaited = Set(
+      tasks.handles.filter { handle in
+        guard let task = tasks[handle], !task.isAborted, isMeant(task.header) else { return false }
+        return tasks.abandon(handle)
+      })
     let aborted = forgetTasks(where: isMeant).owned
-    events.append(
-      .taskManagement(
-        TaskManagement(handle: reply, function: function, lun: header.lun, aborted: aborted)))
+    let management = TaskManagement(
+      handle: reply, function: function, lun: header.lun, aborted: aborted)
+    guard !awaited.isEmpty else { return events.append(.taskManagement(management)) }
+    tasks.hold(management, for: awaited)
+  }
+
+  /// The last data of an aborted task is here, or doesn't come.
+  mutating func endAborted(_ handle: TaskHandle) {
+    guard let task = tasks[handle] else { return }
+    forget(task)
+    for management in tasks.release(handle) { events.append(.taskManagement(management)) }
   }
 
   /// Ends tasks without an answer: how many they were, and those that the owner has.
   private mutating func forgetTasks(
     where isMeant: (BasicHeaderSegment) -> Bool
   ) -> (count: Int, owned: [TaskHandle]) {
-    let meant = tasks.handles.compactMap { tasks[$0] }.filter { isMeant($0.header) }
+    let meant = tasks.handles.compactMap { tasks[$0] }
+      .filter { !$0.isAborted && isMeant($0.header) }
     for task in meant { forget(task) }
     return (meant.count, meant.filter(\.isDelivered).map(\.handle))
   }

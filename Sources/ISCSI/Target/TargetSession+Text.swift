@@ -35,8 +35,7 @@ extension TargetSession {
       text.reset()
       return .invalidPDUField
     }
-    answer(keys)
-    return nil
+    return answer(keys)
   }
 
   /// Answers keys of a `.text` event.
@@ -55,7 +54,7 @@ extension TargetSession {
     return keys
   }
 
-  private mutating func answer(_ keys: TextKeys) {
+  private mutating func answer(_ keys: TextKeys) -> RejectReason? {
     let isPrivate = keys.pairs.contains { $0.key.hasPrefix(KeyName.mirrorPrefix) }
     let isLiteral = keys.value(ignoringCase: "command") != nil
     // RFC 7143 §13.22: a private key must not be used where it wasn't understood.
@@ -64,12 +63,18 @@ extension TargetSession {
       let reply = tasks.nextHandle(text.request.initiatorTaskTag)
       text.phase = .owned(reply)
       events.append(.text(keys, reply: reply))
-      return
+      return nil
+    }
+    // RFC 7143 §6.4: once each; a list that is asked for a thousand times would be a long one.
+    guard Set(keys.pairs.map(\.key)).count == keys.pairs.count else {
+      text.reset()
+      return .invalidPDUField
     }
     var answers = TextKeys()
     for pair in keys.pairs { answer(pair, &answers) }
     text.pieces.append(answers.encoded)
     sendTextPiece()
+    return nil
   }
 
   private mutating func answer(_ pair: TextKeys.Pair, _ answers: inout TextKeys) {

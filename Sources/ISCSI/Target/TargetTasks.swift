@@ -11,6 +11,8 @@ struct TargetTask: Sendable {
   var isTooLong = false
   /// The owner has it.
   var isDelivered = false
+  /// No more than the end of its data is awaited.
+  var isAborted = false
   /// Bytes promised to it.
   var promised = 0
   /// To be told in its response, RFC 7143 §11.4.4.
@@ -21,6 +23,15 @@ struct TargetTask: Sendable {
   var isWrite: Bool { header.flags & 0x20 != 0 }
 }
 
+/// A task management request between its arrival and its answer.
+struct OpenFunction: Sendable {
+  let handle: TaskHandle
+  /// What the owner is to carry out once none is awaited.
+  var held: TaskManagement?
+  /// Tasks whose initiator still owes data.
+  var awaited: Set<TaskHandle> = []
+}
+
 /// The open tasks by tag, the data that they collect, and the promises made to them. Data is
 /// changed where it lies: a collection is never taken out and put back, which would copy it.
 struct TargetTasks: Sendable {
@@ -28,7 +39,8 @@ struct TargetTasks: Sendable {
   private var collections: [UInt32: DataCollection] = [:]
   private(set) var immediateCount = 0
   /// Task management requests that have not been answered, by their tags.
-  private var functions: [UInt32: TaskHandle] = [:]
+  private var functions: [UInt32: OpenFunction] = [:]
+  private(set) var abortedCount = 0
   private let promisedMax: Int
   private var promised = 0
   private var serial: UInt64 = 0
@@ -70,13 +82,40 @@ struct TargetTasks: Sendable {
 
   mutating func beginFunction(_ tag: UInt32) -> TaskHandle {
     let handle = nextHandle(tag)
-    functions[tag] = handle
+    functions[tag] = OpenFunction(handle: handle)
     return handle
+  }
+
+  /// Aborts a task whose data has been asked for: false where none has.
+  mutating func abandon(_ handle: TaskHandle) -> Bool {
+    guard collections[handle.taskTag]?.abandon() == true else { return false }
+    byTag[handle.taskTag]?.isAborted = true
+    abortedCount += 1
+    return true
+  }
+
+  /// Has a function wait for the ends of tasks that were abandoned.
+  mutating func hold(_ management: TaskManagement, for awaited: Set<TaskHandle>) {
+    functions[management.handle.taskTag]?.held = management
+    functions[management.handle.taskTag]?.awaited = awaited
+  }
+
+  /// An abandoned task has ended; the functions that have waited for it, and for nothing else.
+  mutating func release(_ handle: TaskHandle) -> [TaskManagement] {
+    var released: [TaskManagement] = []
+    for tag in functions.keys.sorted() where functions[tag]?.awaited.remove(handle) != nil {
+      guard functions[tag]?.awaited.isEmpty == true, let held = functions[tag]?.held else {
+        continue
+      }
+      functions[tag]?.held = nil
+      released.append(held)
+    }
+    return released
   }
 
   /// Whether it had not been answered.
   mutating func endFunction(_ handle: TaskHandle) -> Bool {
-    guard functions[handle.taskTag] == handle else { return false }
+    guard functions[handle.taskTag]?.handle == handle else { return false }
     functions[handle.taskTag] = nil
     return true
   }
@@ -119,8 +158,11 @@ struct TargetTasks: Sendable {
   /// Whether data of any task is due.
   var awaitsData: Bool { awaitingCount > 0 }
 
-  /// Looks where all sequences stand; those of which nothing new has come for `limit` nanoseconds.
-  mutating func silent(now: UInt64, after limit: UInt64) -> [TaskHandle] {
+  /// Looks where all sequences stand; those of which nothing new has come for `limit` nanoseconds,
+  /// `abortedLimit` where their task was aborted.
+  mutating func silent(
+    now: UInt64, after limit: UInt64, aborted abortedLimit: UInt64
+  ) -> [TaskHandle] {
     let before = silences
     silences = [:]
     for (tag, collection) in collections where collection.isAwaiting {
@@ -128,8 +170,10 @@ struct TargetTasks: Sendable {
       let known = before[handle].flatMap { $0.progress == collection.progress ? $0 : nil }
       silences[handle] = known ?? Silence(progress: collection.progress, since: now)
     }
-    return silences.filter { now - $0.value.since >= limit }.keys
-      .sorted { $0.serial < $1.serial }
+    return silences.filter { handle, silence in
+      let isAborted = byTag[handle.taskTag]?.isAborted == true
+      return now - silence.since >= (isAborted ? abortedLimit : limit)
+    }.keys.sorted { $0.serial < $1.serial }
   }
 
   /// What becomes of a task whose data has been silent for too long.
@@ -168,6 +212,7 @@ struct TargetTasks: Sendable {
     if collections.removeValue(forKey: handle.taskTag)?.isAwaiting == true { awaitingCount -= 1 }
     promised -= task.promised
     if task.header.isImmediate { immediateCount -= 1 }
+    if task.isAborted { abortedCount -= 1 }
     // Tasks that were aborted while they waited don't pile up behind one that waits on.
     if waiting.count > 64 + 2 * byTag.count {
       let open = byTag

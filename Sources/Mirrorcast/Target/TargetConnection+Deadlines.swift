@@ -4,20 +4,30 @@ import ISCSI
 import NIOCore
 
 extension TargetConnection {
+  /// A look that is to come.
+  struct Look {
+    let deadline: UInt64
+    let task: Scheduled<Void>
+  }
+
   /// Sees to it that the session is called at its next deadline.
   func awaitDeadline() {
-    guard stage == .open, !isAwaitingDeadline,
+    guard stage == .open,
       let deadline = session.nextDeadline(now: NIODeadline.now().nanoseconds)
     else { return }
-    isAwaitingDeadline = true
+    if let look {
+      guard deadline < look.deadline else { return }
+      look.task.cancel()
+    }
     let due = NIODeadline.uptimeNanoseconds(deadline)
-    channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
+    let task = channel.eventLoop.assumeIsolated().scheduleTask(deadline: due) { [weak self] in
       guard let self else { return }
-      isAwaitingDeadline = false
+      look = nil
       guard stage == .open else { return }
       session.handleTimeout(now: NIODeadline.now().nanoseconds)
       settle()
     }
+    look = Look(deadline: deadline, task: task)
   }
 }
 

@@ -51,7 +51,8 @@ final class TargetConnection: ChannelInboundHandler {
   var units = ServedUnits([])
   /// Input that waits until the session that this one replaces has ended.
   var heldInput: ByteBuffer?
-  var isAwaitingDeadline = false
+  /// When the session is looked at next.
+  var look: Look?
 
   private let ticket: ConnectionRegister.Ticket
   private let ended: EventLoopPromise<Void>
