@@ -52,6 +52,13 @@ package struct FrameDecoder: Sendable {
     headerBytes.isEmpty && header == nil && skipMissing == 0
   }
 
+  /// Memory taken for a PDU that is half read, in bytes.
+  package var heldByteCount: Int {
+    guard header != nil else { return headerBytes.count }
+    return BasicHeaderSegment.byteCount + additional.count + additionalMissing + data.count
+      + dataMissing
+  }
+
   /// Takes bytes of `bytes` from `offset` on, which it advances; a PDU when one is whole, nil when
   /// all bytes are used up.
   package mutating func next(

@@ -161,7 +161,7 @@ struct LoginTests {
 
   @Test func `a text in many pieces is one text, a long answer comes in pieces`() {
     var login = TargetLogin(configuration: targetConfiguration())
-    let unknown = (0..<1000).map { "Unknown\($0)=1" }
+    let unknown = (0..<500).map { "Unknown\($0)=1" }
     let text = ["InitiatorName=iqn.a:h", "SessionType=Discovery"] + unknown
     let bytes: [UInt8] = text.flatMap { Array($0.utf8) + [0 as UInt8] }
     for start in stride(from: 0, to: bytes.count, by: 1000) {
@@ -185,6 +185,44 @@ struct LoginTests {
       return
     }
     #expect(answer.header.tsih == 7)
+  }
+
+  @Test func `more keys than there are end a login, in one text or in several`() {
+    for perText in [60, 600] {
+      var login = TargetLogin(configuration: targetConfiguration())
+      var (next, greatest) = (0, 0)
+      var status: LoginStatus?
+      while next < 1200, status == nil {
+        var names = (next..<next + perText).map { "Unknown\($0)=1" }
+        if next == 0 { names += ["InitiatorName=iqn.a:h", "SessionType=Discovery"] }
+        next += perText
+        if case .refused(_, let refusal) = login.handle(loginRequest(names, flags: 0x04)) {
+          status = refusal
+        }
+        greatest = max(greatest, login.heldByteCount)
+      }
+      #expect(status == .initiatorError && next <= 600)
+      #expect(greatest < 128 << 10)
+    }
+  }
+
+  @Test func `an owner that is asked admits, or refuses with a status`() {
+    for status in [nil, LoginStatus.outOfResources] {
+      var configuration = targetConfiguration()
+      configuration.asksForAdmission = true
+      let target = LoneTarget(configuration)
+      let isAsked = target.events.contains { if case .admission = $0 { true } else { false } }
+      let before = (target.session.isLoggedIn, target.session.outputCount)
+      #expect(isAsked && !before.0 && before.1 == 0)
+      if let status { target.session.refuse(status) } else { target.session.admit() }
+      let answer = target.session.pollOutput()
+      #expect(answer?.header.opcode == .loginResponse)
+      #expect(answer?.header.loginStatusCode == status?.rawValue ?? 0)
+      #expect(answer?.header.tsih == (status == nil ? 7 : 0))
+      #expect(answer?.header.isTransit == (status == nil))
+      let isLoggedIn = target.session.isLoggedIn
+      #expect(isLoggedIn == (status == nil))
+    }
   }
 
   @Test func `keys nobody knows and values nobody can use are answered`() throws {

@@ -143,6 +143,35 @@ struct SessionPairTests {
     #expect(pair.commands.count == 3)
   }
 
+  @Test func `an owner allows promises as far as it has memory`() throws {
+    let pair = try loggedIn()
+    pair.target.allowPromises(upTo: 0)
+    pair.answer = { _ in nil }
+    func write(_ count: Int) throws {
+      let command = InitiatorCommand(
+        lun: 0, commandDescriptorBlock: block(0x2a), transfer: .write(pattern(count)[...]))
+      _ = pair.initiator.submit(command)
+      try pair.settle(chunk: 100_000)
+    }
+    /// Commands that are whole, bytes promised, and what the next would need.
+    func standing() -> [Int] {
+      [pair.commands.count, pair.target.promisedByteCount, pair.target.wantedPromises ?? 0]
+    }
+    for _ in 0..<3 { try write(400_000) }
+    #expect(standing() == [0, 0, 400_000])
+    pair.target.allowPromises(upTo: 800_000)
+    try pair.settle(chunk: 100_000)
+    #expect(standing() == [2, 800_000, 1_200_000])
+    // One that is all sent unasked needs no leave.
+    try write(1000)
+    #expect(standing() == [3, 801_000, 1_201_000])
+    for task in pair.commands {
+      pair.target.completeCommand(task.handle, CommandCompletion(status: 0))
+    }
+    try pair.settle(chunk: 100_000)
+    #expect(standing() == [4, 400_000, 0])
+  }
+
   @Test func `pings are answered both ways`() throws {
     let pair = try loggedIn()
     let tag = pair.initiator.ping()

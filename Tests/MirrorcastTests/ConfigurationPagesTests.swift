@@ -34,11 +34,12 @@ import Testing
     #expect(LimitKey.all.map(\.name).sorted() == names.sorted())
     let page = try String(
       contentsOf: Self.root.appending(
-        path: "Sources/Mirrorcast/Mirrorcast.docc/Configuration.md"), encoding: .utf8)
+        path: "Sources/Mirrorcast/Mirrorcast.docc/Limits.md"), encoding: .utf8)
     for key in LimitKey.all {
       let value = key.value(TargetLimits())
       #expect(key.range.contains(value))
-      let text = key.unit == .bytes ? "\(value >> 20)M" : "\(value)"
+      let size = value >= 1 << 20 ? "\(value >> 20)M" : "\(value >> 10)K"
+      let text = key.unit == .bytes ? size : "\(value)"
       #expect(page.contains("| `\(key.name)` | \(text) |"), "\(key.name)")
       var limits = TargetLimits()
       key.set(&limits, key.range.lowerBound)

@@ -52,7 +52,7 @@ import Testing
       offload: [no-gso, no-hugepages]
     faults: {drop: 0.05, reorder: 0.01, seed: 7}
     limits:
-      connectionsMax: 100
+      sessionsMax: 100
       transferBytesMax: 64M
     targets:
       - name: iqn.2026-01.test:store
@@ -87,7 +87,7 @@ import Testing
     #expect(!configuration.lanes.segmentation && !configuration.lanes.hugePages)
     #expect(configuration.lanes.coalescing)
     #expect(configuration.faults == Faults(drop: 0.05, duplicate: 0, reorder: 0.01, seed: 7))
-    #expect(configuration.limits.connectionsMax == 100)
+    #expect(configuration.limits.sessionsMax == 100)
     #expect(configuration.limits.transferBytesMax == 64 << 20)
     let store = configuration.targets[0]
     #expect(
@@ -116,7 +116,7 @@ import Testing
           luns: []
           allow: {initiators: iqn.2026-01.test:a, adresses: []}
         - plain
-      limits: {connectionsMax: many, loginMilliseconds: 1}
+      limits: {sessionsMax: many, loginMilliseconds: 1}
       logLevel: loud
       interfaces:
       """,
@@ -134,8 +134,8 @@ import Testing
         "f:12:25: initiators is 'iqn.2026-01.test:a', not a list.",
         "f:12:45: allow has no key 'adresses'. Did you mean 'addresses'?",
         "f:13:5: a target is 'plain', not a table of keys.",
-        "f:14:26: connectionsMax is 'many'. Write a number, from 1 to 65000.",
-        "f:14:51: loginMilliseconds is '1'. Write a number of milliseconds",
+        "f:14:23: sessionsMax is 'many'. Write a number, from 1 to 32768.",
+        "f:14:48: loginMilliseconds is '1'. Write a number of milliseconds",
         "f:15:11: logLevel is 'loud'. Write one of trace, debug",
         "f:16:1: the file has no key 'interfaces'. Did you mean 'interface'?",
       ])
@@ -187,7 +187,7 @@ import Testing
     ("lanes: {spinMicroseconds: fast}", "f:1:8: a lane can't spin"),
     ("lanes: {offload: [gso]}", "f:1:19: lanes can't go without 'gso'."),
     ("limits: {transferBytesMax: 3X}", "f:1:28: transferBytesMax is '3X'. Write a number of b"),
-    ("limits: {conectionsMax: 3}", "f:1:10: limits has no key 'conectionsMax'. Did you mean 'con"),
+    ("limits: {sesionsMax: 3}", "f:1:10: limits has no key 'sesionsMax'. Did you mean 'ses"),
     ("limits: 3", "f:1:9: limits is '3', not a table of keys."),
     ("secrets: /var/no/such/file", "f:1:10: can't read '/var/no/such/file': No such file"),
     ("interface: [a]", "f:1:12: interface is a list, not a text."),
@@ -244,7 +244,7 @@ import Testing
     // What only looks like an alias.
     "state: '/srv/ *a'", "state: \"a \\\" *b\"", "state: a*b &c", "# *a &b\nstate: c # *d",
     "state: it's *here", "state: a#b", "state: [c] # x".replacingOccurrences(of: "[c]", with: "c"),
-    "limits: {\n  connectionsMax: 5\n  ,\n}", "state: 'it''s'", "state: a:b", "state: ::1",
+    "limits: {\n  sessionsMax: 5\n  ,\n}", "state: 'it''s'", "state: a:b", "state: ::1",
     "\u{feff}state: a", "state: a\r", "state: a # d\u{e9}j\u{e0}",
   ])
   func `is read where it only looks odd`(text: String) {

@@ -24,7 +24,7 @@ struct SceneTarget {
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: name, logicalUnits: units)
     configuration.interface = "lo"
     configuration.faults = faults
-    configuration.limits.connectionsMax = connectionsMax
+    configuration.limits.sessionsMax = connectionsMax
     configuration.lanes.placements = Array(repeating: "any", count: lanes)
     return try await start(configuration, isForeign: isForeign)
   }

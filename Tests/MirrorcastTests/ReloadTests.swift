@@ -232,7 +232,7 @@ import Testing
       #expect(try client.write(pattern(512, 3), at: 0).status == 0)
       var new = try Self.configuration([Self.store: ["0=memory:2M", "1=memory:1024K,thick"]])
       new.interface = "lo"
-      new.limits.connectionsMax = 3
+      new.limits.sessionsMax = 3
       let outcome = try await scene.daemon.reload(new)
       #expect(outcome.changes == [])
       #expect(outcome.remarks.count == 3, "\(outcome.remarks)")

@@ -63,7 +63,7 @@ import Testing
 
   @Test func `a login cut off anywhere leaves nothing behind`() async throws {
     var limits = TargetLimits()
-    limits.connectionsMax = 4
+    limits.sessionsMax = 4
     try await TargetScene.serving(["0=memory:1M"], limits: limits) { scene in
       let login = TargetClient.loginRequest(
         TargetScene.name, initiator: "iqn.2026-01.test:cut", isid: 9
@@ -99,12 +99,13 @@ import Testing
     async throws
   {
     var limits = TargetLimits()
-    limits.connectionsMax = 2
+    limits.sessionsMax = 2
     try await TargetScene.serving(["0=memory:1M"], limits: limits) { scene in
       let one = try scene.client("iqn.2026-01.test:one")
       let two = try scene.client("iqn.2026-01.test:two")
       let refused = try TargetClient(port: scene.port)
-      #expect((try? refused.logIn(TargetScene.name)) == nil)
+      // The initiator is told why: out of resources.
+      #expect(try refused.logIn(TargetScene.name) == 0x0302)
       one.close()
       try await eventually {
         (try? TargetClient(port: scene.port).logIn(TargetScene.name)) == 0
@@ -118,7 +119,7 @@ import Testing
     let scratch = try ScratchDirectory()
     let units = ["0=memory:2M", "1=file:\(scratch.path)/disk.img,size=2M"]
     var limits = TargetLimits()
-    limits.connectionsMax = 1
+    limits.sessionsMax = 1
     try await TargetScene.serving(units, limits: limits) { scene in
       let victim = try scene.client()
       let blocks = BlockRange(address: 0, count: 2048)

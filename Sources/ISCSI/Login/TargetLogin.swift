@@ -26,6 +26,8 @@ package struct TargetLogin: Sendable {
 
   // A login needs two to six requests; continued texts some more.
   static let requestsMax = 64
+  // All keys that there are would be some forty.
+  static let keysMax = 512
   // RFC 7143 §13.12: login PDUs keep to the default length.
   static let pieceLengthMax = 8192
 
@@ -36,7 +38,7 @@ package struct TargetLogin: Sendable {
   private var stage: LoginStage?
   private var taskTag: UInt32 = 0
   private var requests = 0
-  private var assembly = TextAssembly()
+  private var assembly: TextAssembly
   private var pieces = TextPieces()
   private var answeredKeys: Set<String> = []
   private var requirement: CHAPRequirement?
@@ -45,10 +47,20 @@ package struct TargetLogin: Sendable {
 
   package init(configuration: TargetConfiguration) {
     self.configuration = configuration
+    assembly = TextAssembly(byteCountMax: configuration.textBytesMax)
   }
 
   /// Whether a request has come.
   package var hasBegun: Bool { requests > 0 }
+  /// Memory taken for texts that are not whole, or not all sent, and for keys, in bytes.
+  package var heldByteCount: Int { assembly.byteCount + pieces.byteCount + keyBytes }
+  // A key is at most 63 bytes long; with what a set needs for it.
+  private var keyBytes: Int { answeredKeys.count > 64 ? answeredKeys.count * 128 : 0 }
+
+  /// The login is over: what only it needed is given back.
+  mutating func forget() {
+    (assembly, pieces, answeredKeys) = (TextAssembly(), TextPieces(), [])
+  }
 
   package mutating func handle(_ pdu: PDU) -> Outcome {
     // RFC 7143 §6.3: anything but a login request ends a connection that isn't logged in.
@@ -56,11 +68,17 @@ package struct TargetLogin: Sendable {
     do throws(LoginStatus) {
       return try take(pdu)
     } catch {
-      var header = responseHeader(to: pdu.header)
-      header.setStages(current: pdu.header.currentStage ?? .security, next: nil)
-      header.loginStatusCode = error.rawValue
-      return .refused(PDU(header: header), error)
+      return .refused(refusal(of: pdu.header, error), error)
     }
+  }
+
+  /// The answer to a request that ends the login with a status.
+  package func refusal(of request: BasicHeaderSegment, _ status: LoginStatus) -> PDU {
+    var header = responseHeader(to: request)
+    header.tsih = 0
+    header.setStages(current: request.currentStage ?? .security, next: nil)
+    header.loginStatusCode = status.rawValue
+    return PDU(header: header)
   }
 
   private mutating func take(_ pdu: PDU) throws(LoginStatus) -> Outcome {
@@ -141,7 +159,9 @@ package struct TargetLogin: Sendable {
     var answers = TextKeys()
     for pair in keys.pairs {
       // RFC 7143 §6.3: no key is negotiated twice.
-      guard answeredKeys.insert(pair.key).inserted else { throw .initiatorError }
+      guard answeredKeys.insert(pair.key).inserted, answeredKeys.count <= Self.keysMax else {
+        throw .initiatorError
+      }
       if stage == .security {
         if chap != nil, CHAPKey.all.contains(pair.key) { continue }
         guard let answer = try answerInSecurity(pair) else { continue }

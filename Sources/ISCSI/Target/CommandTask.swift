@@ -51,6 +51,9 @@ package struct CommandCompletion: Sendable {
 
 /// What a target's session has to tell its owner.
 package enum TargetEvent: Sendable {
+  /// The login has proved all it had to: to be answered by `admit` or `refuse`, where the owner
+  /// asked for it.
+  case admission(SessionDescription)
   case loggedIn(SessionDescription)
   case command(CommandTask)
   /// A task ended without an answer; the owner forgets it. Task management lists its own.

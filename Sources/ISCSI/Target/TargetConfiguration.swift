@@ -52,6 +52,10 @@ package struct TargetConfiguration: Sendable {
   package var recoveryBytesMax = 32 * 1024 * 1024
   /// How many PDUs may wait to be sent for a SNACK to be answered.
   package var resendingOutputMax = 1024
+  /// The longest text of a login or a text request, in bytes.
+  package var textBytesMax = TextKeys.byteCountMax
+  /// Whether the owner is asked before a login succeeds, by `TargetEvent.admission`.
+  package var asksForAdmission = false
 
   package init(targets: [TargetListing], tsih: UInt16) {
     wanted = .wanted

@@ -20,6 +20,8 @@ extension TargetSession {
         unsolicitedEnd: header.isFinal ? nil : end,
         failure: pdu.fault == nil ? nil : .lostData,
         recoveries: recovers ? configuration.recoveriesMax : nil)
+      let unasked = header.isFinal ? pdu.data.count : end
+      if unasked == task.expectedLength { task.promised = unasked }
     }
     tasks.insert(task, collection)
     guard pdu.fault == nil else {
@@ -128,6 +130,23 @@ extension TargetSession {
           commandDescriptorBlock: task.header.commandDescriptorBlock, dataOut: bytes,
           expectedLength: task.expectedLength, isRead: task.isRead, isWrite: task.isWrite,
           isTooLong: task.isTooLong, attribute: task.header.flags & 7)))
+  }
+
+  /// Bytes of data that WRITEs hold or were promised memory for.
+  package var promisedByteCount: Int { tasks.promised }
+  /// Up to what `allowPromises` would have to go for the WRITE that waits first for memory; nil
+  /// where none does, or where it waits for others of the session.
+  package var wantedPromises: Int? { tasks.wantedAllowance }
+
+  /// Whether data is still to come for which there is memory.
+  package var awaitsPromisedData: Bool {
+    tasks.byTag.values.contains { $0.promised > 0 && !$0.isDelivered }
+  }
+
+  /// Lets promises grow up to `byteCount`, until told otherwise.
+  package mutating func allowPromises(upTo byteCount: Int) {
+    tasks.allowance = byteCount
+    resumeWaiting()
   }
 
   /// Sends R2Ts to tasks for whose data there is room again.

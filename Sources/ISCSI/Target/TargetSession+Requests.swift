@@ -86,9 +86,11 @@ extension TargetSession {
     send(PDU(header: header, data: echo), advances: true)
   }
 
-  /// Asks whether the initiator is there; answered by `.pingAnswered` with the same tag.
-  package mutating func sendPing(tag: UInt32) {
+  /// Asks whether the initiator is there; answered by `.pingAnswered` with the same tag, and by any
+  /// other sign of life.
+  package mutating func sendPing(tag: UInt32 = 1) {
     precondition(tag != reservedTag, "a ping needs a tag")
+    guard phase == .fullFeature else { return }
     var header = BasicHeaderSegment(opcode: .nopIn)
     header.initiatorTaskTag = reservedTag
     header.word20 = tag

@@ -24,12 +24,14 @@ package struct TargetSession: ~Copyable, Sendable {
   var description = SessionDescription()
   var window = CommandWindow(first: SerialNumber(0), size: 1)
   var tasks: TargetTasks
-  var text = TextExchange()
+  var text: TextExchange
   var statusNumber = SerialNumber(0)
   /// Nil at ErrorRecoveryLevel 0.
   var recovery: SessionRecovery?
   var output = Fifo<PDU>()
   var events = Fifo<TargetEvent>()
+  /// The last request of a login and its answer, while the owner has to admit it.
+  private var candidate: (request: BasicHeaderSegment, response: PDU)?
 
   /// PDUs dropped without an answer: outside the command window, or after the end.
   package internal(set) var droppedCount = 0
@@ -41,6 +43,7 @@ package struct TargetSession: ~Copyable, Sendable {
   package init(configuration: TargetConfiguration) {
     self.configuration = configuration
     login = TargetLogin(configuration: configuration)
+    text = TextExchange(byteCountMax: configuration.textBytesMax)
     tasks = TargetTasks(promisedMax: configuration.writeBytesMax)
   }
 
@@ -56,6 +59,10 @@ package struct TargetSession: ~Copyable, Sendable {
   package var digests: Digests { phase == .login ? [] : parameters.digests }
   /// Tasks that have not been answered.
   package var openTaskCount: Int { tasks.byTag.count }
+  /// Memory taken for texts that are not whole, or not all sent, in bytes.
+  package var heldTextByteCount: Int {
+    login.heldByteCount + text.assembly.byteCount + text.pieces.byteCount
+  }
   /// PDUs that wait for `pollOutput`: while there are many the owner should read no more.
   package var outputCount: Int { output.count }
 
@@ -112,25 +119,43 @@ package struct TargetSession: ~Copyable, Sendable {
       window = CommandWindow(first: first, size: configuration.commandWindow)
       statusNumber = SerialNumber(pdu.header.word28)
     }
+    guard candidate == nil else { return refuse(.initiatorError) }
     switch login.handle(pdu) {
     case .answer(let response):
       send(response, advances: true)
     case .loggedIn(let response):
-      // RFC 7143 §13.1: digests begin behind the last login response.
-      send(response, advances: true)
-      description = login.session
-      phase = .fullFeature
-      if parameters.errorRecoveryLevel > 0 {
-        recovery = SessionRecovery(
-          first: statusNumber, bytesMax: configuration.recoveryBytesMax)
-      }
-      events.append(.loggedIn(description))
+      candidate = (pdu.header, response)
+      guard configuration.asksForAdmission else { return admit() }
+      events.append(.admission(login.session))
     case .refused(let response, let status):
       send(response, advances: true)
       end(.loginRefused(status))
     case .terminated:
       end(.notALogin)
     }
+  }
+
+  /// Lets an initiator in whose login was all right.
+  package mutating func admit() {
+    guard phase == .login, let admitted = candidate else { return }
+    candidate = nil
+    // RFC 7143 §13.1: digests begin behind the last login response.
+    send(admitted.response, advances: true)
+    description = login.session
+    login.forget()
+    phase = .fullFeature
+    if parameters.errorRecoveryLevel > 0 {
+      recovery = SessionRecovery(first: statusNumber, bytesMax: configuration.recoveryBytesMax)
+    }
+    events.append(.loggedIn(description))
+  }
+
+  /// Ends a login that was all right with a status that says why it can't be served.
+  package mutating func refuse(_ status: LoginStatus) {
+    guard phase == .login, let refused = candidate else { return }
+    candidate = nil
+    send(login.refusal(of: refused.request, status), advances: true)
+    end(.loginRefused(status))
   }
 
   mutating func end(_ reason: CloseReason) {

@@ -2,7 +2,8 @@
 //
 // Memory for a WRITE is promised before an R2T asks for its data: promises never exceed a limit,
 // and WRITEs that wait for one get it in the order in which they came. One WRITE alone is always
-// let in.
+// let in. A WRITE whose data all comes unasked counts as promised, too. An owner that shares memory
+// out between sessions allows promises up to a sum of its own, which no R2T exceeds.
 
 /// One command between its arrival and its answer.
 struct TargetTask: Sendable {
@@ -13,7 +14,7 @@ struct TargetTask: Sendable {
   var isDelivered = false
   /// No more than the end of its data is awaited.
   var isAborted = false
-  /// Bytes promised to it.
+  /// Bytes promised to it, or sure to come unasked.
   var promised = 0
   /// To be told in its response, RFC 7143 §11.4.4.
   var snackTag: UInt32 = 0
@@ -42,7 +43,9 @@ struct TargetTasks: Sendable {
   private var functions: [UInt32: OpenFunction] = [:]
   private(set) var abortedCount = 0
   private let promisedMax: Int
-  private var promised = 0
+  private(set) var promised = 0
+  /// Up to where the owner lets promises grow.
+  var allowance = Int.max
   private var serial: UInt64 = 0
   private var transferTag: UInt32 = 0
   private var waiting = Fifo<TaskHandle>()
@@ -135,6 +138,7 @@ struct TargetTasks: Sendable {
       if collection.isAwaiting { awaitingCount += 1 }
     }
     byTag[task.handle.taskTag] = task
+    promised += task.promised
     if task.header.isImmediate { immediateCount += 1 }
   }
 
@@ -218,7 +222,15 @@ struct TargetTasks: Sendable {
       let open = byTag
       waiting.removeAll { open[$0.taskTag]?.handle != $0 }
     }
+    while let first = waiting.first, self[first] == nil { _ = waiting.popFirst() }
     return task
+  }
+
+  /// What the owner would have to allow for the task that waits first; nil where none waits, or
+  /// where it waits for others of its session.
+  var wantedAllowance: Int? {
+    guard let task = waiting.first.flatMap({ self[$0] }), hasRoom(for: task) else { return nil }
+    return promised + task.expectedLength
   }
 
   /// Whether the task may ask for its data now; if not it is queued.
@@ -248,8 +260,12 @@ struct TargetTasks: Sendable {
     return nil
   }
 
-  private func fits(_ task: TargetTask) -> Bool {
+  private func hasRoom(for task: TargetTask) -> Bool {
     promised == 0 || promised + task.expectedLength <= promisedMax
+  }
+
+  private func fits(_ task: TargetTask) -> Bool {
+    hasRoom(for: task) && promised + task.expectedLength <= allowance
   }
 
   private mutating func grant(_ task: TargetTask) {

@@ -10,11 +10,17 @@ struct TextExchange: Sendable {
   }
 
   var phase = Phase.idle
-  var assembly = TextAssembly()
+  var assembly: TextAssembly
   var pieces = TextPieces()
   /// The request that is being answered.
   var request = BasicHeaderSegment()
   private var transferTag: UInt32 = 0
+  private let byteCountMax: Int
+
+  init(byteCountMax: Int) {
+    self.byteCountMax = byteCountMax
+    assembly = TextAssembly(byteCountMax: byteCountMax)
+  }
 
   mutating func nextTransferTag() -> UInt32 {
     transferTag = (transferTag + 1) & 0x7fff_ffff
@@ -23,7 +29,7 @@ struct TextExchange: Sendable {
 
   mutating func reset() {
     phase = .idle
-    assembly = TextAssembly()
+    assembly = TextAssembly(byteCountMax: byteCountMax)
     pieces = TextPieces()
   }
 }

@@ -4,11 +4,16 @@
 /// Puts a text together from its pieces, up to a limit.
 package struct TextAssembly: Sendable {
   private var bytes: [UInt8] = []
+  private let byteCountMax: Int
 
-  package init() {}
+  package init(byteCountMax: Int = TextKeys.byteCountMax) {
+    self.byteCountMax = byteCountMax
+  }
+
+  package var byteCount: Int { bytes.count }
 
   package mutating func append(_ piece: ArraySlice<UInt8>) throws(TextError) {
-    guard bytes.count + piece.count <= TextKeys.byteCountMax else { throw .textTooLong }
+    guard bytes.count + piece.count <= byteCountMax else { throw .textTooLong }
     bytes.append(contentsOf: piece)
   }
 
@@ -28,6 +33,7 @@ package struct TextPieces: Sendable {
   }
 
   package var isEmpty: Bool { rest.isEmpty }
+  package var byteCount: Int { rest.count }
 
   package mutating func append(_ bytes: [UInt8]) {
     rest.append(contentsOf: bytes)

@@ -28,16 +28,35 @@ struct LimitKey: Sendable {
 
   /// One line for each property.
   static let all: [LimitKey] = [
-    LimitKey("connectionsMax", \.connectionsMax, .count, 1...65_000),
+    LimitKey("sessionsMax", \.sessionsMax, .count, 1...32_768),
+    LimitKey("loginsMax", \.loginsMax, .count, 1...16_384),
+    LimitKey("loginsOfAddressMax", \.loginsOfAddressMax, .count, 1...16_384),
+    LimitKey("connectionsOfAddressMax", \.connectionsOfAddressMax, .count, 1...65_535),
+    LimitKey("loginBytesMax", \.loginBytesMax, .bytes, 65_536...1 << 40),
     LimitKey("loginMilliseconds", \.loginMilliseconds, .milliseconds, 10...3_600_000),
-    LimitKey("lingerMilliseconds", \.lingerMilliseconds, .milliseconds, 1...3_600_000),
-    LimitKey("drainMilliseconds", \.drainMilliseconds, .milliseconds, 1...3_600_000),
+    LimitKey("discoveryMilliseconds", \.discoveryMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("backlog", \.backlog, .count, 1...65_535),
+    LimitKey("acceptsAtOnce", \.acceptsAtOnce, .count, 1...1024),
+    LimitKey("textBytesMax", \.textBytesMax, .bytes, 8192...65_536),
+    LimitKey("commandsMax", \.commandsMax, .count, 1...4096),
+    LimitKey("immediateCommandsMax", \.immediateCommandsMax, .count, 1...4096),
     LimitKey("diskCommandsMax", \.diskCommandsMax, .count, 1...4096),
+    LimitKey("readAtHandBytesMax", \.readAtHandBytesMax, .bytes, 0...1 << 24),
+    LimitKey("trainWriteBytesMax", \.trainWriteBytesMax, .bytes, 0...1 << 20),
+    LimitKey("dataOutMilliseconds", \.dataOutMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("recoveryBytesMax", \.recoveryBytesMax, .bytes, 65_536...1 << 40),
     LimitKey("transferBytesMax", \.transferBytesMax, .bytes, 65_536...1 << 40),
+    LimitKey("readBytesInAllMax", \.readBytesInAllMax, .bytes, 65_536...1 << 40),
+    LimitKey("writeBytesInAllMax", \.writeBytesInAllMax, .bytes, 65_536...1 << 40),
     LimitKey("outputBytesMax", \.outputBytesMax, .bytes, 4096...1 << 40),
     LimitKey("answerBytesMax", \.answerBytesMax, .bytes, 65_536...1 << 40),
-    LimitKey(
-      "sanitizeBytesPerSecondMax", \.sanitizeBytesPerSecondMax, .bytes, 65_536...1 << 40),
+    LimitKey("outputMilliseconds", \.outputMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("idleMilliseconds", \.idleMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("pingMilliseconds", \.pingMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("lingerMilliseconds", \.lingerMilliseconds, .milliseconds, 1...3_600_000),
+    LimitKey("logoutMilliseconds", \.logoutMilliseconds, .milliseconds, 1...3_600_000),
+    LimitKey("drainMilliseconds", \.drainMilliseconds, .milliseconds, 1...3_600_000),
+    LimitKey("sanitizeBytesPerSecondMax", \.sanitizeBytesPerSecondMax, .bytes, 65_536...1 << 40),
   ]
 
   /// Reads a value; nil where it is none.

@@ -12,6 +12,7 @@ import ISCSI
 struct CommandQueue {
   private struct Running {
     var transferBytes: Int
+    var readBytes: Int
     var isOrdered: Bool
     /// The disk that it is about; nil: several.
     var unit: UInt64?
@@ -27,6 +28,8 @@ struct CommandQueue {
   private var waiting: [DiskCommand] = []
   private var running: [TaskHandle: Running] = [:]
   private var runningBytes = 0
+  /// Bytes that running commands read from their disks.
+  private(set) var readBytes = 0
   private var drains: [Drain] = []
   /// Small writes that run, but wait for their disk.
   var trains = DiskTrains()
@@ -39,6 +42,9 @@ struct CommandQueue {
   var isRunning: Bool { !running.isEmpty }
   /// Whether one command runs and none waits.
   var isSingle: Bool { running.count == 1 && waiting.isEmpty }
+  var isEmpty: Bool { waiting.isEmpty && running.isEmpty }
+  /// Bytes that the first that waits is to read.
+  var firstReadBytes: Int { waiting.first?.readBytes ?? 0 }
 
   mutating func append(_ command: DiskCommand) {
     waiting.append(command)
@@ -58,8 +64,10 @@ struct CommandQueue {
   mutating func start() -> DiskCommand {
     let command = waiting.removeFirst()
     running[command.handle] = Running(
-      transferBytes: command.transferBytes, isOrdered: command.isOrdered, unit: command.unitID)
+      transferBytes: command.transferBytes, readBytes: command.readBytes,
+      isOrdered: command.isOrdered, unit: command.unitID)
     runningBytes += command.transferBytes
+    readBytes += command.readBytes
     return command
   }
 
@@ -69,6 +77,7 @@ struct CommandQueue {
       preconditionFailure("a disk command ended that was not running")
     }
     runningBytes -= ended.transferBytes
+    readBytes -= ended.readBytes
     note(ended: [handle])
   }
 

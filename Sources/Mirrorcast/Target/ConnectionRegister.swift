@@ -1,5 +1,5 @@
 // Who is connected. Connections live on several event loops, so this one list is behind a lock; it
-// is taken once at the beginning and once at the end of a connection, never for a command.
+// is taken a few times in the life of a connection, never for a command.
 
 import ISCSI
 import NIOCore
@@ -29,51 +29,124 @@ final class ConnectionRegister: Sendable {
     var nexus: Nexus?
   }
 
+  /// What becomes of a login that was all right.
+  enum Login {
+    /// Once these have ended, which it replaces.
+    case admitted(replacing: [Entry])
+    case refused
+  }
+
   private struct State {
-    var nextID: UInt64 = 1
+    var lastID: UInt64 = 0
+    var lastHandle: UInt16 = 0
     var handles: [UInt64: UInt16] = [:]
+    var usedHandles: Set<UInt16> = []
     var entries: [UInt64: Entry] = [:]
+    var sessions: [Nexus: Set<UInt64>] = [:]
+    var places: ConnectionPlaces
+    var statistics = ConnectionStatistics()
     var isClosed = false
-  }
 
-  private let connectionsMax: Int
-  private let state = Mutex(State())
-
-  init(connectionsMax: Int) {
-    precondition(connectionsMax > 0 && connectionsMax < 65_535, "a limit handles can't number")
-    self.connectionsMax = connectionsMax
-  }
-
-  /// A place for one more connection; nil when all are taken, or the daemon ends.
-  func admit() -> Ticket? {
-    state.withLock { state in
-      guard !state.isClosed, state.handles.count < connectionsMax else { return nil }
-      let id = state.nextID
-      state.nextID += 1
-      var handle = UInt16(truncatingIfNeeded: id % 65_535) + 1
-      while state.handles.values.contains(handle) { handle = handle == 65_535 ? 1 : handle + 1 }
-      state.handles[id] = handle
-      return Ticket(id: id, handle: handle)
+    /// The next that is free, of 1…65,535; nil where nearly all are held. They come in turn: one is
+    /// not soon used again, and the search meets only those held since the last turn.
+    func nextHandle() -> UInt16? {
+      guard usedHandles.count < 60_000 else { return nil }
+      var handle = lastHandle
+      repeat {
+        handle = handle == .max ? 1 : handle + 1
+      } while usedHandles.contains(handle)
+      return handle
     }
   }
 
-  func enter(_ entry: Entry) {
-    state.withLock { $0.entries[entry.port.id] = entry }
+  private let state: Mutex<State>
+
+  init(limits: TargetLimits) {
+    state = Mutex(State(places: ConnectionPlaces(limits: limits)))
+  }
+
+  var statistics: ConnectionStatistics {
+    state.withLock { state in
+      var statistics = state.statistics
+      statistics.loginsNow = state.places.lentCount
+      statistics.sessionsNow = state.places.sessionCount
+      statistics.loginBytesNow = state.places.byteCount
+      return statistics
+    }
+  }
+
+  /// Counts what only a connection itself can know.
+  func count(_ counter: any WritableKeyPath<ConnectionStatistics, UInt64> & Sendable) {
+    state.withLock { $0.statistics[keyPath: counter] += 1 }
+  }
+
+  /// A place for one more connection, perhaps another's, which is cut; nil when there is none, or
+  /// the daemon ends.
+  func admit(from address: PeerAddress) -> Ticket? {
+    let (ticket, evicted) = state.withLock { state -> (Ticket?, Entry?) in
+      guard !state.isClosed, let handle = state.nextHandle() else { return (nil, nil) }
+      let id = state.lastID + 1
+      var evicted: Entry?
+      switch state.places.admit(id, from: address) {
+      case .refused:
+        state.statistics.refusedByAddress += 1
+        return (nil, nil)
+      case .inPlace(let other):
+        state.statistics.evictedForPlaces += 1
+        evicted = state.entries[other]
+      case .admitted: break
+      }
+      state.lastID = id
+      state.lastHandle = handle
+      state.handles[id] = handle
+      state.usedHandles.insert(handle)
+      state.statistics.accepted += 1
+      return (Ticket(id: id, handle: handle), evicted)
+    }
+    evicted?.port.visit { $0.cutUnfinished("its place is another's") }
+    return ticket
+  }
+
+  /// False when the connection has lost its place already.
+  func enter(_ entry: Entry) -> Bool {
+    state.withLock { state in
+      state.entries[entry.port.id] = entry
+      return state.places.contains(entry.port.id)
+    }
   }
 
   func leave(_ id: UInt64) {
     state.withLock { state in
-      state.handles[id] = nil
-      state.entries[id] = nil
+      state.places.leave(id)
+      if let handle = state.handles.removeValue(forKey: id) { state.usedHandles.remove(handle) }
+      guard let nexus = state.entries.removeValue(forKey: id)?.nexus else { return }
+      state.sessions[nexus]?.remove(id)
+      if state.sessions[nexus]?.isEmpty ?? false { state.sessions[nexus] = nil }
     }
   }
 
-  /// Notes who logged in; returns the connections whose sessions this one replaces.
-  func loggedIn(_ id: UInt64, _ nexus: Nexus) -> [Entry] {
+  /// A connection without a session holds so many bytes; those that hold too many are cut.
+  func hold(_ id: UInt64, byteCount: Int) {
+    let evicted = state.withLock { state in
+      let evicted = state.places.hold(id, byteCount: byteCount)
+      state.statistics.evictedForMemory += UInt64(evicted.count)
+      return evicted.compactMap { state.entries[$0] }
+    }
+    for entry in evicted { entry.port.visit { $0.cutUnfinished("logins hold too much memory") } }
+  }
+
+  /// A connection logs in to a normal session.
+  func logIn(_ id: UInt64, _ nexus: Nexus) -> Login {
     state.withLock { state in
-      let replaced = state.entries.values.filter { $0.nexus == nexus && $0.port.id != id }
+      let replaced = (state.sessions[nexus] ?? []).compactMap { state.entries[$0] }
+      guard !state.isClosed, state.places.beginSession(id, replacing: replaced.count) else {
+        state.statistics.refusedBySessions += 1
+        return .refused
+      }
+      state.statistics.replaced += UInt64(replaced.count)
       state.entries[id]?.nexus = nexus
-      return replaced
+      state.sessions[nexus, default: []].insert(id)
+      return .admitted(replacing: replaced)
     }
   }
 

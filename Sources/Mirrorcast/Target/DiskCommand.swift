@@ -32,6 +32,15 @@ struct DiskCommand: Sendable {
     guard case .operation(let request) = work else { return UnitCopy.pieceByteCount }
     return max(request.dataInLength, dataOut.count)
   }
+
+  /// Those of them that are not here yet.
+  var readBytes: Int {
+    switch work {
+    case .operation(let request): request.dataInLength
+    case .copy: UnitCopy.pieceByteCount
+    case .conclude: 0
+    }
+  }
 }
 
 /// One operation of a command, and its answer.

@@ -48,7 +48,8 @@ struct Portal: Sendable {
     }
     bootstrap =
       bootstrap
-      .serverChannelOption(.backlog, value: 256)
+      .serverChannelOption(.backlog, value: Int32(clamping: serving.limits.backlog))
+      .serverChannelOption(.maxMessagesPerRead, value: UInt(clamping: serving.limits.acceptsAtOnce))
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
@@ -62,15 +63,18 @@ struct Portal: Sendable {
       .childChannelOption(.tcpOption(.init(rawValue: TCP_KEEPCNT)), value: 4)
       .childChannelOption(
         .recvAllocator,
-        value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 65_536, maximum: 1 << 20)
+        value: FixedSizeRecvByteBufferAllocator(capacity: TargetConnection.loginReadByteCount)
       )
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          guard let ticket = serving.register.admit() else {
-            logger.warning(
-              "connection refused: all places are taken",
-              metadata: ["peer": "\(channel.remoteAddress?.portalText ?? "unknown")"])
-            throw MirrorcastError("all places are taken")
+          let peer = PeerAddress(channel.remoteAddress)
+          guard let ticket = serving.register.admit(from: peer) else {
+            serving.log.note(.refused, on: channel.eventLoop) {
+              logger.warning(
+                "connection refused: no more from its address",
+                metadata: ["peer": "\(channel.remoteAddress?.portalText ?? "unknown")"])
+            }
+            throw MirrorcastError("no more connections from that address")
           }
           let connection = TargetConnection(ticket, channel, serving, logger)
           try channel.pipeline.syncOperations.addHandler(connection)

@@ -44,6 +44,31 @@ package final class SessionPort: Sendable {
   }
 }
 
+extension PeerAddress {
+  init(_ address: SocketAddress?) {
+    guard let address else {
+      self = .other
+      return
+    }
+    // Safe: as many bytes as the address has, read within the closure; 8 of the 16 of IPv4 and 24
+    // of the 28 of IPv6.
+    self = unsafe address.withSockAddr { start, count in
+      let bytes = unsafe UnsafeRawBufferPointer(start: start, count: count)
+      func number(_ offset: Int) -> UInt32 {
+        unsafe UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+      }
+      switch address {
+      case .v4: return .v4(number(4))
+      case .v6:
+        let first = UInt64(number(8)) << 32 | UInt64(number(12))
+        // An IPv4 address as an IPv6 socket sees it.
+        return first == 0 && number(16) == 0xffff ? .v4(number(20)) : .v6(first)
+      case .unixDomainSocket: return .other
+      }
+    }
+  }
+}
+
 extension SocketAddress {
   /// The address as people and peers write it: no zone, IPv4 as such even on an IPv6 socket.
   var numericText: String {

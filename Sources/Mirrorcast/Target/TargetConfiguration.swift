@@ -21,7 +21,8 @@ public struct TargetConfiguration: Sendable {
   /// that has not ended); nil: beside their files, and nowhere for other disks.
   public var stateFolder: String?
 
-  package var limits = TargetLimits()
+  /// What it bounds.
+  public var limits = TargetLimits()
 
   public init(
     portals: [PortalAddress], targets: [TargetDefinition]
@@ -60,36 +61,4 @@ public struct TargetConfiguration: Sendable {
       portals: [portal],
       targets: [try TargetDefinition(name: targetName, logicalUnits: logicalUnits)])
   }
-}
-
-/// What a daemon bounds, so that no peer can make it hold more.
-package struct TargetLimits: Equatable, Sendable {
-  /// Connections of all initiators together, logged in or not.
-  package var connectionsMax = 64
-  /// From the accept to the end of login.
-  package var loginMilliseconds: Int64 = 10_000
-  /// How long the data of a write may be silent until the write fails.
-  package var dataOutMilliseconds: Int64 = 30_000
-  /// From our last byte to the end of the connection, for the peer to read it and close.
-  package var lingerMilliseconds: Int64 = 1_000
-  /// From the request to stop until connections are cut whose peers take no answers.
-  package var drainMilliseconds: Int64 = 5_000
-  /// Commands of one session at the disks at once.
-  package var diskCommandsMax = 32
-  /// Bytes of one session on their way between disk and socket; a larger command goes alone.
-  package var transferBytesMax = 32 << 20
-  /// Bytes of a read that is served from the cache on the connection's own thread; a longer one is
-  /// a worker's.
-  package var readAtHandBytesMax = 64 << 10
-  /// Bytes of a write that goes to its disk in a train with others; a longer one goes alone.
-  package var trainWriteBytesMax = 16 << 10
-  /// Bytes not yet taken by the socket above which nothing more is read from a connection.
-  package var outputBytesMax = 4 << 20
-  /// Bytes not yet taken by the socket above which a session that is told more is cut.
-  package var answerBytesMax = 64 << 20
-
-  /// How fast a disk is overwritten at most by a SANITIZE, in bytes a second.
-  package var sanitizeBytesPerSecondMax: UInt64 = 64 << 20
-
-  package init() {}
 }

@@ -13,7 +13,7 @@ extension TargetConnection {
   /// Sees to it that the session is called at its next deadline.
   func awaitDeadline() {
     guard stage == .open,
-      let deadline = session.nextDeadline(now: NIODeadline.now().nanoseconds)
+      let deadline = session.nextDeadline(now: channel.eventLoop.now.uptimeNanoseconds)
     else { return }
     if let look {
       guard deadline < look.deadline else { return }
@@ -24,13 +24,9 @@ extension TargetConnection {
       guard let self else { return }
       look = nil
       guard stage == .open else { return }
-      session.handleTimeout(now: NIODeadline.now().nanoseconds)
+      session.handleTimeout(now: channel.eventLoop.now.uptimeNanoseconds)
       settle()
     }
     look = Look(deadline: deadline, task: task)
   }
-}
-
-extension NIODeadline {
-  fileprivate var nanoseconds: UInt64 { UInt64(uptimeNanoseconds) }
 }

@@ -13,6 +13,7 @@ extension TargetConnection {
 
   private func handle(_ event: TargetEvent) {
     switch event {
+    case .admission(let description): admit(description)
     case .loggedIn(let description): loggedIn(description)
     case .command(let task): begin(task)
     case .taskAborted(let handle): commands.drop(handle)
@@ -35,22 +36,43 @@ extension TargetConnection {
     }
   }
 
-  private func loggedIn(_ description: SessionDescription) {
-    initiatorName = description.initiatorName
-    logger[metadataKey: "initiator"] = "\(description.initiatorName)"
-    logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
-    guard description.type == .normal else { return }
+  /// Whether there is a place for the session; those of discovery stay where they are.
+  private func admit(_ description: SessionDescription) {
+    guard description.type == .normal else {
+      after(serving.limits.discoveryMilliseconds) { $0.cut("discovery takes too long") }
+      return session.admit()
+    }
     // Since this session was told of it, the target may have gone, or its list may be another.
-    guard let target = serving.directory.target(named: description.targetName ?? ""),
-      target.admits(description.initiatorName, from: channel.remoteAddress)
-    else { return announceDrop("the target has gone, or does not admit it any more") }
+    guard let target = serving.directory.target(named: description.targetName ?? "") else {
+      return session.refuse(.targetRemoved)
+    }
+    guard target.admits(description.initiatorName, from: channel.remoteAddress) else {
+      return session.refuse(.authorizationFailure)
+    }
     self.target = target
-    units = target.units
     let nexus = ConnectionRegister.Nexus(
       initiatorName: description.initiatorName, isid: description.isid,
       targetName: description.targetName)
+    switch serving.register.logIn(port.id, nexus) {
+    case .refused: session.refuse(.outOfResources)
+    case .admitted(let replaced):
+      self.replaced = replaced
+      session.admit()
+    }
+  }
+
+  private func loggedIn(_ description: SessionDescription) {
+    initiatorName = description.initiatorName
+    logger[metadataKey: "initiator"] = "\(description.initiatorName)"
+    serving.log.note(.loggedIn, on: channel.eventLoop) {
+      logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
+    }
+    guard let target else { return }
+    units = target.units
+    beginSession()
     attach(InitiatorPort(name: description.initiatorName, isid: description.isid))
-    let replaced = serving.register.loggedIn(port.id, nexus)
+    let replaced = replaced
+    self.replaced = []
     guard !replaced.isEmpty else { return }
     // RFC 7143 §6.3.5: the same initiator port again ends its old session, and nothing of that may
     // touch the medium once the new one begins.

@@ -18,6 +18,10 @@ struct Serving: Sendable {
   let workers: StorageWorkers
   let host: (any MirrorHost)?
   let register: ConnectionRegister
+  let log: ConnectionLog
+  /// Memory for data on its way from disks, and to them.
+  let reads: TransferBudget
+  let writes: TransferBudget
   let limits: TargetLimits
 }
 
@@ -36,6 +40,9 @@ final class TargetConnection: ChannelInboundHandler {
     case closed
   }
 
+  /// What is read at once of one that has no session; its buffer stays with it.
+  static let loginReadByteCount = 4096
+
   let serving: Serving
   let channel: any Channel
   var logger: Logger
@@ -53,16 +60,24 @@ final class TargetConnection: ChannelInboundHandler {
   var heldInput: ByteBuffer?
   /// When the session is looked at next.
   var look: Look?
+  /// The sessions that this one replaces.
+  var replaced: [ConnectionRegister.Entry] = []
+  /// Nil until there is a normal session.
+  var watch: PeerWatch?
+  var readAccount: TransferAccount
+  var writeAccount: TransferAccount
+  /// Bytes written that the socket has not taken.
+  private(set) var outputBytes = 0
+  private(set) var isReading = true
+  /// What it held without a session, as it was told last.
+  var loginBytes = 0
 
   private let ticket: ConnectionRegister.Ticket
   private let ended: EventLoopPromise<Void>
   private var entryPort: SessionPort?
-  private var decoder = FrameDecoder()
-  private var context: ChannelHandlerContext?
-  /// Bytes written that the socket has not taken.
-  private var outputBytes = 0
+  private(set) var decoder = FrameDecoder()
+  private(set) var context: ChannelHandlerContext?
   private var hasUnflushed = false
-  private var isReading = true
   private var isSettling = false
 
   init(
@@ -75,11 +90,13 @@ final class TargetConnection: ChannelInboundHandler {
     self.logger = logger
     ended = channel.eventLoop.makePromise()
     commands = CommandQueue(limits: serving.limits)
+    readAccount = TransferAccount(serving.reads, id: ticket.id)
+    writeAccount = TransferAccount(serving.writes, id: ticket.id)
     var configuration = serving.directory.configuration(for: channel, handle: ticket.handle)
-    configuration.writeBytesMax = serving.limits.transferBytesMax
-    configuration.dataOutNanoseconds = UInt64(serving.limits.dataOutMilliseconds) * 1_000_000
+    configuration.take(serving.limits)
     if serving.host == nil { configuration.wanted.mirrorVersion = nil }
     session = TargetSession(configuration: configuration)
+    session.allowPromises(upTo: 0)
   }
 
   /// This connection as other threads see it.
@@ -93,10 +110,12 @@ final class TargetConnection: ChannelInboundHandler {
     self.context = context
     let port = port
     entryPort = port
-    serving.register.enter(.init(port: port, ended: ended.futureResult))
+    let isAdmitted = serving.register.enter(.init(port: port, ended: ended.futureResult))
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.portalText ?? "unknown")"
+    guard isAdmitted else { return cut("its place is another's") }
     after(serving.limits.loginMilliseconds) { connection in
       guard !connection.session.isLoggedIn, connection.stage == .open else { return }
+      connection.serving.register.count(\.cutAtDeadline)
       connection.cut("no login by the deadline")
     }
   }
@@ -111,6 +130,8 @@ final class TargetConnection: ChannelInboundHandler {
     commands.drain(nil) { [self] in
       detach()
       (target, units) = (nil, ServedUnits([]))
+      readAccount.close()
+      writeAccount.close()
       serving.register.leave(ticket.id)
       // They hold each other: without this, neither would ever go.
       entryPort = nil
@@ -126,6 +147,7 @@ final class TargetConnection: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard stage == .open else { return }
+    watch?.heard(now: channel.eventLoop.now.uptimeNanoseconds)
     var buffer = unwrapInboundIn(data)
     if heldInput != nil {
       heldInput?.writeBuffer(&buffer)
@@ -147,14 +169,14 @@ final class TargetConnection: ChannelInboundHandler {
     var offset = 0
     while stage == .open {
       do throws(FramingError) {
-        guard let pdu = try decoder.next(bytes, from: &offset) else { return }
+        guard let pdu = try decoder.next(bytes, from: &offset) else { return noteLoginBytes() }
         session.handle(pdu)
-        decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
-        decoder.digests = session.digests
       } catch {
         session.handle(error)
       }
       handleEvents()
+      decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
+      decoder.digests = session.digests
       guard heldInput == nil else {
         heldInput = buffer.getSlice(
           at: buffer.readerIndex + offset, length: buffer.readableBytes - offset)
@@ -189,21 +211,24 @@ final class TargetConnection: ChannelInboundHandler {
     repeat {
       handleEvents()
       callFinished()
+      allowWrites()
       startCommands()
       writeOutput()
       if hasUnflushed {
         hasUnflushed = false
         context?.flush()
       }
-    } while commands.canStart(outputBytes: outputBytes) && stage != .closed
+    } while commands.canStart(outputBytes: outputBytes) && !readAccount.isWaiting
+      && stage != .closed
     isSettling = false
+    settleAccounts()
     updateReading()
     awaitDeadline()
     if stage == .closing, outputBytes == 0, !isAnswerHeld { finishOutput() }
   }
 
   private func startCommands() {
-    while commands.canStart(outputBytes: outputBytes) {
+    while commands.canStart(outputBytes: outputBytes), reserveRead() {
       run(commands.start())
       // Large answers count as output at once, so that they hold the next command back.
       writeOutput()
@@ -227,17 +252,21 @@ final class TargetConnection: ChannelInboundHandler {
       let count = buffer.readableBytes
       outputBytes += count
       hasUnflushed = true
+      watch?.outputAdded(now: channel.eventLoop.now.uptimeNanoseconds)
       context.write(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { [self] _ in
         outputBytes -= count
+        watch?.outputMoved(
+          isEmpty: outputBytes == 0, now: channel.eventLoop.now.uptimeNanoseconds)
         settle()
       }
     }
   }
 
-  private func updateReading() {
+  func updateReading() {
     let wanted =
       switch stage {
-      case .open: heldInput == nil && outputBytes < serving.limits.outputBytesMax
+      case .open:
+        heldInput == nil && outputBytes < serving.limits.outputBytesMax && !isHeldBack
       case .closing: false
       // What still comes is read and dropped: unread bytes would turn our end into a reset.
       case .lingering: true
@@ -245,42 +274,7 @@ final class TargetConnection: ChannelInboundHandler {
       }
     guard wanted != isReading else { return }
     isReading = wanted
+    watch?.heard(now: channel.eventLoop.now.uptimeNanoseconds)
     channel.setOption(.autoRead, value: wanted).whenFailure { _ in }
-  }
-
-  // MARK: The end
-
-  /// Sends what is queued, then ends the connection.
-  func endAfterOutput(_ reason: String) {
-    guard stage == .open else { return }
-    logger.info("connection ends", metadata: ["reason": "\(reason)"])
-    stage = .closing
-    commands.dropAll()
-    callFinished()
-    after(serving.limits.drainMilliseconds) { $0.context?.close(promise: nil) }
-    settle()
-  }
-
-  /// Ends the connection at once.
-  func cut(_ reason: String) {
-    guard stage != .closed else { return }
-    if stage == .open { logger.info("connection cut", metadata: ["reason": "\(reason)"]) }
-    stage = .closed
-    context?.close(promise: nil)
-  }
-
-  private func finishOutput() {
-    guard let context else { return }
-    stage = .lingering
-    updateReading()
-    context.close(mode: .output, promise: nil)
-    after(serving.limits.lingerMilliseconds) { $0.context?.close(promise: nil) }
-  }
-
-  func after(_ milliseconds: Int64, _ body: @escaping (TargetConnection) -> Void) {
-    channel.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) {
-      [weak self] in
-      if let self { body(self) }
-    }
   }
 }

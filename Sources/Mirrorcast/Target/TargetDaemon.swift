@@ -19,6 +19,8 @@ public final class TargetDaemon: Service {
   private let onReady: @Sendable (String) -> Void
   private let directory: TargetDirectory
   private let makeHost: MirrorHostFactory
+  private let limits: TargetLimits
+  private let register: ConnectionRegister
   private let hasRun = Mutex(false)
   /// Nil while it does not serve.
   let running = Mutex<Running?>(nil)
@@ -43,6 +45,17 @@ public final class TargetDaemon: Service {
     self.logger = logger
     self.onReady = onReady
     self.makeHost = makeHost
+    try configuration.limits.check()
+    let descriptors = DescriptorLimit.raise(to: configuration.limits.descriptorsWanted)
+    limits = configuration.limits.fitting(descriptors: descriptors)
+    register = ConnectionRegister(limits: limits)
+    if limits != configuration.limits {
+      logger.warning(
+        """
+        only \(descriptors) files may be open: \(limits.sessionsMax) sessions and \
+        \(limits.loginsMax) logins at once
+        """, metadata: ["advice": "raise the hard limit (ulimit -Hn, LimitNOFILE= in a unit)"])
+    }
     let targets = try configuration.targets.map { target in
       let units = try target.logicalUnits.map {
         try ServedUnit(
@@ -55,6 +68,9 @@ public final class TargetDaemon: Service {
     directory = TargetDirectory(
       targets, discovery: try configuration.secrets?.requirement())
   }
+
+  /// What has become of its connections.
+  public var connections: ConnectionStatistics { register.statistics }
 
   /// Serves until graceful shutdown or cancellation; all data is on the medium when it returns.
   public func run() async throws {
@@ -86,9 +102,9 @@ public final class TargetDaemon: Service {
   ) async throws {
     let host = try makeHost(workers, logger)
     let serving = Serving(
-      directory: directory, workers: workers, host: host,
-      register: ConnectionRegister(connectionsMax: configuration.limits.connectionsMax),
-      limits: configuration.limits)
+      directory: directory, workers: workers, host: host, register: register,
+      log: ConnectionLog(logger), reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
+      writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
     // Before anybody can register the disk for a mirror.
     resumeSanitizing(on: group, workers)
     let portals: [Portal]
@@ -132,7 +148,7 @@ public final class TargetDaemon: Service {
     for unit in directory.targets.flatMap(\.units.list) {
       guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
       let run = SanitizeRun(
-        request, of: unit, workers, configuration.limits, on: group.next(), logger
+        request, of: unit, workers, limits, on: group.next(), logger
       ) { _ in }
       _ = run.start { false }
     }

@@ -1,0 +1,37 @@
+import Glibc
+
+/// How many files and connections the process may have open, and what follows for a daemon.
+enum DescriptorLimit {
+  /// For disks, lanes, streams of mirrors, logs, and connections that are just being closed.
+  static let others = 512
+
+  /// Lets the process open `wanted` descriptors, or as many as it may; how many those are.
+  static func raise(to wanted: Int) -> Int {
+    var limit = rlimit()
+    let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    // Safe: the call fills the structure that it is given.
+    guard unsafe getrlimit(kind, &limit) == 0 else { return wanted }
+    guard limit.rlim_cur < rlim_t(wanted) else { return Int(clamping: limit.rlim_cur) }
+    var raised = limit
+    raised.rlim_cur = min(limit.rlim_max, rlim_t(wanted))
+    // Safe: the call reads the structure that it is given.
+    let isRaised = unsafe setrlimit(kind, &raised) == 0
+    return Int(clamping: isRaised ? raised.rlim_cur : limit.rlim_cur)
+  }
+}
+
+extension TargetLimits {
+  /// Descriptors for all connections that may be there.
+  var descriptorsWanted: Int { sessionsMax + loginsMax + DescriptorLimit.others }
+
+  /// The same, with as many connections as so many descriptors allow; a quarter of them, at most,
+  /// for those without a session.
+  func fitting(descriptors: Int) -> TargetLimits {
+    guard descriptors < descriptorsWanted else { return self }
+    var fitting = self
+    let connections = max(descriptors - min(DescriptorLimit.others, descriptors / 2), 2)
+    fitting.loginsMax = min(loginsMax, max(connections / 4, 1))
+    fitting.sessionsMax = min(sessionsMax, max(connections - fitting.loginsMax, 1))
+    return fitting
+  }
+}
