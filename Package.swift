@@ -142,6 +142,7 @@ let package = Package(
       name: "MirrorcastTests",
       dependencies: [
         "Mirrorcast", "Replication", "ISCSI", "SCSI", "Storage", "Datagrams", "Lanes", "Bytes", log,
+        nio("NIOCore"), nio("NIOEmbedded"),
       ],
       swiftSettings: relaxed),
   ]

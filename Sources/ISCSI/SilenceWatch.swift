@@ -33,10 +33,12 @@ package struct SilenceWatch: Sendable {
     pingedAt.map { $0 + answerNanoseconds } ?? heardAt + quietNanoseconds
   }
 
-  /// Something has come, or silence is our own doing.
-  package mutating func heard(now: UInt64) {
+  /// Something has come, or silence is our own doing. Returns whether a ping was out: what is next is
+  /// due sooner than its answer was then, so `nextDeadline` is to be asked again.
+  @discardableResult package mutating func heard(now: UInt64) -> Bool {
     heardAt = max(heardAt, now)
-    pingedAt = nil
+    defer { pingedAt = nil }
+    return pingedAt != nil
   }
 
   package mutating func handleTimeout(now: UInt64) -> Step {

@@ -22,9 +22,6 @@ package struct ConnectionHooks: Sendable {
 
 /// An iSCSI session of an initiator, logged in, over one TCP connection. All calls from any thread.
 package final class InitiatorConnection: Sendable {
-  static let connectTimeout = TimeAmount.seconds(10)
-  static let logoutTimeout = TimeAmount.seconds(3)
-
   /// `HOST:PORT` as it was asked for.
   package let portal: String
   /// Numeric, without brackets.
@@ -64,7 +61,7 @@ package final class InitiatorConnection: Sendable {
       let (channel, handler, login) = try await ClientBootstrap(
         group: MultiThreadedEventLoopGroup.singleton
       )
-      .connectTimeout(connectTimeout)
+      .connectTimeout(.milliseconds(request.limits.connectMilliseconds))
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelOption(.writeBufferWaterMark, value: .init(low: 128 << 10, high: 512 << 10))
       .channelOption(
@@ -136,7 +133,7 @@ package final class InitiatorConnection: Sendable {
   /// Logs out and closes; what is still in flight fails. Returns when the connection is closed.
   package func close() async {
     let closed = channel.eventLoop.flatSubmit { [handler] in
-      handler.value.logOut(within: Self.logoutTimeout)
+      handler.value.logOut()
     }
     try? await closed.get()
   }

@@ -1,8 +1,8 @@
 // One connection of an initiator on its event loop: bytes in, to the session's machine; its events
 // to whoever waits; its output to the socket, as fast as the socket takes it.
 //
-// A connection that says nothing while something is asked of it is pinged, and given up when that
-// is not answered either: a host that vanished without a word must not hold a caller for ever.
+// A connection that says nothing is pinged, and given up when nothing comes then either: a host
+// that vanished without a word must not hold a caller for ever, nor wait for the next command.
 
 import ISCSI
 import Logging
@@ -12,10 +12,6 @@ import NIOCore
 final class InitiatorHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
-
-  static let loginTimeout = TimeAmount.seconds(10)
-  static let silenceTick = TimeAmount.seconds(5)
-  static let silentTicksMax = 6
 
   private let portal: String
   private let request: InitiatorLoginRequest
@@ -30,7 +26,8 @@ final class InitiatorHandler: ChannelInboundHandler {
   private var context: ChannelHandlerContext?
   private var loginTimer: Scheduled<Void>?
   private var silenceTimer: Scheduled<Void>?
-  private var silentTicks = 0
+  /// From the end of login on.
+  private var watch: SilenceWatch?
   private var isEstablished = false
   private var isSending = false
   private var isLeaving = false
@@ -52,23 +49,27 @@ final class InitiatorHandler: ChannelInboundHandler {
   /// Succeeds with full feature phase.
   var login: EventLoopFuture<SessionDescription> { loggedIn.futureResult }
 
+  private var limits: InitiatorLimits { request.limits }
+
   // MARK: The channel
 
   func channelActive(context: ChannelHandlerContext) {
     self.context = context
     let loop = context.eventLoop.assumeIsolated()
-    loginTimer = loop.scheduleTask(in: Self.loginTimeout) { [self] in
+    loginTimer = loop.scheduleTask(in: .milliseconds(limits.loginMilliseconds)) { [self] in
       end(
         MirrorcastError(
           "\(portal) does not answer the login",
           advice: "Is it an iSCSI target? Look at its log."))
     }
-    watchSilence()
     send()
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    silentTicks = 0
+    if watch?.heard(now: context.eventLoop.now.uptimeNanoseconds) ?? false {
+      silenceTimer?.cancel()
+      scheduleWatch()
+    }
     let buffer = unwrapInboundIn(data)
     let bytes = buffer.readableBytesSpan
     var offset = 0
@@ -127,12 +128,14 @@ final class InitiatorHandler: ChannelInboundHandler {
   }
 
   /// Logs out, once; the future succeeds when the connection is closed, however that came.
-  func logOut(within timeout: TimeAmount) -> EventLoopFuture<Void> {
+  func logOut() -> EventLoopFuture<Void> {
     if !isLeaving, failure == nil, let context {
       isLeaving = true
       session.logout()
       send()
-      context.eventLoop.assumeIsolated().scheduleTask(in: timeout) { [self] in
+      context.eventLoop.assumeIsolated().scheduleTask(
+        in: .milliseconds(limits.logoutMilliseconds)
+      ) { [self] in
         end(.lost(portal, "closed, the logout was not answered"))
       }
     }
@@ -157,6 +160,7 @@ final class InitiatorHandler: ChannelInboundHandler {
       decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
       isEstablished = true
       loginTimer?.cancel()
+      beginWatch()
       loggedIn.succeed(description)
     case .loginFailed(let failure):
       end(.login(failure, portal: portal, request: request))
@@ -216,26 +220,32 @@ final class InitiatorHandler: ChannelInboundHandler {
     }
   }
 
-  private func watchSilence() {
-    guard failure == nil, let context else { return }
-    silenceTimer = context.eventLoop.assumeIsolated().scheduleTask(in: Self.silenceTick) {
+  private func beginWatch() {
+    guard let now = context?.eventLoop.now.uptimeNanoseconds else { return }
+    watch = SilenceWatch(
+      quietMilliseconds: limits.idleMilliseconds, answerMilliseconds: limits.pingMilliseconds,
+      now: now)
+    scheduleWatch()
+  }
+
+  private func scheduleWatch() {
+    guard failure == nil, let loop = context?.eventLoop.assumeIsolated(), let watch else { return }
+    silenceTimer = loop.scheduleTask(deadline: .uptimeNanoseconds(watch.nextDeadline)) {
       [self] in
       checkSilence()
-      watchSilence()
+      scheduleWatch()
     }
   }
 
   private func checkSilence() {
-    guard session.isLoggedIn, session.openTaskCount > 0 else {
-      silentTicks = 0
-      return
+    guard let now = context?.eventLoop.now.uptimeNanoseconds else { return }
+    switch watch?.handleTimeout(now: now) {
+    case .ping: perform { _ = $0.ping() }
+    case .lost:
+      let seconds = (limits.idleMilliseconds + limits.pingMilliseconds) / 1000
+      end(.lost(portal, "nothing came for \(seconds) s, not even the answer to a ping"))
+    case .nothing, nil: break
     }
-    silentTicks += 1
-    guard silentTicks < Self.silentTicksMax else {
-      let seconds = Self.silenceTick.nanoseconds / 1_000_000_000 * Int64(silentTicks)
-      return end(.lost(portal, "nothing came for \(seconds) s, not even the answer to a ping"))
-    }
-    if silentTicks == 1 { perform { _ = $0.ping() } }
   }
 
   // MARK: Sending and ending

@@ -10,6 +10,7 @@ package struct InitiatorLoginRequest: Sendable {
   package var offersMirror: Bool
   /// What is offered otherwise.
   package var parameters = OperationalParameters.wanted
+  package var limits = InitiatorLimits()
 
   package init(identity: InitiatorIdentity, targetName: String?, offersMirror: Bool = false) {
     self.identity = identity

@@ -30,7 +30,8 @@ struct PeerWatch: Sendable {
     min(silence.nextDeadline, (outputSince ?? now) + outputNanoseconds)
   }
 
-  mutating func heard(now: UInt64) { silence.heard(now: now) }
+  /// As `SilenceWatch`'s.
+  mutating func heard(now: UInt64) -> Bool { silence.heard(now: now) }
 
   /// Output was given to the socket, or taken by it.
   mutating func outputMoved(isEmpty: Bool, now: UInt64) {

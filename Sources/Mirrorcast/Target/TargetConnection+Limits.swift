@@ -94,11 +94,19 @@ extension TargetConnection {
     scheduleWatch()
   }
 
+  /// The peer has said something, or what it says is not read.
+  func noteLife() {
+    guard watch?.heard(now: channel.eventLoop.now.uptimeNanoseconds) ?? false else { return }
+    watchTimer?.cancel()
+    scheduleWatch()
+  }
+
   private func scheduleWatch() {
     let loop = channel.eventLoop
     guard stage == .open, let watch else { return }
     let deadline = watch.nextDeadline(now: loop.now.uptimeNanoseconds)
-    loop.assumeIsolated().scheduleTask(deadline: .uptimeNanoseconds(deadline)) { [weak self] in
+    watchTimer = loop.assumeIsolated().scheduleTask(deadline: .uptimeNanoseconds(deadline)) {
+      [weak self] in
       self?.lookAtPeer()
     }
   }

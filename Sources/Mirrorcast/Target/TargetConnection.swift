@@ -3,8 +3,7 @@
 // back as one write and flush a batch.
 //
 // `settle` is the duty cycle: events, commands, output, until nothing moves. Everything that
-// changes the session ends with it. What may pile up is bounded: input by not reading while much
-// output waits for the socket, disk commands by `CommandQueue`.
+// changes the session ends with it. What may pile up is bounded, see `+Limits` and `CommandQueue`.
 
 import ISCSI
 import Logging
@@ -64,6 +63,7 @@ final class TargetConnection: ChannelInboundHandler {
   var replaced: [ConnectionRegister.Entry] = []
   /// Nil until there is a normal session.
   var watch: PeerWatch?
+  var watchTimer: Scheduled<Void>?
   var readAccount: TransferAccount
   var writeAccount: TransferAccount
   /// Bytes written that the socket has not taken.
@@ -147,7 +147,7 @@ final class TargetConnection: ChannelInboundHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard stage == .open else { return }
-    watch?.heard(now: channel.eventLoop.now.uptimeNanoseconds)
+    noteLife()
     var buffer = unwrapInboundIn(data)
     if heldInput != nil {
       heldInput?.writeBuffer(&buffer)
@@ -274,7 +274,7 @@ final class TargetConnection: ChannelInboundHandler {
       }
     guard wanted != isReading else { return }
     isReading = wanted
-    watch?.heard(now: channel.eventLoop.now.uptimeNanoseconds)
+    noteLife()
     channel.setOption(.autoRead, value: wanted).whenFailure { _ in }
   }
 }

@@ -1,0 +1,191 @@
+// A daemon's connection and an initiator's, each on an event loop whose time a test moves: what
+// takes half a minute takes none.
+
+import ISCSI
+import Logging
+import NIOCore
+import NIOEmbedded
+import SCSI
+import Storage
+
+@testable import Mirrorcast
+
+/// A socket that takes nothing as long as a test wants so.
+final class Plug: ChannelOutboundHandler {
+  typealias OutboundIn = ByteBuffer
+  var isShut = false
+  private var held: [(NIOAny, EventLoopPromise<Void>?)] = []
+
+  func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+    guard isShut else { return context.write(data, promise: promise) }
+    held.append((data, promise))
+  }
+
+  /// Takes the first of what it has held back.
+  func takeOne(_ context: ChannelHandlerContext) {
+    guard !held.isEmpty else { return }
+    let (data, promise) = held.removeFirst()
+    context.writeAndFlush(data, promise: promise)
+  }
+
+  var heldCount: Int { held.count }
+}
+
+/// A connection of a daemon with one disk in memory, and its initiator's bytes.
+final class VirtualTarget {
+  static let name = "iqn.2026-01.test:virtual"
+
+  let channel = EmbeddedChannel()
+  let register: ConnectionRegister
+  let serving: Serving
+  let plug = Plug()
+  private let workers = StorageWorkers(count: 1)
+  private var decoder = FrameDecoder(dataSegmentLengthMax: 1 << 20)
+  private var commandNumber: UInt32 = 1
+
+  init(_ limits: TargetLimits = TargetLimits()) throws {
+    let configuration = try TargetConfiguration(
+      portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: Self.name,
+      logicalUnits: ["0=memory:1M"])
+    let units = ServedUnits(
+      try configuration.logicalUnits.map {
+        try ServedUnit(opening: $0, targetName: Self.name)
+      })
+    register = ConnectionRegister(limits: limits)
+    serving = Serving(
+      targetName: Self.name, admission: try Admission(configuration), units: units,
+      workers: workers, host: nil, register: register, log: ConnectionLog(TargetScene.logger),
+      reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
+      writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
+    guard let ticket = register.admit(from: .v4(1)) else { throw Failure("no place") }
+    try channel.pipeline.syncOperations.addHandlers([
+      plug, TargetConnection(ticket, channel, serving, TargetScene.logger),
+    ])
+    try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+  }
+
+  deinit {
+    _ = try? channel.finish(acceptAlreadyClosed: true)
+    workers.stop()
+  }
+
+  var isOpen: Bool { channel.isActive }
+
+  func pass(_ milliseconds: Int64) {
+    channel.embeddedEventLoop.advanceTime(by: .milliseconds(milliseconds))
+  }
+
+  func send(_ bytes: [UInt8]) throws {
+    try channel.writeInbound(ByteBuffer(bytes: bytes))
+  }
+
+  func send(_ pdu: PDU) throws { try send(pdu.encoded) }
+
+  /// What the daemon has said since the last call.
+  func received() throws -> [PDU] {
+    var pdus: [PDU] = []
+    while let buffer = try channel.readOutbound(as: ByteBuffer.self) {
+      let bytes = Array(buffer.readableBytesView)
+      var offset = 0
+      while let pdu = try decoder.next(bytes, from: &offset) { pdus.append(pdu) }
+    }
+    return pdus
+  }
+
+  func logIn(_ target: String? = VirtualTarget.name) throws -> UInt16? {
+    try send(TargetClient.loginRequest(target, initiator: "iqn.2026-01.test:client", isid: 1))
+    return try received().last?.header.loginStatusCode
+  }
+
+  func read(blocks: UInt32, tag: UInt32) throws {
+    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xc1)
+    header.initiatorTaskTag = tag
+    header.word20 = blocks * 512
+    header.word24 = commandNumber
+    commandNumber += 1
+    header.commandDescriptorBlock =
+      CommandDescriptorBlock.read16(BlockRange(address: 0, count: blocks)).bytes
+    try send(PDU(header: header))
+  }
+}
+
+/// An initiator's connection, and the machine of a target that answers it when a test says so.
+final class VirtualInitiator {
+  let channel = EmbeddedChannel()
+  let handler: InitiatorHandler
+  var target: TargetSession
+  var commands: [CommandTask] = []
+  /// Requests in the order in which they came.
+  var heard: [Opcode?] = []
+  /// Why the connection ended, as its owner was told.
+  var closed: String? { box.words }
+  private let box = Words()
+  private var decoder = FrameDecoder(dataSegmentLengthMax: 1 << 20)
+
+  /// What a callback leaves behind; all on one thread.
+  final class Words: @unchecked Sendable {
+    var words: String?
+  }
+
+  init() throws {
+    let request = InitiatorLoginRequest(
+      identity: InitiatorIdentity(name: "iqn.2026-01.test:host"), targetName: "iqn.2026-01.test:a")
+    let listing = TargetListing(name: "iqn.2026-01.test:a", portals: ["127.0.0.1:3260,1"])
+    target = TargetSession(configuration: .init(targets: [listing], tsih: 1))
+    let box = box
+    handler = InitiatorHandler(
+      portal: "virtual", request: request, configuration: try request.configuration(),
+      hooks: ConnectionHooks(onClosed: { box.words = $0 }), loop: channel.eventLoop,
+      logger: TargetScene.logger)
+    try channel.pipeline.syncOperations.addHandler(handler)
+    try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+    try settle()
+  }
+
+  deinit { _ = try? channel.finish(acceptAlreadyClosed: true) }
+
+  var isOpen: Bool { channel.isActive }
+
+  func pass(_ milliseconds: Int64) {
+    channel.embeddedEventLoop.advanceTime(by: .milliseconds(milliseconds))
+  }
+
+  /// Bytes cross until both sides are silent; `isDeaf`: the target's host has vanished.
+  func settle(isDeaf: Bool = false) throws {
+    var isBusy = true
+    while isBusy {
+      isBusy = false
+      while isOpen, let buffer = try channel.readOutbound(as: ByteBuffer.self) {
+        let bytes = Array(buffer.readableBytesView)
+        var offset = 0
+        while let pdu = try decoder.next(bytes, from: &offset) {
+          isBusy = true
+          heard.append(pdu.header.opcode)
+          if !isDeaf { target.handle(pdu) }
+        }
+      }
+      while let event = target.pollEvent() {
+        if case .command(let task) = event { commands.append(task) }
+      }
+      while isOpen, let pdu = target.pollOutput() {
+        isBusy = true
+        try channel.writeInbound(ByteBuffer(bytes: pdu.encoded))
+      }
+    }
+  }
+
+  /// Sends a command; its end is left in what is returned.
+  func submit() -> Words {
+    let end = Words()
+    let command = InitiatorCommand(
+      lun: 0, commandDescriptorBlock: CommandDescriptorBlock.testUnitReady.bytes, transfer: .none)
+    handler.submit(
+      PendingCommand(command) { result in
+        switch result {
+        case .success(let outcome): end.words = outcome.text
+        case .failure(let error): end.words = error.what
+        }
+      })
+    return end
+  }
+}
