@@ -33,8 +33,8 @@ package struct SilenceWatch: Sendable {
     pingedAt.map { $0 + answerNanoseconds } ?? heardAt + quietNanoseconds
   }
 
-  /// Something has come, or silence is our own doing. Returns whether a ping was out: what is next is
-  /// due sooner than its answer was then, so `nextDeadline` is to be asked again.
+  /// Something has come, or silence is our own doing. Returns whether a ping was out: what is next
+  /// is due sooner than its answer was then, so `nextDeadline` is to be asked again.
   @discardableResult package mutating func heard(now: UInt64) -> Bool {
     heardAt = max(heardAt, now)
     defer { pingedAt = nil }

@@ -216,7 +216,7 @@ struct SessionPairTests {
     let pair = try loggedIn()
     pair.target.sendAsyncMessage(.logoutRequest, parameters: (0, 0, 3))
     try pair.settle()
-    guard case .asyncMessage(.logoutRequest, _, _)? = pair.initiatorEvents.last else {
+    guard case .asyncMessage(.logoutRequest, _, _, _)? = pair.initiatorEvents.last else {
       Issue.record("no message")
       return
     }

@@ -34,7 +34,10 @@ import Testing
     func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle) {
       session.perform { $0.completeTaskManagement(reply, .complete) }
     }
-    func sessionClosed(_ id: UInt64) { closed.withLock { $0.append(id) } }
+    func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {
+      closed.withLock { $0.append(id) }
+      ended()
+    }
     func isMirrored(_ unit: ServedUnit) -> Bool { unit.number.value == 1 }
     func stop() async { stopped.withLock { $0 = true } }
   }

@@ -174,9 +174,12 @@ import Testing
       kept.client = try scene.client()
     }
     let client = try #require(kept.client)
-    let message = try #require(try client.receive())
-    #expect(message.header.opcode == .asyncMessage)
-    #expect(message.header.word36 >> 24 == 3)
+    // First that it should log out, then that it is dropped.
+    for event in [AsyncEvent.logoutRequest, .sessionDrop] {
+      let message = try #require(try client.receive())
+      #expect(message.header.opcode == .asyncMessage)
+      #expect(message.header.word36 >> 24 == UInt32(event.rawValue))
+    }
     try client.expectEnd()
   }
 }

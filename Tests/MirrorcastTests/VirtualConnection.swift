@@ -39,28 +39,29 @@ final class VirtualTarget {
   let register: ConnectionRegister
   let serving: Serving
   let plug = Plug()
+  private let connection: TargetConnection
   private let workers = StorageWorkers(count: 1)
   private var decoder = FrameDecoder(dataSegmentLengthMax: 1 << 20)
   private var commandNumber: UInt32 = 1
 
-  init(_ limits: TargetLimits = TargetLimits()) throws {
+  init(_ limits: TargetLimits = TargetLimits(), host: (any MirrorHost)? = nil) throws {
     let configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: Self.name,
       logicalUnits: ["0=memory:1M"])
+    let definition = configuration.targets[0]
     let units = ServedUnits(
-      try configuration.logicalUnits.map {
-        try ServedUnit(opening: $0, targetName: Self.name)
-      })
+      try definition.logicalUnits.map { try ServedUnit(opening: $0, targetName: Self.name) })
+    let target = ServedTarget(
+      name: Self.name, units: units, admission: try .init(definition, secrets: nil))
     register = ConnectionRegister(limits: limits)
     serving = Serving(
-      targetName: Self.name, admission: try Admission(configuration), units: units,
-      workers: workers, host: nil, register: register, log: ConnectionLog(TargetScene.logger),
+      directory: TargetDirectory([target], discovery: nil), workers: workers, host: host,
+      register: register, log: ConnectionLog(TargetScene.logger),
       reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
       writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
     guard let ticket = register.admit(from: .v4(1)) else { throw Failure("no place") }
-    try channel.pipeline.syncOperations.addHandlers([
-      plug, TargetConnection(ticket, channel, serving, TargetScene.logger),
-    ])
+    connection = TargetConnection(ticket, channel, serving, TargetScene.logger)
+    try channel.pipeline.syncOperations.addHandlers([plug, connection])
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
   }
 
@@ -79,6 +80,8 @@ final class VirtualTarget {
     try channel.writeInbound(ByteBuffer(bytes: bytes))
   }
 
+  func askToLogOut() { connection.askToLogOut("the target stops") }
+
   func send(_ pdu: PDU) throws { try send(pdu.encoded) }
 
   /// What the daemon has said since the last call.
@@ -95,6 +98,15 @@ final class VirtualTarget {
   func logIn(_ target: String? = VirtualTarget.name) throws -> UInt16? {
     try send(TargetClient.loginRequest(target, initiator: "iqn.2026-01.test:client", isid: 1))
     return try received().last?.header.loginStatusCode
+  }
+
+  /// A logout; 0 ends the session.
+  func logOut(reason: UInt8 = 0) throws {
+    var header = BasicHeaderSegment(
+      opcode: .logoutRequest, flags: 0x80 | reason, isImmediate: true)
+    header.initiatorTaskTag = 0x7000_0000
+    header.word24 = commandNumber
+    try send(PDU(header: header))
   }
 
   func read(blocks: UInt32, tag: UInt32) throws {

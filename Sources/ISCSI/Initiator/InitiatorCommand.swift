@@ -64,7 +64,8 @@ package enum InitiatorEvent: Sendable {
   case pingAnswered(taskTag: UInt32)
   /// Traffic of mirrored writes: R2T, response, report, statuses.
   case mirrored(PDU)
-  case asyncMessage(AsyncEvent, lun: UInt64, data: [UInt8])
+  /// Unasked news of the target, with its three parameters.
+  case asyncMessage(AsyncEvent, parameters: (UInt16, UInt16, UInt16), lun: UInt64, data: [UInt8])
   /// The target rejected a PDU; its header as the target saw it, and the task that died of it.
   case rejected(reason: UInt8, header: BasicHeaderSegment?, taskTag: UInt32?)
   case loggedOut(response: UInt8)

@@ -128,8 +128,13 @@ extension InitiatorSession {
   }
 
   private mutating func handleAsyncMessage(_ pdu: PDU) {
-    guard let event = AsyncEvent(rawValue: UInt8(pdu.header.word36 >> 24)) else { return }
-    events.append(.asyncMessage(event, lun: pdu.header.lun, data: Array(pdu.data)))
+    let header = pdu.header
+    guard let event = AsyncEvent(rawValue: UInt8(header.word36 >> 24)) else { return }
+    let parameters = (
+      header.uint16(at: 38), header.uint16(at: 40), header.uint16(at: 42)
+    )
+    events.append(
+      .asyncMessage(event, parameters: parameters, lun: header.lun, data: Array(pdu.data)))
   }
 
   private mutating func handleReject(_ pdu: PDU) {

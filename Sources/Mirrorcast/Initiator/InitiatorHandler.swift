@@ -13,25 +13,27 @@ final class InitiatorHandler: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
-  private let portal: String
+  let portal: String
   private let request: InitiatorLoginRequest
   private let hooks: ConnectionHooks
   private let loggedIn: EventLoopPromise<SessionDescription>
   private let loggedOut: EventLoopPromise<Void>
-  private let logger: Logger
+  let logger: Logger
 
-  private var session: InitiatorSession
+  var session: InitiatorSession
   private var decoder = FrameDecoder()
-  private var requests = InitiatorRequests()
-  private var context: ChannelHandlerContext?
+  private(set) var requests = InitiatorRequests()
+  private(set) var context: ChannelHandlerContext?
   private var loginTimer: Scheduled<Void>?
   private var silenceTimer: Scheduled<Void>?
   /// From the end of login on.
   private var watch: SilenceWatch?
   private var isEstablished = false
   private var isSending = false
-  private var isLeaving = false
-  private var failure: MirrorcastError?
+  private(set) var isLeaving = false
+  /// Why nothing new is asked, since the target wants to be left.
+  var departure: MirrorcastError?
+  private(set) var failure: MirrorcastError?
 
   init(
     portal: String, request: InitiatorLoginRequest, configuration: InitiatorConfiguration,
@@ -85,7 +87,10 @@ final class InitiatorHandler: ChannelInboundHandler {
     }
   }
 
-  func channelReadComplete(context: ChannelHandlerContext) { send() }
+  func channelReadComplete(context: ChannelHandlerContext) {
+    leaveWhenIdle()
+    send()
+  }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) { send() }
 
@@ -144,7 +149,7 @@ final class InitiatorHandler: ChannelInboundHandler {
 
   /// Why nothing can be asked now; nil when it can.
   private var refusal: MirrorcastError? {
-    if let failure { return failure }
+    if let failure = failure ?? departure { return failure }
     return session.isLoggedIn ? nil : .lost(portal, "closed")
   }
 
@@ -174,15 +179,15 @@ final class InitiatorHandler: ChannelInboundHandler {
       break
     case .mirrored(let pdu):
       hooks.onMirrored(pdu)
-    case .asyncMessage(let event, _, _):
-      take(event)
+    case .asyncMessage(let event, let parameters, _, _):
+      take(event, seconds: Int(parameters.2))
     case .rejected(let reason, _, let tag):
       logger.warning(
         "a request was rejected", metadata: ["portal": "\(portal)", "reason": "\(reason)"])
       let error = MirrorcastError("\(portal) rejects the request (reason \(reason))")
       if let tag { requests.take(tag)?(error) }
     case .loggedOut:
-      end(.lost(portal, "closed"))
+      end(departure ?? .lost(portal, "closed"))
     case .violation(let violation):
       end(.lost(portal, violation.words))
     }
@@ -207,16 +212,6 @@ final class InitiatorHandler: ChannelInboundHandler {
       context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(Int64(milliseconds))) {
         [self] in submit(pending)
       }
-    }
-  }
-
-  // RFC 7143 §11.9: the target asks us to go, or tells that it drops us.
-  private func take(_ event: AsyncEvent) {
-    switch event {
-    case .scsiEvent, .negotiationRequest, .taskTermination:
-      logger.notice("the target says", metadata: ["portal": "\(portal)", "event": "\(event)"])
-    case .logoutRequest, .connectionDrop, .sessionDrop:
-      end(.lost(portal, "the target ends the session"))
     }
   }
 
@@ -250,7 +245,7 @@ final class InitiatorHandler: ChannelInboundHandler {
 
   // MARK: Sending and ending
 
-  private func send() {
+  func send() {
     guard let context, !isSending else { return }
     isSending = true
     defer { isSending = false }
@@ -264,7 +259,7 @@ final class InitiatorHandler: ChannelInboundHandler {
   }
 
   /// The one way to the end: everything in flight fails with the words of `error`.
-  private func end(_ error: MirrorcastError) {
+  func end(_ error: MirrorcastError) {
     guard failure == nil else { return }
     failure = error
     loginTimer?.cancel()

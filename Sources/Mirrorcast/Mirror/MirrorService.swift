@@ -19,7 +19,7 @@ enum MirrorOrder: Sendable {
   case terminate(TerminationRequest, SessionPort, TaskHandle)
   case request(MirrorRequest, ArraySlice<UInt8>, SessionPort)
   case abort(taskTag: UInt32, SessionPort, TaskHandle)
-  case sessionClosed(UInt64)
+  case sessionClosed(UInt64, ended: @Sendable () -> Void)
   case stop(@Sendable () -> Void)
 }
 
@@ -149,9 +149,9 @@ package final class MirrorService: MirrorHost {
     order(.abort(taskTag: taskTag, session, reply), for: session)
   }
 
-  package func sessionClosed(_ id: UInt64) {
-    lane(of: id).inbox.post(.sessionClosed(id))
-    laneOfSession.withLock { _ = $0.removeValue(forKey: id) }
+  package func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {
+    guard let lane = laneOfSession.withLock({ $0.removeValue(forKey: id) }) else { return ended() }
+    lanes[lane].inbox.post(.sessionClosed(id, ended: ended))
   }
 
   package func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? {

@@ -78,6 +78,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var workedAt: UInt64 = 0
   /// Registrations to be confirmed once no ordinary command changes their LUNs any more.
   var confirmations: [Confirmation] = []
+  /// Who waits for the end of a session's registrations.
+  var departures: [(session: UInt64, ended: @Sendable () -> Void)] = []
   /// Who waits for the end of all registrations.
   var stopping: (@Sendable () -> Void)?
 

@@ -31,10 +31,11 @@ extension ReceiverDuty {
       handle(request, data, session, now: now)
     case .abort(let taskTag, let session, let reply):
       abort(taskTag, session, reply)
-    case .sessionClosed(let id):
+    case .sessionClosed(let id, let ended):
       for registration in registrations where registration.session.id == id {
         end(registration)
       }
+      departures.append((id, ended))
     case .stop(let done):
       for registration in registrations { end(registration) }
       stopping = done

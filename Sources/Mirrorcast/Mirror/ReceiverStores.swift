@@ -98,6 +98,7 @@ extension ReceiverDuty {
 
   /// Lets go of registrations that have ended and whose I/O is done, and confirms.
   mutating func finishEndings() {
+    defer { finishDepartures() }
     guard registrations.contains(where: { $0.isEnding && $0.receiver.isQuiescent }) else { return }
     for registration in registrations where registration.isEnding {
       guard registration.receiver.isQuiescent else { continue }
@@ -121,6 +122,13 @@ extension ReceiverDuty {
       }
     }
     registrations.removeAll { $0.isEnding && $0.receiver.isQuiescent }
+  }
+
+  private mutating func finishDepartures() {
+    guard !departures.isEmpty else { return }
+    let busy = Set(registrations.map(\.session.id))
+    for departure in departures where !busy.contains(departure.session) { departure.ended() }
+    departures.removeAll { !busy.contains($0.session) }
   }
 
   private func session(_ registration: Registration, confirms reply: TaskHandle) {

@@ -13,8 +13,9 @@ package protocol MirrorHost: Sendable {
   func request(_ pdu: PDU, session: SessionPort)
   /// ABORT TASK of a mirrored write; answered by `completeTaskManagement` on the session.
   func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle)
-  /// Nothing more comes from that session, and nothing more reaches it.
-  func sessionClosed(_ id: UInt64)
+  /// Nothing more comes from that session, and nothing more reaches it. `ended` is called, on any
+  /// thread, once nothing of it can touch a medium any more.
+  func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void)
   /// Whether ordinary commands may not change what is on that disk's medium.
   func isMirrored(_ unit: ServedUnit) -> Bool
   /// Lets disks go, and numbers become LUNs, unless a mirror has one of them: says then which, and

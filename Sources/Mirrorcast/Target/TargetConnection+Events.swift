@@ -154,14 +154,6 @@ extension TargetConnection {
     }
   }
 
-  /// RFC 7143 §11.9: says that the session will be dropped, then drops it; the initiator may come
-  /// back at once, and finds nothing of the session kept.
-  func announceDrop(_ reason: String) {
-    guard stage == .open else { return }
-    session.sendAsyncMessage(.sessionDrop)
-    endAfterOutput(reason)
-  }
-
   // MARK: The session at its disks
 
   private func attach(_ initiator: InitiatorPort) {

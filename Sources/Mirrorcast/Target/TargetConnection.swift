@@ -59,6 +59,10 @@ final class TargetConnection: ChannelInboundHandler {
   var heldInput: ByteBuffer?
   /// When the session is looked at next.
   var look: Look?
+  /// The mirror's part of the end.
+  var hostDeparture = HostDeparture.none
+  /// Who waits for it.
+  var hostWaiters: [() -> Void] = []
   /// The sessions that this one replaces.
   var replaced: [ConnectionRegister.Entry] = []
   /// Nil until there is a normal session.
@@ -125,9 +129,9 @@ final class TargetConnection: ChannelInboundHandler {
     self.context = nil
     heldInput = nil
     commands.dropAll()
-    serving.host?.sessionClosed(ticket.id)
+    leaveHost()
     logger.debug("connection closed")
-    commands.drain(nil) { [self] in
+    drainAll { [self] in
       detach()
       (target, units) = (nil, ServedUnits([]))
       readAccount.close()
@@ -238,7 +242,9 @@ final class TargetConnection: ChannelInboundHandler {
 
   /// A logout is answered when nothing of its session runs any more: the same initiator may be back
   /// before its last write is stored.
-  private var isAnswerHeld: Bool { stage == .closing && commands.isRunning }
+  private var isAnswerHeld: Bool {
+    stage == .closing && (commands.isRunning || hostDeparture == .pending)
+  }
 
   /// Hands what the session has to send to the channel; `settle` flushes it.
   private func writeOutput() {

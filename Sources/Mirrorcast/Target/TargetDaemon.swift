@@ -1,8 +1,8 @@
 // The daemon: an iSCSI target with all its disks, from the first accept to the last flush.
 //
-// Its end has an order: nobody new is let in; what runs is finished and answered; the mirror's
-// lanes stop; every disk is flushed, on a worker, and a failure of that is the daemon's own
-// failure.
+// Its end has an order: nobody new is let in; who is there is asked to log out; what runs is
+// finished and answered; the mirror's lanes stop; every disk is flushed, on a worker, and a failure
+// of that is the daemon's own failure.
 
 public import Logging
 import NIOCore
@@ -134,7 +134,7 @@ public final class TargetDaemon: Service {
     await turns.take()
     for portal in running.withLock({ $0?.portals ?? [] }) { try? await portal.channel.close() }
     let entries = serving.register.close()
-    for entry in entries { entry.port.visit { $0.announceDrop("the target stops") } }
+    for entry in entries { entry.port.visit { $0.askToLogOut("the target stops") } }
     for entry in entries { try? await entry.ended.get() }
     await host?.stop()
     try await flushAll(workers)
