@@ -26,6 +26,8 @@ struct TargetScene: Sendable {
     var configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: name, logicalUnits: units)
     configuration.limits = limits
+    // Clients of tests answer no request to log out.
+    configuration.limits.logoutMilliseconds = min(limits.logoutMilliseconds, 200)
     return try await serving(configuration, host: host, body)
   }
 
