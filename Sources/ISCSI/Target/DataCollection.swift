@@ -29,12 +29,10 @@ package struct DataCollection: Sendable {
     package var isRejected = false
     /// End the task so.
     package var failure: TransferFailure?
-    /// Nothing was changed by it: it belongs to no sequence that is due.
-    package var isStray = false
-
-    static let stray = Verdict(isRejected: true, isStray: true)
+    /// The sequence is over, and what comes next is due.
+    package var isOver = false
     /// It belongs to a sequence that was given up.
-    static let late = Verdict(isStray: true)
+    package var isLate = false
   }
 
   /// What an R2T asks for.
@@ -98,7 +96,7 @@ package struct DataCollection: Sendable {
     // RFC 7143 §11.7.4: with a copy of the R2T's transfer tag, or with none.
     case .unsolicited(let limit) where tag == reservedTag: end = limit
     case .solicited(tag, let limit): end = limit
-    default: return isLate(tag) ? .late : .stray
+    default: return isLate(tag) ? Verdict(isLate: true) : Verdict(isRejected: true)
     }
     let isFinal = pdu.header.isFinal
     if let pendingFailure {
@@ -205,12 +203,12 @@ package struct DataCollection: Sendable {
       // RFC 7143 §11.4.7.2: less than was asked for, or less unasked than was announced.
       guard next == end else { return Verdict(failure: .incorrectAmountOfData) }
       phase = next == expectedLength ? .complete : .waiting
-      return Verdict()
+      return Verdict(isOver: true)
     }
     lose(next..<end)
     guard gaps.isEmpty || recoveries > 0 else { return Verdict(failure: .lostData) }
     phase = gaps.isEmpty && bytes.count == expectedLength ? .complete : .waiting
-    return Verdict()
+    return Verdict(isOver: true)
   }
 
   private mutating func postpone(

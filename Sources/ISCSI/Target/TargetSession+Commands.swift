@@ -77,9 +77,14 @@ extension TargetSession {
     guard !isElsewhere, let verdict = tasks.receive(pdu) else {
       return reject(pdu, .invalidPDUField)
     }
-    if verdict == .late { droppedCount += 1 }
+    if verdict.isLate { droppedCount += 1 }
     if verdict.isRejected { reject(pdu, pdu.fault?.rejectReason ?? .invalidPDUField) }
-    if let failure = verdict.failure { fail(task.handle, failure) } else { advance(task.handle) }
+    act(on: verdict, task.handle)
+  }
+
+  private mutating func act(on verdict: DataCollection.Verdict, _ handle: TaskHandle) {
+    if let failure = verdict.failure { return fail(handle, failure) }
+    if verdict.isOver { advance(handle) }
   }
 
   /// Judges sequences of which nothing has come for too long; sends what that leads to.
@@ -89,8 +94,7 @@ extension TargetSession {
       now: now, after: configuration.dataOutNanoseconds,
       aborted: configuration.abortedDataNanoseconds)
     for handle in late {
-      guard let verdict = tasks.handleSilence(of: handle) else { continue }
-      if let failure = verdict.failure { fail(handle, failure) } else { advance(handle) }
+      if let verdict = tasks.handleSilence(of: handle) { act(on: verdict, handle) }
     }
   }
 

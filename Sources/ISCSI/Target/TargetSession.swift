@@ -175,7 +175,7 @@ package struct TargetSession: ~Copyable, Sendable {
     var stamped = pdu
     stamped.digests = digests
     // RFC 7143 §11.7.3: Data-In without status has no StatSN.
-    let hasNumber = advances || stamped.header.opcode != .dataIn
+    let hasNumber = advances || stamped.header.storage[0] != Opcode.dataIn.rawValue
     stamped.header.word24 = hasNumber ? statusNumber.rawValue : 0
     stamped.header.word28 = window.expected.rawValue
     stamped.header.word32 = window.last.rawValue

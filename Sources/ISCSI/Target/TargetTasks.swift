@@ -81,7 +81,7 @@ struct TargetTasks: Sendable {
 
   var functionCount: Int { functions.count }
 
-  func isFunction(_ tag: UInt32) -> Bool { functions[tag] != nil }
+  func isFunction(_ tag: UInt32) -> Bool { !functions.isEmpty && functions.keys.contains(tag) }
 
   mutating func beginFunction(_ tag: UInt32) -> TaskHandle {
     let handle = nextHandle(tag)
@@ -152,10 +152,10 @@ struct TargetTasks: Sendable {
   }
 
   mutating func receive(_ pdu: PDU) -> DataCollection.Verdict? {
-    let tag = pdu.header.initiatorTaskTag
-    guard let verdict = collections[tag]?.receive(pdu) else { return nil }
-    // It was awaited, or the PDU was rejected.
-    if !verdict.isStray, collections[tag]?.isAwaiting == false { awaitingCount -= 1 }
+    // By its place: by its key a collection would be moved out and back.
+    guard let place = collections.index(forKey: pdu.header.initiatorTaskTag) else { return nil }
+    let verdict = collections.values[place].receive(pdu)
+    if verdict.isOver { awaitingCount -= 1 }
     return verdict
   }
 
@@ -183,8 +183,8 @@ struct TargetTasks: Sendable {
   /// What becomes of a task whose data has been silent for too long.
   mutating func handleSilence(of handle: TaskHandle) -> DataCollection.Verdict? {
     silences[handle] = nil
-    guard let verdict = collections[handle.taskTag]?.handleSilence() else { return nil }
-    if collections[handle.taskTag]?.isAwaiting == false { awaitingCount -= 1 }
+    let verdict = collections[handle.taskTag]?.handleSilence()
+    if verdict?.isOver == true { awaitingCount -= 1 }
     return verdict
   }
 
