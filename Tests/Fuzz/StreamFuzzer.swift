@@ -51,6 +51,10 @@ func fuzzedTargetConfiguration(_ shape: StreamShape) -> TargetConfiguration {
   configuration.wanted.maxBurstLength = shape.contains(.small) ? 1024 : 16384
   configuration.wanted.firstBurstLength = shape.contains(.small) ? 512 : 4096
   configuration.wanted.receiveDataSegmentLengthMax = 8192
+  configuration.recoveriesMax = 3
+  configuration.recoveryBytesMax = 8192
+  configuration.resendingOutputMax = 64
+  configuration.skippedBytesMax = 1 << 16
   return configuration
 }
 
@@ -131,7 +135,7 @@ struct CutStream {
           }
           require(
             pdu.header.array == same.header.array && pdu.data == same.data
-              && pdu.additional == same.additional && pdu.isDamaged == same.isDamaged
+              && pdu.additional == same.additional && pdu.fault == same.fault
               && offset == wholeOffset, "a cut stream has another PDU than the whole one")
           return pdu
         }
@@ -155,7 +159,10 @@ struct SentPDUs {
   private var expected: SerialNumber?
   private var last: SerialNumber?
 
-  mutating func check(_ pdu: PDU, lengthMax: Int, isTargets: Bool) {
+  /// With recovery, statuses come again.
+  mutating func check(
+    _ pdu: PDU, lengthMax: Int, isTargets: Bool, recovers: Bool = false
+  ) {
     var bytes: [UInt8] = []
     pdu.encode(into: &bytes)
     require(bytes.count == pdu.encodedCount, "encodedCount is wrong")
@@ -166,16 +173,16 @@ struct SentPDUs {
       fatalError("a PDU of ours can't be read, or is longer than \(lengthMax)")
     }
     require(
-      !read.isDamaged && offset == bytes.count && read.data == pdu.data
+      read.fault == nil && offset == bytes.count && read.data == pdu.data
         && read.header.array == pdu.sealedHeader.array, "a PDU of ours reads as another")
     require(
       pdu.header.opcode != nil && (pdu.header.storage[0] & 0x20 != 0) == isTargets,
       "an opcode of the other side")
-    if isTargets { checkNumbers(pdu.header) }
+    if isTargets { checkNumbers(pdu.header, recovers) }
   }
 
   // RFC 7143 §4.2.2.2: a StatSN for each status; ExpCmdSN and MaxCmdSN never go back.
-  private mutating func checkNumbers(_ header: BasicHeaderSegment) {
+  private mutating func checkNumbers(_ header: BasicHeaderSegment, _ recovers: Bool) {
     let isUsedUp =
       switch header.opcode {
       case .readyToTransfer?, .mirrorAnswer?, .mirrorStatuses?: false
@@ -183,8 +190,14 @@ struct SentPDUs {
       case .nopIn?: header.initiatorTaskTag != reservedTag
       default: true
       }
-    require(status == nil || status == header.word24, "StatSN leaps")
-    status = header.word24 &+ (isUsedUp ? 1 : 0)
+    if header.opcode == .dataIn, !isUsedUp {
+      require(header.word24 == 0, "Data-In with a StatSN and no status")
+    } else {
+      let isAgain =
+        recovers && status.map { SerialNumber(header.word24).precedes(.init($0)) } == true
+      require(status == nil || status == header.word24 || isAgain, "StatSN leaps")
+      if !isAgain { status = header.word24 &+ (isUsedUp ? 1 : 0) }
+    }
     let (now, most) = (SerialNumber(header.word28), SerialNumber(header.word32))
     require(expected.map { !now.precedes($0) } ?? true, "ExpCmdSN goes back")
     require(last.map { !most.precedes($0) } ?? true, "MaxCmdSN goes back")

@@ -127,6 +127,13 @@ private func requestRecords() -> [(String, [UInt8])] {
         [0, 0, 0, 1], action: 7)
     ),
     ("snack", record(request(.snackRequest, flags: 0x81))),
+    (
+      "snack-data",
+      record(read, action: 1) + record(request(.snackRequest, flags: 0x80, tag: 1), action: 2)
+        + record(request(.snackRequest, flags: 0x82, tag: reservedTag) { $0.word40 = 1 }, action: 2)
+        + record(request(.snackRequest, flags: 0x83, tag: 1) { $0.word20 = 9 }, action: 2)
+        + record(request(.snackRequest, flags: 0x81, tag: reservedTag), action: 2)
+    ),
     ("logout", record(request(.logoutRequest, tag: 11), action: 5)),
   ]
 }

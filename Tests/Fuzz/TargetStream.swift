@@ -17,6 +17,12 @@ final class TargetStream {
   /// What R2Ts ask for, by task tag: transfer tag, where it begins, the next DataSN.
   private var wanted: [UInt32: (tag: UInt32, offset: UInt32, number: UInt32)] = [:]
   private var textTag = reservedTag
+  private var now: UInt64 = 0
+  /// The next StatSN, the one up to which the initiator has acknowledged, and the transfer tag of
+  /// the last data that asked for an acknowledgement.
+  private var status: UInt32 = 0
+  private var acknowledged: UInt32 = 0
+  private var dataTag: UInt32 = 0
 
   init(_ shape: StreamShape, _ cuts: Cuts) {
     self.shape = shape
@@ -43,6 +49,7 @@ final class TargetStream {
       .init("HeaderDigest", shape.contains(.headerDigest) ? "CRC32C" : "None"),
       .init("DataDigest", shape.contains(.dataDigest) ? "CRC32C" : "None"),
       .init("MaxRecvDataSegmentLength", shape.contains(.small) ? "512" : "8192"),
+      .init("ErrorRecoveryLevel", shape.contains(.small) ? "1" : "0"),
     ])
     if isNormal {
       keys.append("TargetName", fuzzedTarget)
@@ -65,9 +72,12 @@ final class TargetStream {
     if !record.control.contains(.ownNumbers) {
       record.header.word24 = commandNumber
       if !record.header.isImmediate { commandNumber &+= 1 }
+      if record.control.action == 0 { acknowledged = status }
+      record.header.word28 = acknowledged
     }
     guard !record.control.contains(.ownTags) else { return }
     switch record.header.opcode {
+    case .snackRequest?: fillSNACK(&record.header)
     case .dataOut?:
       let tag = record.header.initiatorTaskTag
       guard let asked = wanted[tag] else { return record.header.word20 = reservedTag }
@@ -81,6 +91,16 @@ final class TargetStream {
     }
   }
 
+  private func fillSNACK(_ header: inout BasicHeaderSegment) {
+    switch header.flags & 0x0f {
+    case 1: header.word40 = acknowledged &+ (header.word40 & 7)
+    case 2: header.word20 = dataTag
+    case 3: (header.word40, header.word44) = (0, 0)
+    default: header.word20 = reservedTag
+    }
+    header.word44 &= 7
+  }
+
   // MARK: In and out
 
   private func feed(_ bytes: [UInt8]) {
@@ -92,9 +112,11 @@ final class TargetStream {
         guard let pdu = try stream.next(bytes, &offset, &decoder) else { return }
         session.handle(pdu)
       } catch {
+        let isSkipped =
+          if case .dataSegmentTooLong = error { session.isLoggedIn } else { false }
         session.handle(error)
         take()
-        require(isClosed, "a stream that can't be read goes on")
+        require(isClosed || isSkipped, "a stream that can't be read goes on")
       }
       take()
     }
@@ -104,8 +126,10 @@ final class TargetStream {
     while let event = session.pollEvent() { take(event) }
     let lengthMax = session.isLoggedIn ? session.parameters.sendDataSegmentLengthMax : 8192
     while let pdu = session.pollOutput() {
-      sent.check(pdu, lengthMax: max(lengthMax, 8192), isTargets: true)
+      let recovers = session.parameters.errorRecoveryLevel > 0
+      sent.check(pdu, lengthMax: max(lengthMax, 8192), isTargets: true, recovers: recovers)
       commandNumber = pdu.header.word28
+      note(pdu.header)
       let tag = pdu.header.initiatorTaskTag
       switch pdu.header.opcode {
       case .readyToTransfer?: wanted[tag] = (pdu.header.word20, pdu.header.word40, 0)
@@ -115,6 +139,15 @@ final class TargetStream {
       }
     }
     require(session.openTaskCount <= 8 + 4, "\(session.openTaskCount) tasks are open")
+    require(session.keptByteCount <= 2 * 8192, "\(session.keptByteCount) bytes are kept")
+  }
+
+  private func note(_ header: BasicHeaderSegment) {
+    if header.opcode == .dataIn {
+      if header.flags & 0x40 != 0 { dataTag = header.word20 }
+      guard header.flags & 0x01 != 0 else { return }
+    }
+    if !SerialNumber(header.word24).precedes(SerialNumber(status)) { status = header.word24 &+ 1 }
   }
 
   private func take(_ event: TargetEvent) {
@@ -156,8 +189,10 @@ final class TargetStream {
     case 3:
       for reply in management { session.completeTaskManagement(reply, .complete) }
       management = []
-    case 4: for handle in session.abortTasks(lun: record.header.lun) { forget(handle) }
+    case 4: for handle in session.abortTasks(lun: record.header.lun).owned { forget(handle) }
     case 5:
+      now += 10_000_000_000
+      session.handleTimeout(now: now)
       session.sendPing(tag: 5)
       session.sendAsyncMessage(.logoutRequest, parameters: (0, 0, 3))
     case 6:
