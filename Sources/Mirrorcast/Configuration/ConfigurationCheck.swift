@@ -40,9 +40,7 @@ extension ConfigurationFile {
   private func checkPortals(_ note: (ConfigurationPlace?, String, String) -> Void) {
     let own = Set((try? System.enumerateDevices())?.compactMap { $0.address?.numericText } ?? [])
     for (portal, place) in zip(configuration.portals, places.portals) {
-      guard
-        let address = try? SocketAddress.makeAddressResolvingHost(portal.host, port: portal.port)
-      else {
+      guard let address = try? portal.resolved() else {
         note(
           place, "portal \(portal): no such host",
           "Give an address of this machine, or 0.0.0.0 for all.")

@@ -38,7 +38,7 @@ struct Portal: Sendable {
     let onlyV6 = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
     let place: SocketAddress
     do {
-      place = try SocketAddress.makeAddressResolvingHost(address.host, port: address.port)
+      place = try address.resolved()
     } catch {
       throw refusal(address, error)
     }
@@ -138,5 +138,16 @@ struct Portal: Sendable {
     default:
       return MirrorcastError("can't listen on \(address): \(failure)")
     }
+  }
+}
+
+extension PortalAddress {
+  /// Where a socket is bound for it. The resolver maps IPv4 to IPv6 on machines whose only other
+  /// addresses are IPv6; a portal is of the family that it is written in.
+  func resolved() throws -> SocketAddress {
+    if let address = try? SocketAddress(ipAddress: host, port: port) { return address }
+    let found = try SocketAddress.makeAddressResolvingHost(host, port: port)
+    return found.numericText.contains(":")
+      ? found : try SocketAddress(ipAddress: found.numericText, port: port)
   }
 }
