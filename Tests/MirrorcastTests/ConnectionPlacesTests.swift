@@ -158,7 +158,7 @@ import Testing
     limits.idleMilliseconds = 0
     let error = #expect(throws: MirrorcastError.self) { try limits.check() }
     #expect(error?.what == "0 is no limit for idleMilliseconds")
-    #expect(error?.advice == "Take one from 1 to 86400000.")
+    #expect(error?.advice == "Take one from 10 to 3600000.")
   }
 
   @Test(arguments: [4, 64, 1000, 1500, 2047])
