@@ -1,4 +1,4 @@
-"""The kernel's own initiator, open-iscsi: a disk, a file system on it, files, and an end."""
+"""The kernel's own initiator, open-iscsi: disks, a file system on one, files, and an end."""
 
 import glob
 import os
@@ -45,12 +45,14 @@ class KernelInitiator:
         check(done.status == 0, f"discovery at {portal}:\n{done.tail()}")
         return re.findall(r"\s(iqn\.\S+)", done.out)
 
-    def attach(self, portal, iqn, **settings):
-        """Logs in, with settings of the node; the path of the disk."""
+    def attach(self, portal, iqn, settings=None):
+        """Logs in, with settings of the node's record; the path of the disk."""
         before = set(glob.glob("/sys/block/sd*"))
-        for name, value in settings.items():
+        changes = [word for name, value in (settings or {}).items()
+                   for word in ("-n", f"node.{name}", "-v", value)]
+        for at in range(0, len(changes), 4):
             self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "-o", "update",
-                            "-n", f"node.conn[0].iscsi.{name}", "-v", value)
+                            *changes[at:at + 4])
         self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--login", limit=60)
         self.sessions.append((iqn, portal))
         deadline = time.monotonic() + 30
@@ -92,12 +94,11 @@ def check_files(wanted):
             check(file.read() == content, f"{name} has other bytes")
 
 
-def check_served(stage, leg, mirror, others):
+def check_served(stage, initiator, leg, mirror, others):
     """A file system made, used, and checked on a LUN by the kernel, then mirrored to other legs.
 
     `mirror(path)` mirrors what is at a path to `others`.
     """
-    initiator = KernelInitiator(stage)
     found = initiator.discover(leg.portal)
     check(found == [leg.iqn], f"discovered {found}, not {leg.iqn}")
     disk = initiator.attach(leg.portal, leg.iqn)
@@ -111,7 +112,8 @@ def check_served(stage, leg, mirror, others):
     stage.tool("e2fsck", "-f", "-n", disk)
     # Detached and attached, nothing is in the kernel's cache; digests are checked by the kernel.
     initiator.detach(leg.portal, leg.iqn)
-    disk = initiator.attach(leg.portal, leg.iqn, HeaderDigest="CRC32C", DataDigest="CRC32C")
+    disk = initiator.attach(leg.portal, leg.iqn, {
+        f"conn[0].iscsi.{name}": "CRC32C" for name in ("HeaderDigest", "DataDigest")})
     session = glob.glob("/sys/class/iscsi_connection/connection*")[0]
     for name in ("header_digest", "data_digest"):
         with open(f"{session}/{name}") as file:
