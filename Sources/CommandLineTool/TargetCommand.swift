@@ -51,7 +51,8 @@ struct TargetCommand: AsyncParsableCommand {
     help: ArgumentHelp(
       """
       A disk, N=file:PATH[,size=SIZE], N=device:PATH or N=memory:SIZE, each with \
-      [,thin|,thick][,removable][,readonly][,block=4096][,physical=512]; give one for each LUN.
+      [,thin|,thin=writesame|,thick][,removable][,readonly][,block=4096][,physical=512]; give one \
+      for each LUN.
       """,
       valueName: "lun"))
   var luns: [String] = []

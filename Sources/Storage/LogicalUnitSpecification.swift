@@ -122,6 +122,8 @@ extension LogicalUnitSpecification {
     fileprivate var size: UInt64?
     /// Nil: as is usual for the place.
     package var isThin: Bool?
+    /// Whether UNMAP discards, where the disk is thin, too: else WRITE SAME alone.
+    package var takesUnmap = true
     package var isRemovable = false
     package var isReadOnly = false
     package var blockLength: UInt32 = 512
@@ -131,7 +133,7 @@ extension LogicalUnitSpecification {
     package init() {}
 
     fileprivate static func known(of place: String) -> String {
-      let common = "thin or thick, removable, block= and physical=512 or 4096"
+      let common = "thin, thin=writesame or thick, removable, block= and physical=512 or 4096"
       switch place {
       case "file": return "size=SIZE, readonly, \(common), each once"
       case "device": return "readonly, \(common), each once"
@@ -153,6 +155,7 @@ extension LogicalUnitSpecification {
         }
         switch word {
         case "thin": isThin = true
+        case "thin=writesame": (isThin, takesUnmap) = (true, false)
         case "thick": isThin = false
         case "removable": isRemovable = true
         case "readonly": isReadOnly = true
@@ -189,7 +192,7 @@ extension SpecificationError: CustomStringConvertible {
     case .form(let text):
       """
       '\(text)' names no LUN: write N=file:PATH[,size=SIZE], N=device:PATH or N=memory:SIZE, \
-      each with [,thin|,thick][,removable][,readonly][,block=4096]
+      each with [,thin|,thin=writesame|,thick][,removable][,readonly][,block=4096]
       """
     case .disk(let text):
       """

@@ -32,7 +32,7 @@ struct CommandDocumentationTests {
       case .quiet: "no SANITIZE"
       case .medium: "no SANITIZE, the medium"
       }
-    let thin = row.provision == .thin ? ", a thin disk" : ""
+    let thin = row.provision == .unmapping ? ", a thin disk" : ""
     return "| `\(code)` | \(row.name) | `\(usage)` | \(exclusion) | \(readiness)\(thin) |"
   }
 

@@ -74,6 +74,19 @@ struct InquiryTests {
     #expect(thick.sense(cdb(0x42, 0, 0, 0, 0, 0, 0, 0, 24)) == .invalidOperationCode)
   }
 
+  @Test func `a disk that is thin by WRITE SAME alone has no UNMAP`() throws {
+    let unit = DeviceServer(
+      LogicalUnit(
+        identity: identity(3), geometry: geometry(1000), isThin: true, takesUnmap: false))
+    #expect(unit.data(inquiry(0xb2, 64)) == [0, 0xb2, 0, 4, 0, 0x64, 2, 0])
+    let limits = try #require(unit.data(inquiry(0xb0, 64)))
+    #expect(limits[20..<28].allSatisfy { $0 == 0 })
+    #expect(unit.sense(cdb(0x42, 0, 0, 0, 0, 0, 0, 0, 24)) == .invalidOperationCode)
+    #expect(unit.data(cdb(0xa3, 0x0c, 1, 0x42, 0, 0, 0, 0, 1, 0)) == [0, 1, 0, 0])
+    let same = blockCommand(.writeSame16, 1, 5, flags: 8)
+    #expect(unit.request(same, out: 512)?.dataOutLength == 512)
+  }
+
   @Test func `block limits tell what is refused`() throws {
     let limits = try #require(disk().data(inquiry(0xb0, 64)))
     #expect(limits.count == 64)

@@ -21,12 +21,16 @@ struct SpecificationTests {
     #expect(all.options.isThin == false && all.options.isRemovable && all.options.isReadOnly)
     #expect(all.options.blockLength == 4096 && all.options.physicalBlockLength == 512)
     #expect(all.statePath == "x.mirrorcast")
+    #expect(all.options.takesUnmap)
+    let same = try LogicalUnitSpecification("0=file:x,size=64M,thin=writesame").options
+    #expect(same.isThin == true && !same.takesUnmap)
     let memory = try LogicalUnitSpecification("1=memory:1M,thin,removable")
     #expect(memory.options.isThin == true && memory.options.isRemovable)
     #expect(memory.statePath == nil)
     #expect(try LogicalUnitSpecification("2=device:d,thin,readonly").options.isReadOnly)
     for text in [
-      "0=file:x,thin,thick", "0=file:x,block=1024", "0=file:x,block", "0=file:x,removable=1",
+      "0=file:x,thin,thick", "0=file:x,thin=writesame,thin",
+      "0=file:x,block=1024", "0=file:x,block", "0=file:x,removable=1",
       "0=memory:1M,readonly", "0=memory:1M,size=1M", "0=device:d,size=1M", "0=file:x,thin,thin",
       "0=memory:1536,block=4096", "0=file:x,size=1536,block=4096",
     ] {

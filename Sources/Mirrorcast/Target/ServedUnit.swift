@@ -104,7 +104,8 @@ package struct ServedUnit: Sendable {
       stateFolder.map { "\($0)/\(identity.serialNumber)" } ?? specification.statePath
     let unit = LogicalUnit(
       identity: identity, geometry: geometry, isThin: backing.isThin,
-      isRemovable: options.isRemovable, isWriteProtected: options.isReadOnly,
+      takesUnmap: options.takesUnmap, isRemovable: options.isRemovable,
+      isWriteProtected: options.isReadOnly,
       physicalBlockLength: options.physicalBlockLength ?? LogicalUnit.pageLength,
       keepsState: path != nil)
     do throws(BackingRefusal) {

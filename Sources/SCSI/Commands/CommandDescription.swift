@@ -30,8 +30,8 @@ package struct CommandDescription: Sendable {
   /// Who has it at all.
   package enum Provision: Sendable {
     case every
-    /// Thin disks only.
-    case thin
+    /// Thin disks that take UNMAP.
+    case unmapping
   }
 
   package let code: OperationCode

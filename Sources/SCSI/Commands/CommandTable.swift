@@ -67,7 +67,8 @@ package enum CommandTable {
       "41 08 ff ff ff ff 1f ff ff 00", .medium, .writing, changes: true, seconds: 60),
     CommandDescription(
       .unmap, "UNMAP",
-      "42 00 00 00 00 00 1f ff ff 00", .medium, .writing, changes: true, for: .thin, seconds: 60),
+      "42 00 00 00 00 00 1f ff ff 00", .medium, .writing, changes: true, for: .unmapping,
+      seconds: 60),
     CommandDescription(
       .sanitize, action: 0x01, "SANITIZE: OVERWRITE",
       "48 a1 00 00 00 00 00 ff ff 00", .quiet, .writing, changes: true, seconds: 86_400),

@@ -49,8 +49,8 @@ extension LogicalUnit {
     body.appendBigEndian(transferMax)
     body.appendBigEndian(UInt32((1 << 20) / blockLength))
     body.appendBigEndian(transferMax)
-    body.appendBigEndian(isThin ? UInt32.max : 0)
-    body.appendBigEndian(isThin ? UInt32(Self.unmapDescriptorsMax) : 0)
+    body.appendBigEndian(takesUnmap ? UInt32.max : 0)
+    body.appendBigEndian(takesUnmap ? UInt32(Self.unmapDescriptorsMax) : 0)
     body.appendBigEndian(isThin ? optimal : 0)
     body.appendBigEndian(isThin ? 0x8000_0000 : 0 as UInt32)
     body.appendBigEndian(UInt64(Self.writeSameLengthMax / blockLength))
@@ -69,7 +69,7 @@ extension LogicalUnit {
 
   private var provisioning: [UInt8] {
     // SBC-3 §6.6.6: LBPU, LBPWS, LBPWS10, LBPRZ; provisioning type 2, thin.
-    isThin ? [0, 0xe4, 0x02, 0] : [0, 0, 0, 0]
+    isThin ? [0, takesUnmap ? 0xe4 : 0x64, 0x02, 0] : [0, 0, 0, 0]
   }
 }
 

@@ -3,7 +3,7 @@ import Bytes
 
 extension LogicalUnit {
   private var supportedCommands: [CommandDescription] {
-    CommandTable.rows.filter { $0.provision == .every || isThin }
+    CommandTable.rows.filter { $0.provision == .every || takesUnmap }
   }
 
   func supportedOperationCodes(

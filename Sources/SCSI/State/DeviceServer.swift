@@ -123,7 +123,7 @@ package struct DeviceServer: Sendable {
     sealed { server throws(SenseData) in
       let cdb = CommandDescriptorBlock(request.cdb)
       let description = try CommandTable.description(of: cdb)
-      guard description.provision == .every || server.unit.isThin else {
+      guard description.provision == .every || server.unit.takesUnmap else {
         throw .invalidOperationCode
       }
       try server.checkAttention(description.code, nexus)

@@ -17,6 +17,8 @@ package struct LogicalUnit: Sendable {
   package let geometry: BlockGeometry
   /// Whether discarded blocks give their space back.
   package let isThin: Bool
+  /// Whether UNMAP discards, where the disk is thin, too: else WRITE SAME alone.
+  package let takesUnmap: Bool
   package let isRemovable: Bool
   /// Whether its backing is never written, whatever the mode parameters say.
   package let isWriteProtected: Bool
@@ -27,13 +29,14 @@ package struct LogicalUnit: Sendable {
 
   package init(
     identity: LogicalUnitIdentity, geometry: BlockGeometry, isThin: Bool,
-    isRemovable: Bool = false, isWriteProtected: Bool = false,
+    takesUnmap: Bool = true, isRemovable: Bool = false, isWriteProtected: Bool = false,
     physicalBlockLength: UInt32 = pageLength, keepsState: Bool = false
   ) {
     precondition(physicalBlockLength.nonzeroBitCount == 1, "no power of two")
     self.identity = identity
     self.geometry = geometry
     self.isThin = isThin
+    self.takesUnmap = isThin && takesUnmap
     self.isRemovable = isRemovable
     self.isWriteProtected = isWriteProtected
     self.physicalBlockLength = physicalBlockLength
