@@ -149,6 +149,17 @@ import Testing
     #expect(late.words == initiator.closed)
   }
 
+  @Test func `a discovery is not pinged, and given up all the same`() throws {
+    let initiator = try VirtualInitiator(target: nil)
+    initiator.heard = []
+    initiator.pass(29_999)
+    try initiator.settle()
+    #expect(initiator.heard.isEmpty && initiator.isOpen)
+    initiator.pass(1)
+    #expect(!initiator.isOpen)
+    #expect(initiator.closed == "connection to virtual lost: nothing came for 30 s")
+  }
+
   @Test func `a command that takes long is waited for, as long as pings are answered`() throws {
     let initiator = try VirtualInitiator()
     let end = initiator.submit()

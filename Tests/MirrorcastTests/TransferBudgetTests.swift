@@ -1,3 +1,4 @@
+import SCSI
 import Synchronization
 import Testing
 
@@ -68,5 +69,53 @@ import Testing
     #expect(budget.taken == 30 && !budget.isFull)
     one.close()
     #expect(budget.taken == 0)
+  }
+
+  /// Eight sessions want 128 MiB at once, and there is 1 MiB for each direction: less than a
+  /// command has, and shared by WRITEs with R2T, WRITEs without, and READs, at a worker's disk and
+  /// in memory.
+  @Test func `is enough for all, however little it is`() async throws {
+    let scratch = try ScratchDirectory()
+    var limits = TargetLimits()
+    limits.readBytesInAllMax = 1 << 20
+    limits.writeBytesInAllMax = 1 << 20
+    let units = ["0=memory:64M", "1=file:\(scratch.path)/disk.img,size=64M"]
+    try await TargetScene.serving(units, limits: limits) { scene in
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for index in 0..<8 {
+          group.addTask { try await Self.work(scene.port, index) }
+        }
+        try await group.waitForAll()
+      }
+      let serving = try #require(scene.daemon.running.withLock { $0?.serving })
+      try await eventually { serving.reads.taken == 0 && serving.writes.taken == 0 }
+    }
+  }
+
+  private static func work(_ port: Int, _ index: Int) async throws {
+    let connection = try await InitiatorConnection.open(
+      host: "127.0.0.1", port: port,
+      login: InitiatorLoginRequest(
+        identity: .init(name: "iqn.2026-01.test:host\(index)"), targetName: TargetScene.name),
+      logger: TargetScene.logger)
+    let lun = try #require(LogicalUnitNumber(index % 2))
+    let place = (index / 2) << 24
+    let (large, small) = (pattern(4 << 20, UInt8(index)), pattern(65_536, UInt8(index + 100)))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for part in 0..<4 {
+        group.addTask {
+          let offset = place + part << 22
+          let first = try await written(connection, lun, large[...], at: offset).get()
+          let second = try await written(connection, lun, small[...], at: offset).get()
+          let blocks = BlockRange(address: UInt64(offset / 512), count: 8192)
+          let read = try await connection.command(
+            lun: lun, .read16(blocks), transfer: .read(lengthMax: 4 << 20))
+          let isRight = read.data == small + large[65_536...]
+          #expect(first.isGood && second.isGood && isRight)
+        }
+      }
+      try await group.waitForAll()
+    }
+    await connection.close()
   }
 }

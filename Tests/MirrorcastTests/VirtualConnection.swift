@@ -139,9 +139,9 @@ final class VirtualInitiator {
     var words: String?
   }
 
-  init() throws {
+  init(target name: String? = "iqn.2026-01.test:a") throws {
     let request = InitiatorLoginRequest(
-      identity: InitiatorIdentity(name: "iqn.2026-01.test:host"), targetName: "iqn.2026-01.test:a")
+      identity: InitiatorIdentity(name: "iqn.2026-01.test:host"), targetName: name)
     let listing = TargetListing(name: "iqn.2026-01.test:a", portals: ["127.0.0.1:3260,1"])
     target = TargetSession(configuration: .init(targets: [listing], tsih: 1))
     let box = box

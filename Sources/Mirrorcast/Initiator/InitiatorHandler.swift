@@ -52,6 +52,7 @@ final class InitiatorHandler: ChannelInboundHandler {
   var login: EventLoopFuture<SessionDescription> { loggedIn.futureResult }
 
   private var limits: InitiatorLimits { request.limits }
+  private var isDiscovery: Bool { request.targetName == nil }
 
   // MARK: The channel
 
@@ -235,10 +236,14 @@ final class InitiatorHandler: ChannelInboundHandler {
   private func checkSilence() {
     guard let now = context?.eventLoop.now.uptimeNanoseconds else { return }
     switch watch?.handleTimeout(now: now) {
+    // RFC 7143 §4.3: a discovery session is for text and logout alone; some targets end it for
+    // anything else.
+    case .ping where isDiscovery: break
     case .ping: perform { _ = $0.ping() }
     case .lost:
       let seconds = (limits.idleMilliseconds + limits.pingMilliseconds) / 1000
-      end(.lost(portal, "nothing came for \(seconds) s, not even the answer to a ping"))
+      let words = isDiscovery ? "" : ", not even the answer to a ping"
+      end(.lost(portal, "nothing came for \(seconds) s\(words)"))
     case .nothing, nil: break
     }
   }

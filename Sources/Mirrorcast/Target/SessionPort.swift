@@ -40,6 +40,11 @@ package final class SessionPort: Sendable {
   /// Runs `body` on the session's event loop.
   func visit(_ body: @escaping @Sendable (TargetConnection) -> Void) {
     if loop.inEventLoop { return body(connection.value) }
+    post(body)
+  }
+
+  /// As `visit`, but never before this call returns.
+  func post(_ body: @escaping @Sendable (TargetConnection) -> Void) {
     loop.execute { [connection] in body(connection.value) }
   }
 }

@@ -38,8 +38,9 @@ extension TargetConnection {
     _ body: @escaping @Sendable (TargetConnection, Int) -> Void
   ) -> @Sendable (Int) -> Void {
     let port = port
+    // Whoever gives memory back may be in the middle of its own accounts, and may be this one.
     return { byteCount in
-      port.visit { connection in
+      port.post { connection in
         body(connection, byteCount)
         connection.settle()
       }
