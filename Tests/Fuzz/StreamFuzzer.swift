@@ -44,6 +44,7 @@ func fuzzedTargetConfiguration(_ shape: StreamShape) -> TargetConfiguration {
       TargetListing(name: fuzzedTarget, portals: ["127.0.0.1:3260,1", "[::1]:3260,1"]),
       TargetListing(name: "iqn.2026-01.org.example:tape", portals: ["127.0.0.1:3260,1"]),
     ], tsih: 7)
+  configuration.asksForAdmission = shape.contains(.login)
   configuration.commandWindow = 8
   configuration.immediateCommandsMax = 4
   configuration.writeLengthMax = 1 << 16

@@ -168,6 +168,9 @@ final class TargetStream {
       management.append(reply)
     case .text(_, let reply): text = reply
     case .close: isClosed = true
+    // A discovery that asks is refused, so that both ends of a login are seen.
+    case .admission(let description):
+      if description.type == .normal { session.admit() } else { session.refuse(.outOfResources) }
     case .loggedIn, .mirrorRequest, .pingAnswered, .loggedOut: break
     }
   }
