@@ -149,13 +149,16 @@ import Testing
     #expect(late.words == initiator.closed)
   }
 
-  @Test func `a discovery is not pinged, and given up all the same`() throws {
+  @Test func `a discovery is not pinged, and given up only where it awaits an answer`() throws {
     let initiator = try VirtualInitiator(target: nil)
     initiator.heard = []
-    initiator.pass(29_999)
+    initiator.pass(120_000)
     try initiator.settle()
     #expect(initiator.heard.isEmpty && initiator.isOpen)
-    initiator.pass(1)
+    initiator.handler.sendText(TextKeys([.init("SendTargets", "All")])) { _ in }
+    try initiator.settle(isDeaf: true)
+    #expect(initiator.heard == [.textRequest])
+    initiator.pass(60_000)
     #expect(!initiator.isOpen)
     #expect(initiator.closed == "connection to virtual lost: nothing came for 30 s")
   }

@@ -237,8 +237,9 @@ final class InitiatorHandler: ChannelInboundHandler {
     guard let now = context?.eventLoop.now.uptimeNanoseconds else { return }
     switch watch?.handleTimeout(now: now) {
     // RFC 7143 §4.3: a discovery session is for text and logout alone; some targets end it for
-    // anything else.
+    // anything else. So it is given up only where an answer is awaited.
     case .ping where isDiscovery: break
+    case .lost where isDiscovery && session.openTaskCount == 0: watch?.heard(now: now)
     case .ping: perform { _ = $0.ping() }
     case .lost:
       let seconds = (limits.idleMilliseconds + limits.pingMilliseconds) / 1000
