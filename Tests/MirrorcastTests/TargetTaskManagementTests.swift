@@ -65,6 +65,22 @@ import Testing
     }
   }
 
+  /// SAM-5 §4.7.3: 4001h is LUN 1 by flat space addressing.
+  @Test func `a disk is reset by each form of its number`() async throws {
+    try await TargetScene.serving(["0=memory:1M", "1=memory:1M"]) { scene in
+      let one = try scene.client("iqn.2026-01.test:one")
+      let two = try scene.client("iqn.2026-01.test:two")
+      for number in [1, 0x4001] {
+        #expect(try manage(one, .logicalUnitReset, lun: number) == 0)
+        for client in [one, two] {
+          #expect(try client.run(.testUnitReady, lun: lunField(1)).words == [6, 0x29, 3])
+          #expect(try client.run(.testUnitReady, lun: lunField(1)).status == 0)
+          #expect(try client.run(.testUnitReady).status == 0)
+        }
+      }
+    }
+  }
+
   @Test func `an aborted task set is the session's own`() async throws {
     try await TargetScene.serving(["0=memory:1M"]) { scene in
       let one = try scene.client("iqn.2026-01.test:one")

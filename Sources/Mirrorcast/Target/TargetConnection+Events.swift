@@ -149,9 +149,11 @@ extension TargetConnection {
 
   // SAM-5 §6.3.3: every initiator learns of a reset by a unit attention.
   private func noteReset(_ lun: UInt64?) {
-    for unit in units.list where lun == nil || unit.number.field == lun {
-      unit.device.with { $0.reset() }
+    guard let lun else {
+      for unit in units.list { unit.device.with { $0.reset() } }
+      return
     }
+    units[field: lun]?.device.with { $0.reset() }
   }
 
   // MARK: The session at its disks
