@@ -1,3 +1,4 @@
+import CStorage
 import Glibc
 package import SCSI
 
@@ -9,7 +10,7 @@ package final class DeviceBacking: BlockBacking {
 
   package let byteCount: UInt64
   package let exclusion = RangeExclusion()
-  /// A device may keep old data in what it discards: it is asked for zeros, which it may make by
+  /// A device may keep old data in what it discards: it is asked for zeros, which it makes by
   /// discarding where it knows that they read so. Whether space is given back, the operator says.
   package let isThin: Bool
   package let isInline = false
@@ -79,6 +80,11 @@ package final class DeviceBacking: BlockBacking {
   package func zero(_ range: ByteRange) throws(StorageError) {
     requireInside(range.offset, Int(range.length))
     guard range.length > 0 else { return }
+    // Zeros that cost no space: refused where the device can't promise both. BLKZEROOUT promises
+    // the zeros alone, and keeps the space.
+    let isGivenBack = mirrorcast_punch_hole(
+      device.number, Int64(range.offset), Int64(range.length))
+    guard isGivenBack != 0 else { return }
     var bounds: InlineArray<2, UInt64> = [range.offset, range.length]
     // Safe: the kernel reads two 64-bit numbers.
     if unsafe ioctl(device.number, Self.zeroOutRequest, &bounds) != 0 { try writeZeros(range) }

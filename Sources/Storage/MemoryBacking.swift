@@ -8,6 +8,8 @@ package import SCSI
   private static let cachedByteCountMax: UInt64 = 16 << 20
   /// Shorter pieces are quicker by the cache.
   private static let pieceByteCountMin = 512
+  /// How much of the disk one question for its map is answered for: it is asked on an event loop.
+  private static let mapByteCountMax: UInt64 = 64 << 20
   private static let pageLength = UInt64(sysconf(Int32(_SC_PAGESIZE)))
 
   package let byteCount: UInt64
@@ -98,6 +100,47 @@ package import SCSI
       clear(first, to: last)
     }
     clear(last, to: range.end)
+  }
+
+  /// By the kernel's own map of our pages: one that is neither in memory nor swapped out was never
+  /// written, or was given back, and reads as zeros. All counts as mapped where that can't be had.
+  package func extents(
+    of range: ByteRange, countMax: Int
+  ) throws(StorageError) -> [BackingExtent] {
+    requireInside(range.offset, Int(range.length))
+    let page = Self.pageLength
+    let first = range.offset / page
+    let end = min(range.end, (first * page) + Self.mapByteCountMax)
+    let entries = pageEntries(first, count: Int((end + page - 1) / page - first))
+    guard !entries.isEmpty else { return [BackingExtent(length: range.length, isMapped: true)] }
+    var extents: [BackingExtent] = []
+    var start = range.offset
+    // Bits 63 and 62: present, swapped.
+    var isMapped = entries[0] >> 62 != 0
+    for index in 1...entries.count {
+      let isNext = index < entries.count ? entries[index] >> 62 != 0 : !isMapped
+      guard isNext != isMapped else { continue }
+      let border = min((first + UInt64(index)) * page, end)
+      extents.append(BackingExtent(length: border - start, isMapped: isMapped))
+      guard extents.count < countMax else { break }
+      (start, isMapped) = (border, isNext)
+    }
+    return extents
+  }
+
+  /// Of each page from `first` on what the kernel says of it; none where it doesn't.
+  private func pageEntries(_ first: UInt64, count: Int) -> [UInt64] {
+    // Safe: the path is a literal.
+    let map = unsafe open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
+    guard map >= 0 else { return [] }
+    defer { _ = close(map) }
+    // Safe: the address is only a number here; the array's own memory is filled, eight bytes each.
+    let address = unsafe UInt64(UInt(bitPattern: memory)) / Self.pageLength + first
+    var entries = [UInt64](repeating: 0, count: count)
+    let got = unsafe entries.withUnsafeMutableBytes { bytes in
+      unsafe pread(map, bytes.baseAddress, bytes.count, off_t(address * 8))
+    }
+    return got == count * 8 ? entries : []
   }
 
   private func clear(_ start: UInt64, to end: UInt64) {
