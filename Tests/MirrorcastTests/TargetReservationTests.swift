@@ -29,6 +29,7 @@ import Testing
         let holder = try scene.client("iqn.2026-01.test:holder")
         #expect(try holder.run(CommandDescriptorBlock(.reserve6)).status == 0)
         #expect(try other.read(512, at: 0).status == 0x18)
+        #expect(try holder.run(.testUnitReady).status == 0)
         if isLoggedOut {
           try holder.send(holder.request(.logoutRequest, flags: 0x80).encoded)
           let answer = try #require(try holder.receive())
@@ -39,6 +40,10 @@ import Testing
           var status: UInt8 = 0x18
           while status == 0x18 { status = try other.read(512, at: 0).status }
           #expect(status == 0)
+          // It comes back and hears that it was away, once.
+          let again = try scene.client("iqn.2026-01.test:holder")
+          #expect(try again.run(.testUnitReady).words == [6, 0x29, 7])
+          #expect(try again.run(.testUnitReady).status == 0)
         }
       }
     }
@@ -148,7 +153,7 @@ import Testing
       sanitize[8] = 5
       #expect(try client.run(sanitize, data: [1, 0, 0, 1, 0x5a]).status == 0)
       client.close()
-      let next = try scene.client()
+      let next = try scene.client("iqn.2026-01.test:next")
       #expect(try next.read(512, at: 0).words == [2, 0x04, 0x1b])
     }
     // The daemon stopped long before the end; the next one begins anew.

@@ -132,7 +132,9 @@ import Testing
         #expect(UInt8(message.header.word36 >> 24) == AsyncEvent.sessionDrop.rawValue)
         try client.expectEnd()
       }
-      #expect(try scene.client("iqn.2026-01.test:one").read(512, at: 0).status == 0)
+      let again = try scene.client("iqn.2026-01.test:one")
+      #expect(try again.run(.testUnitReady).words == [6, 0x29, 7])
+      #expect(try again.read(512, at: 0).status == 0)
     }
   }
 

@@ -134,7 +134,9 @@ final class LiveDisk {
   func reset() { device.reset() }
   func noteCleared(_ session: UInt64) { device.noteCleared(session) }
   func attach(_ nexus: Nexus) { device.attach(nexus) }
-  func detach(_ session: UInt64) { device.detach(session) }
+  func detach(_ session: UInt64, isLost: Bool = false) {
+    device.detach(session, isLost: isLost)
+  }
   func restore(_ state: [UInt8]) -> Bool { bytes(state) { device.restore($0) } }
   func finishSanitize(_ failure: DiskFailure?) -> CommandResult { device.finishSanitize(failure) }
 

@@ -267,7 +267,7 @@ struct PersistentReserveInTests {
     let reservation = try #require(ask(1))
     #expect(reservation.count == 24 && reservation[15] == 0x22 && reservation[21] == 5)
     let capabilities = try #require(ask(2))
-    #expect(capabilities == [0, 8, 0x11, 0x91, 0xea, 0x01, 0, 0])
+    #expect(capabilities == [0, 8, 0x1d, 0x91, 0xea, 0x01, 0, 0])
     let status = try #require(ask(3))
     #expect(Int(status[7]) == status.count - 8)
     #expect(status[8 + 12] == 0)

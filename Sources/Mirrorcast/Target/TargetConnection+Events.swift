@@ -26,7 +26,9 @@ extension TargetConnection {
     case .text(let keys, let reply): answer(keys, reply)
     case .mirrorRequest(let pdu): serving.host?.request(pdu, session: port)
     case .pingAnswered: break
-    case .loggedOut: logger.debug("logged out")
+    case .loggedOut:
+      hasLoggedOut = true
+      logger.debug("logged out")
     case .close(.loginRefused(let status)):
       let count = serving.directory.countRefusal()
       logger[metadataKey: "refusals"] = "\(count)"
@@ -168,7 +170,9 @@ extension TargetConnection {
   func detach() {
     guard let nexus else { return }
     self.nexus = nil
-    for unit in units.list { unit.device.with { $0.detach(nexus.session) } }
+    for unit in units.list {
+      unit.device.with { $0.detach(nexus.session, isLost: !hasLoggedOut) }
+    }
   }
 }
 

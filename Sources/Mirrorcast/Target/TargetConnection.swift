@@ -75,6 +75,7 @@ final class TargetConnection: ChannelInboundHandler {
   private(set) var isReading = true
   /// What it held without a session, as it was told last.
   var loginBytes = 0
+  var hasLoggedOut = false
 
   private let ticket: ConnectionRegister.Ticket
   private let ended: EventLoopPromise<Void>

@@ -32,11 +32,11 @@ extension Reservations {
     return data + [0, 0, 0, 0, 0, reservation.type.rawValue, 0, 0]
   }
 
-  /// SPC-4 §6.15.4: CRH, PTPL_C; TMV, ALLOW COMMANDS 001b, PTPL_A; and all types.
+  /// SPC-4 §6.15.4: CRH, SIP_C, ATP_C, PTPL_C; TMV, ALLOW COMMANDS 001b, PTPL_A; and all types.
   private func capabilities(_ canKeep: Bool) -> [UInt8] {
     let kept: UInt8 = canKeep ? 1 : 0
     // Bits 1, 3, 5, 6 and 7 stand for those types, in the first byte; bit 0 of the second for 8.
-    return [0, 8, 0x10 | kept, 0x90 | (isKept ? 1 : 0), 0xea, 0x01, 0, 0]
+    return [0, 8, 0x1c | kept, 0x90 | (isKept ? 1 : 0), 0xea, 0x01, 0, 0]
   }
 
   private func fullStatus(_ registration: PersistentRegistration) -> [UInt8] {
@@ -73,6 +73,9 @@ extension InitiatorPort {
       bytes.byte(at: 0) == 0x45, Int(bytes.bigEndian16(at: 2)) == bytes.byteCount - 4
     else { return nil }
     let name = bytes.extracting(4...).array().prefix { $0 != 0 }
-    self.init(text: String(decoding: name, as: UTF8.self))
+    guard let text = String(validating: name, as: UTF8.self) else { return nil }
+    self.init(text: text)
+    // Told again, and read back, as long as it may be: an ISID is written out then.
+    guard transportID.count <= Self.transportIDMax else { return nil }
   }
 }

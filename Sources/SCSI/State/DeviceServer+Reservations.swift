@@ -18,9 +18,10 @@ extension DeviceServer {
       let length = out.parameterListLength
       // SPC-4 §6.16.1: 24 bytes, or more where TransportIDs follow.
       let lengthMax =
-        out.action == .registerAndMove
-        ? PersistentReserveParameters.byteCount + InitiatorPort.transportIDMax
-        : PersistentReserveParameters.byteCount
+        PersistentReserveParameters.byteCount
+        + (out.action == .registerAndMove
+          ? InitiatorPort.transportIDMax
+          : 4 + Reservations.specifiedMax * InitiatorPort.transportIDMax)
       guard length >= PersistentReserveParameters.byteCount, length <= lengthMax,
         request.expectedDataOut >= length
       else { throw .parameterListLengthError }
@@ -34,7 +35,8 @@ extension DeviceServer {
   ) throws(SenseData) -> Outcome {
     let parameters =
       command.action == .registerAndMove
-      ? try PersistentReserveParameters(moving: data) : try PersistentReserveParameters(data)
+      ? try PersistentReserveParameters(moving: data)
+      : try PersistentReserveParameters(data, command.action)
     // SPC-4 §6.16.3: APTPL where nothing can be kept is an error.
     guard !parameters.isKept || unit.keepsState else {
       throw .invalidParameter(command.action == .registerAndMove ? 17 : 20)

@@ -84,9 +84,9 @@ package struct DeviceServer: Sendable {
 
   package mutating func attach(_ nexus: Nexus) { attentions.attach(nexus) }
 
-  /// A session is gone, and with it all that was its own.
-  package mutating func detach(_ session: UInt64) {
-    attentions.detach(session)
+  /// A session is gone, and with it all that was its own; `isLost`: it has not logged out.
+  package mutating func detach(_ session: UInt64, isLost: Bool = false) {
+    attentions.detach(session, isLost: isLost)
     reservations.detach(session)
     medium.detach(session)
     copies.removeAll { $0.session == session }

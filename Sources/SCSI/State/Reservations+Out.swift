@@ -13,15 +13,45 @@ struct PersistentReserveParameters: Sendable {
   var unregisters = false
   /// REGISTER AND MOVE: who gets the reservation.
   var destination: InitiatorPort?
+  /// SPEC_I_PT: the ports that are registered with the sender's; nil without it.
+  var specified: [InitiatorPort]?
 
-  init(_ data: RawSpan) throws(SenseData) {
-    // SPC-4 §6.16.3: exactly 24 bytes where no TransportID follows.
-    guard data.byteCount == Self.byteCount else { throw .parameterListLengthError }
+  init(_ data: RawSpan, _ action: BlockCommand.PersistentReserveOut.Action) throws(SenseData) {
+    guard data.byteCount >= Self.byteCount else { throw .parameterListLengthError }
     key = data.bigEndian64(at: 0)
     actionKey = data.bigEndian64(at: 8)
-    // SPEC_I_PT isn't supported; ALL_TG_PT is harmless, for there is one target port.
-    guard data.byte(at: 20) & ~0x05 == 0 else { throw .invalidParameter(20) }
+    // ALL_TG_PT changes nothing, for there is one target port.
+    guard data.byte(at: 20) & ~0x0d == 0 else { throw .invalidParameter(20) }
     isKept = data.byte(at: 20) & 0x01 != 0
+    guard data.byte(at: 20) & 0x08 != 0 else {
+      // SPC-4 §6.16.3: exactly 24 bytes where no TransportID follows.
+      guard data.byteCount == Self.byteCount else { throw .parameterListLengthError }
+      return
+    }
+    // SPC-4 §6.16.3: ports are specified to REGISTER and to nothing else.
+    guard action == .register else { throw .invalidParameter(20) }
+    specified = try Self.ports(data.extracting(Self.byteCount...))
+  }
+
+  /// The TransportIDs behind their length.
+  private static func ports(_ data: RawSpan) throws(SenseData) -> [InitiatorPort] {
+    guard data.byteCount >= 4, UInt64(data.bigEndian32(at: 0)) == UInt64(data.byteCount - 4) else {
+      throw .parameterListLengthError
+    }
+    var ports: [InitiatorPort] = []
+    var offset = 4
+    while offset < data.byteCount {
+      // SPC-4 §6.16.3: a TransportID that is cut off is an error of the list's length.
+      guard data.byteCount >= offset + 4 else { throw .parameterListLengthError }
+      let end = offset + 4 + Int(data.bigEndian16(at: offset + 2))
+      guard end <= data.byteCount else { throw .parameterListLengthError }
+      guard let port = InitiatorPort(transportID: data.extracting(offset..<end)),
+        !ports.contains(port)
+      else { throw .invalidParameter(byteCount + offset) }
+      ports.append(port)
+      offset = end
+    }
+    return ports
   }
 
   /// Of REGISTER AND MOVE, SPC-4 §6.16.4.
@@ -105,6 +135,7 @@ extension Reservations {
       isKept = parameters.isKept
       return ReservationChange(news: unregister(port))
     }
+    if let specified = parameters.specified { try register(specified, parameters, own) }
     if let index = registrations.firstIndex(where: { $0.port == port }) {
       registrations[index].key = parameters.actionKey
     } else {
@@ -116,6 +147,23 @@ extension Reservations {
     generation &+= 1
     isKept = parameters.isKept
     return ReservationChange()
+  }
+
+  /// SPEC_I_PT: all of these and the sender, or none.
+  // SPC-4 table 58: by a nexus that isn't registered, for others that aren't.
+  private mutating func register(
+    _ specified: [InitiatorPort], _ parameters: PersistentReserveParameters, _ own: UInt64?
+  ) throws(SenseData) {
+    guard own == nil else { throw .invalidParameter(20) }
+    guard specified.allSatisfy({ key(of: $0) == nil }) else {
+      throw .invalidParameter(PersistentReserveParameters.byteCount)
+    }
+    guard registrations.count + specified.count < Self.registrationsMax else {
+      throw SenseData(.illegalRequest, .insufficientRegistrationResources)
+    }
+    registrations += specified.map {
+      PersistentRegistration(port: $0, key: parameters.actionKey)
+    }
   }
 
   /// Forgets a registration, and the reservation that it held; what the other registrants hear.

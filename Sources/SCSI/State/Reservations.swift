@@ -46,6 +46,8 @@ struct PersistentReservation: Equatable, Sendable {
 /// The reservations of one disk.
 struct Reservations: Sendable {
   static let registrationsMax = 128
+  /// Ports that one REGISTER may specify beside its own.
+  static let specifiedMax = 32
 
   /// The session that holds a RESERVE (6).
   private(set) var legacyHolder: UInt64?

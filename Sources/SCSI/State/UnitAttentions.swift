@@ -2,15 +2,32 @@
 /// few at most; one that it has waiting already isn't added again.
 struct UnitAttentions: Sendable {
   static let waitingMax = 8
+  /// Ports whose session was lost, and who have not come back: the latest ones.
+  static let lostMax = 128
 
   private var waiting: [UInt64: [AdditionalSense]] = [:]
   private var sessions: [UInt64: InitiatorPort] = [:]
+  private var lost: [InitiatorPort] = []
 
-  mutating func attach(_ nexus: Nexus) { sessions[nexus.session] = nexus.port }
+  /// Whether nobody has anything to hear.
+  var isEmpty: Bool { waiting.isEmpty }
 
-  mutating func detach(_ session: UInt64) {
-    sessions[session] = nil
+  mutating func attach(_ nexus: Nexus) {
+    sessions[nexus.session] = nexus.port
+    guard let index = lost.firstIndex(of: nexus.port) else { return }
+    lost.remove(at: index)
+    tell(.nexusLoss, to: nexus.session)
+  }
+
+  // SAM-5 §6.3.4, RFC 7143 §6.3.5.1: who comes back hears that the nexus was lost, and with it all
+  // that was the session's own. Who has logged out has ended it, and need not be told.
+  mutating func detach(_ session: UInt64, isLost: Bool) {
     waiting[session] = nil
+    guard let port = sessions.removeValue(forKey: session), isLost else { return }
+    // Reinstated: the next session is here before the last one has gone.
+    guard sessions(of: port).isEmpty else { return tell(.nexusLoss, port: port) }
+    if lost.count >= Self.lostMax { lost.removeFirst() }
+    lost.append(port)
   }
 
   func nexus(of session: UInt64) -> Nexus? {
