@@ -34,6 +34,8 @@ package enum Limits {
   package static let gatherMaxNanoseconds: UInt64 = 2_000_000
   /// A block goes to the group again when one leg in this many lacks it, and two at least.
   package static let groupRepairShare = 8
+  /// Times a write is done again because a leg had news: more than a nexus can have waiting.
+  package static let repetitionsMax = 16
   /// Times a write starts anew because its caller changed the buffer, before it fails.
   package static let restartsMax = 4
 

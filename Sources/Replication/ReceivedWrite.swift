@@ -33,6 +33,8 @@ struct ReceivedWrite: Sendable {
     case forgotten
     /// Two checksums came for one piece: it is to be had again, by the connection.
     case distrusted
+    /// Task management has ended it: it is answered so.
+    case aborted
   }
 
   /// What is on its way to the medium.
@@ -44,6 +46,8 @@ struct ReceivedWrite: Sendable {
     var pending = 0
     var statuses: [UnitStatus] = []
     var ending = Ending.answered
+    /// Somebody who has aborted it waits for its end.
+    var isAwaited = false
   }
 
   var phase = Phase.idle
@@ -82,6 +86,7 @@ struct ReceivedWrite: Sendable {
     storing.firstGap = 0
     storing.pending = 0
     storing.ending = .answered
+    storing.isAwaited = false
     storing.statuses.removeAll(keepingCapacity: true)
     last = nil
     isDistrusted = false

@@ -26,6 +26,11 @@ package struct Receiver: Sendable {
   /// Why LUNs take no writes just now, empty where all do: a reservation, protection. The owner
   /// keeps it; commands that come meanwhile are answered so.
   package var refusals: [UnitStatus] = []
+  /// What the initiator is to hear first, SAM-5 §5.14: the next write that begins ends with it, and
+  /// then it is empty again.
+  package var attentions: [UnitStatus] = []
+  /// The LUNs whose sense has the descriptor format.
+  package var descriptorUnits: [UInt64] = []
 
   var epochs: EpochTable
   var window: WriteWindow
@@ -139,7 +144,9 @@ package struct Receiver: Sendable {
       remember(number, .fenced)
       answers.append(.fenced(number, epoch: epoch))
     case .forgotten: remember(number, .fenced)
-    case .answered where isClosing, .distrusted where isClosing: remember(number, .fenced)
+    case .answered where isClosing, .distrusted where isClosing, .aborted where isClosing:
+      remember(number, .fenced)
+    case .aborted: end(number, bad: taskAborted)
     case .distrusted: distrust(number)
     case .answered:
       counters.writes += 1

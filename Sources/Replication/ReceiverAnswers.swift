@@ -99,13 +99,6 @@ extension Receiver {
 
   // MARK: Ending
 
-  func everyUnit(_ sense: SenseData) -> [UnitStatus] {
-    let bytes = sense.fixedFormat
-    return configuration.units.map {
-      UnitStatus(lun: $0, status: Status.checkCondition.rawValue, sense: bytes)
-    }
-  }
-
   /// A write ends with an answer.
   mutating func end(_ number: SerialNumber, bad: [UnitStatus]) {
     let status = bad.first?.status ?? Status.good.rawValue
@@ -136,6 +129,7 @@ extension Receiver {
   mutating func free(_ slot: Int) {
     writes[slot].phase = .idle
     writes[slot].reporting.due = nil
+    writes[slot].storing.isAwaited = false
     freeSlots.append(slot)
   }
 }

@@ -138,17 +138,11 @@ extension Receiver {
       return .nowhere
     }
     let range: WriteRange
-    do {
-      range = try WriteRange(
-        cdb: header.commandDescriptorBlock, geometry: configuration.geometry)
+    do throws(WriteRefusal) {
+      range = try judged(header)
     } catch {
       if let early { free(early) }
-      end(number, bad: everyUnit(error))
-      return .nowhere
-    }
-    guard refusals.isEmpty else {
-      if let early { free(early) }
-      end(number, bad: refusals)
+      end(number, bad: error.units)
       return .nowhere
     }
     let length = Int(range.bytes.length)

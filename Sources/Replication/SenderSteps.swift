@@ -204,7 +204,7 @@ extension Sender {
     writes[slot].progress[leg].askedAt = nil
     if let failure, writes[slot].phase != .restarting {
       writes[slot].failures.append(LegOutcome(leg: leg, failure: failure))
-      legs[leg].counters.badWrites += 1
+      if !failure.isNews { legs[leg].counters.badWrites += 1 }
     }
     if writes[slot].open.isEmpty {
       if writes[slot].phase == .restarting {
@@ -218,7 +218,7 @@ extension Sender {
   }
 
   private mutating func complete(_ slot: Int, now: UInt64) {
-    tell(slot)
+    if !repeated(slot) { tell(slot) }
     admit(now: now)
   }
 
@@ -234,7 +234,7 @@ extension Sender {
     }
   }
 
-  private mutating func free(_ slot: Int) {
+  mutating func free(_ slot: Int) {
     writes[slot].phase = .idle
     openBytes -= writes[slot].submission.length
     freeSlots.append(slot)

@@ -108,6 +108,8 @@ package struct Submission: Sendable, Equatable {
   package var length: Int
   package var forceUnitAccess: Bool
   var restarts = 0
+  /// Times that it was done again since a leg had news to tell.
+  var repetitions = 0
   /// The caller was told already (no status wanted) when the write started anew.
   var isTold = false
 
@@ -173,6 +175,8 @@ package enum SenderEvent: Sendable, Equatable {
   case forged(leg: Int)
   /// A leg hears the group no more: it is served over its connection from now on.
   case deaf(leg: Int)
+  /// A leg has ended a write so; it is done again, since it was news, there or at another leg.
+  case news(leg: Int, LegFailure)
   /// A caller's buffer changed while its write was open; it starts anew.
   case bufferChanged(token: UInt64)
   /// A write without status was GOOD at all legs, or wasn't.
@@ -220,6 +224,8 @@ package struct LegCounters: Sendable, Equatable {
   package var repairsCarried: UInt64 = 0
   package var lateAnswers: UInt64 = 0
   package var badWrites: UInt64 = 0
+  /// Writes that ended with news: they were done again.
+  package var news: UInt64 = 0
   package var forgeries: UInt64 = 0
 
   package init() {}

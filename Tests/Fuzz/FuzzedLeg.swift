@@ -91,6 +91,8 @@ final class FuzzedLeg {
     case 14:
       let refusal = UnitStatus(lun: 0, status: 2, sense: SenseData.writeProtected.fixedFormat)
       receiver.refusals = control > 127 ? [refusal] : []
+      if delta & 0x03 == 1 { receiver.attentions = [refusal] }
+      if delta & 0x03 == 2 { receiver.handleAbort() }
       if delta > 250 { _ = receiver.addUnits([2 << 48]) }
     default: receiver.handlePortLost()
     }

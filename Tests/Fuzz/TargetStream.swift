@@ -163,8 +163,8 @@ final class TargetStream {
     case .taskManagement(let function):
       for handle in function.aborted { forget(handle) }
       management.append(function.handle)
-    case .abortMirrored(let tag, let reply):
-      require(tag.isMirroredTag, "no mirrored write's tag")
+    case .abortMirrored(let task, let reply):
+      require(task.taskTag.isMirroredTag, "no mirrored write's tag")
       management.append(reply)
     case .text(_, let reply): text = reply
     case .close: isClosed = true

@@ -80,10 +80,11 @@ struct TaskManagementTests {
   @Test func `a mirrored write is the owner's to abort`() {
     let target = LoneTarget(offers: "X-org.mirrorcast.version=1")
     #expect(manage(target, 1, tag: 0x8000_0009).isEmpty)
-    guard case .abortMirrored(taskTag: 0x8000_0009, let reply)? = target.events.last else {
+    guard case .abortMirrored(let task, let reply)? = target.events.last else {
       Issue.record("the owner wasn't asked")
       return
     }
+    #expect(task.taskTag == 0x8000_0009)
     target.session.completeTaskManagement(reply, .complete)
     let answer = target.session.pollOutput()
     #expect(answer?.header.initiatorTaskTag == 0x500)

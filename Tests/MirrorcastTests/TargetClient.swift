@@ -103,9 +103,12 @@ final class TargetClient {
   @discardableResult
   func logIn(
     _ target: String?, initiator: String = "iqn.2026-01.test:client", isid: UInt64 = 1,
-    keys: [String] = [], digests: Digests = []
+    keys: [String] = [], digests: Digests = [], first: UInt32 = 1
   ) throws -> UInt16? {
-    try send(Self.loginRequest(target, initiator: initiator, isid: isid, keys: keys).encoded)
+    var request = Self.loginRequest(target, initiator: initiator, isid: isid, keys: keys)
+    request.header.word24 = first
+    commandNumber = first
+    try send(request.encoded)
     guard let answer = try receive() else { return nil }
     decoder.digests = digests
     return answer.header.loginStatusCode
@@ -125,7 +128,7 @@ final class TargetClient {
     header.initiatorTaskTag = taskTag
     header.word20 = UInt32(max(expected, data.count))
     header.word24 = commandNumber
-    if !isImmediate { commandNumber += 1 }
+    if !isImmediate { commandNumber &+= 1 }
     header.commandDescriptorBlock = block.bytes
     return PDU(header: header, data: data)
   }

@@ -31,7 +31,7 @@ import Testing
       }
     }
     func request(_ pdu: PDU, session: SessionPort) {}
-    func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle) {
+    func abort(_ task: MirroredTask, session: SessionPort, reply: TaskHandle) {
       session.perform { $0.completeTaskManagement(reply, .complete) }
     }
     func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {

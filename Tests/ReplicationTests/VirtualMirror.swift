@@ -80,6 +80,7 @@ final class VirtualMirror {
   var counted: [UInt64: [LegOutcome]] = [:]
   var lost: [Int: LegLoss] = [:]
   var bufferChanges = 0
+  var news: [LegOutcome] = []
   var forgeries: [Int] = []
   var deaf: [Int] = []
   var unitPayloadsChange = false

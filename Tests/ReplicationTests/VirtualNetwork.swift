@@ -179,6 +179,7 @@ extension VirtualMirror {
       joining?.waiting.remove(leg)
       resumeIfAgreed()
     case .bufferChanged: bufferChanges += 1
+    case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))
     case .forged(let leg): forgeries.append(leg)
     case .deaf(let leg): deaf.append(leg)
     }

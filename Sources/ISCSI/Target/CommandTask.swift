@@ -31,6 +31,18 @@ package struct TaskManagement: Sendable {
   package var aborted: [TaskHandle]
 }
 
+/// The task of a mirrored write, as task management names it.
+package struct MirroredTask: Equatable, Sendable {
+  package var taskTag: UInt32
+  /// The virtual LUN, as it stands in the LUN field.
+  package var lun: UInt64
+
+  package init(taskTag: UInt32, lun: UInt64) {
+    self.taskTag = taskTag
+    self.lun = lun
+  }
+}
+
 /// How a command ended.
 package struct CommandCompletion: Sendable {
   package var status: UInt8
@@ -60,7 +72,7 @@ package enum TargetEvent: Sendable {
   case taskAborted(TaskHandle)
   case taskManagement(TaskManagement)
   /// ABORT TASK of a mirrored write, known only to the owner.
-  case abortMirrored(taskTag: UInt32, reply: TaskHandle)
+  case abortMirrored(MirroredTask, reply: TaskHandle)
   /// Keys for the mirror, ours or the patent's literal ones, to be answered by `respondText`.
   case text(TextKeys, reply: TaskHandle)
   /// A vendor request of the mirror, opcode 0x1c.

@@ -59,7 +59,8 @@ extension TargetSession {
   private mutating func abortTask(_ header: BasicHeaderSegment, _ reply: TaskHandle) {
     let tag = header.word20
     if tag.isMirroredTag {
-      events.append(.abortMirrored(taskTag: tag, reply: reply))
+      let task = MirroredTask(taskTag: tag, lun: header.lun)
+      events.append(.abortMirrored(task, reply: reply))
       return
     }
     // RFC 7143 §11.5.1: not of another task management request, nor of this one.

@@ -81,6 +81,12 @@ final class LegRecord: Sendable {
     state.withLock { $0.mark(text) }
   }
 
+  /// A failure for the log, whichever LUNs it is of.
+  static func words(_ failure: LegFailure) -> String {
+    guard case .status(let status, let sense, _) = failure else { return "\(failure)" }
+    return words(status, sense)
+  }
+
   private func text(of failure: LegFailure, lun: Int) -> String? {
     switch failure {
     case .deadline: return "not done by the deadline"

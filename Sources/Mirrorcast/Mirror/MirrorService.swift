@@ -9,6 +9,7 @@ package import ISCSI
 import Lanes
 import Logging
 import Replication
+import SCSI
 import Storage
 import Synchronization
 
@@ -18,7 +19,8 @@ enum MirrorOrder: Sendable {
     RegistrationRequest, MirroredNumbers.Owner, ServedTarget, SessionPort, TaskHandle)
   case terminate(TerminationRequest, SessionPort, TaskHandle)
   case request(MirrorRequest, ArraySlice<UInt8>, SessionPort)
-  case abort(taskTag: UInt32, SessionPort, TaskHandle)
+  case abort(MirroredTask, SessionPort, TaskHandle)
+  case abortAll(MirroredAbort)
   case sessionClosed(UInt64, ended: @Sendable () -> Void)
   case stop(@Sendable () -> Void)
 }
@@ -145,8 +147,26 @@ package final class MirrorService: MirrorHost {
     }
   }
 
-  package func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle) {
-    order(.abort(taskTag: taskTag, session, reply), for: session)
+  package func abort(_ task: MirroredTask, session: SessionPort, reply: TaskHandle) {
+    order(.abort(task, session, reply), for: session)
+  }
+
+  package func abortAll(
+    at units: [ServedUnit], of sessions: Set<UInt64>?, ended: @escaping @Sendable () -> Void
+  ) {
+    // Without a claim there is no open write either: a claim ends after its last one.
+    guard units.contains(where: isMirrored) else { return ended() }
+    let ids = Set(units.map(\.id))
+    let counted = LanesAwaited(lanes.count, ended)
+    for lane in lanes {
+      lane.inbox.post(
+        .abortAll(MirroredAbort(units: ids, sessions: sessions) { counted.end() }))
+    }
+  }
+
+  package func units(ofVirtualLUN field: UInt64, session: UInt64) -> [ServedUnit] {
+    guard let number = LogicalUnitNumber(field: field) else { return [] }
+    return mirrored.units(ofVirtualLUN: Int(number.value), session: session)
   }
 
   package func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {
@@ -161,6 +181,21 @@ package final class MirrorService: MirrorHost {
   package func settle(_ places: [UnitPlace]) { mirrored.settle(places) }
 
   package func isMirrored(_ unit: ServedUnit) -> Bool { mirrored.contains(unit) }
+}
+
+/// Calls somebody once all lanes have done their part.
+private final class LanesAwaited: Sendable {
+  private let remaining: Atomic<Int>
+  private let done: @Sendable () -> Void
+
+  init(_ count: Int, _ done: @escaping @Sendable () -> Void) {
+    remaining = Atomic(count)
+    self.done = done
+  }
+
+  func end() {
+    if remaining.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 { done() }
+  }
 }
 
 /// One lane of a daemon, and the ring by which it gets its orders.

@@ -30,7 +30,8 @@ final class MirroredNumbers: Sendable {
     var units: [ServedUnit]
     let virtualLUN: Int
     let partCount: Int
-    var parts: Set<Int>
+    /// By part: the session that has registered it.
+    var parts: [Int: UInt64]
   }
 
   fileprivate struct State {
@@ -44,11 +45,22 @@ final class MirroredNumbers: Sendable {
 
   func contains(_ unit: ServedUnit) -> Bool { state.withLock { $0.units.contains(unit.id) } }
 
+  /// The disks that a session's virtual LUN maps to; none where it has registered no such.
+  func units(ofVirtualLUN number: Int, session: UInt64) -> [ServedUnit] {
+    state.withLock { state in
+      state.claims.values.first {
+        $0.virtualLUN == number && $0.parts.values.contains(session)
+      }?.units ?? []
+    }
+  }
+
   /// Takes the disks of a registration, and its virtual LUN at that target, for its owner; or
   /// throws why they can't be had.
   func claim(
-    _ request: RegistrationRequest, _ units: [ServedUnit], at target: String, by owner: Owner
+    _ request: RegistrationRequest, _ units: [ServedUnit], at target: String,
+    by claimer: (owner: Owner, session: UInt64)
   ) throws(RegistrationFault) {
+    let owner = claimer.owner
     let part = request.stripe?.index ?? 0
     let partCount = request.stripe?.count ?? 1
     let fault = state.withLock { state -> RegistrationFault? in
@@ -56,8 +68,11 @@ final class MirroredNumbers: Sendable {
         guard claim.luns == request.luns, claim.virtualLUN == request.virtualLUN,
           claim.partCount == partCount
         else { return RegistrationFault(.badRequest, "the parts of a mirror are alike") }
-        let isNew = state.claims[owner]?.parts.insert(part).inserted ?? false
-        return isNew ? nil : RegistrationFault(.busy, "part \(part) of this mirror is here already")
+        guard claim.parts[part] == nil else {
+          return RegistrationFault(.busy, "part \(part) of this mirror is here already")
+        }
+        state.claims[owner]?.parts[part] = claimer.session
+        return nil
       }
       if let fault = state.taken(units) { return fault }
       let virtual = request.virtualLUN
@@ -73,7 +88,7 @@ final class MirroredNumbers: Sendable {
       state.units.formUnion(units.map(\.id))
       state.claims[owner] = Claim(
         target: target, luns: request.luns, units: units, virtualLUN: virtual,
-        partCount: partCount, parts: [part])
+        partCount: partCount, parts: [part: claimer.session])
       return nil
     }
     if let fault { throw fault }
@@ -104,7 +119,7 @@ final class MirroredNumbers: Sendable {
   /// A part has ended: with the last one its numbers are free.
   func release(_ request: RegistrationRequest, by owner: Owner) {
     state.withLock { state in
-      state.claims[owner]?.parts.remove(request.stripe?.index ?? 0)
+      state.claims[owner]?.parts[request.stripe?.index ?? 0] = nil
       guard let claim = state.claims[owner], claim.parts.isEmpty else { return }
       state.claims[owner] = nil
       state.units.subtract(claim.units.map(\.id))

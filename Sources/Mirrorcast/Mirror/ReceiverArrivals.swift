@@ -154,6 +154,7 @@ extension Registration {
   func deliver(
     _ datagram: Datagram, _ bytes: UnsafeRawBufferPointer, isCarried: Bool, now: UInt64
   ) {
+    places.judges.judge(datagram, for: &receiver)
     let placement = receiver.handleDatagram(datagram, isCarried: isCarried, now: now)
     // Safe: the caller's bytes, of which the datagram was read.
     unsafe places.put(bytes, placement, &receiver)
@@ -165,6 +166,7 @@ struct RegistrationPlaces {
   let number: UInt32
   let slab: Slab
   let memory: MemoryBacking?
+  var judges: UnitJudges
 
   /// Takes the datagrams of a message that are of this registration, from `first` on; the index of
   /// the first that is not.
@@ -179,6 +181,7 @@ struct RegistrationPlaces {
       do throws(DatagramFault) {
         let datagram = unsafe try Datagram(bytes.bytes)
         guard datagram.registration == number else { return piece }
+        judges.judge(datagram, for: &receiver)
         let placement = receiver.handleDatagram(datagram, isCarried: false, now: now)
         unsafe put(bytes, placement, &receiver)
         piece += 1

@@ -80,6 +80,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var confirmations: [Confirmation] = []
   /// Who waits for the end of a session's registrations.
   var departures: [(session: UInt64, ended: @Sendable () -> Void)] = []
+  /// Who has aborted writes, and waits for the end of their I/O.
+  var aborting: [WritesAborting] = []
   /// Who waits for the end of all registrations.
   var stopping: (@Sendable () -> Void)?
 
@@ -105,7 +107,6 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
 
   mutating func doWork(now: UInt64) -> Int {
     workedAt = now
-    for registration in registrations { registration.noteRefusals() }
     var work = 0
     while let order = inbox.take() {
       handle(order, now: now)
@@ -147,6 +148,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
     }
     confirmQuiet()
     finishEndings()
+    finishAborting()
     if registrations.isEmpty, let done = stopping {
       stopping = nil
       done()

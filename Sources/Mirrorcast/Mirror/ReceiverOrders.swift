@@ -29,8 +29,8 @@ extension ReceiverDuty {
       terminate(request, session, reply)
     case .request(let request, let data, let session):
       handle(request, data, session, now: now)
-    case .abort(let taskTag, let session, let reply):
-      abort(taskTag, session, reply)
+    case .abort(let task, let session, let reply): abort(task, session, reply)
+    case .abortAll(let order): abort(order)
     case .sessionClosed(let id, let ended):
       for registration in registrations where registration.session.id == id {
         end(registration)
@@ -62,7 +62,8 @@ extension ReceiverDuty {
     }
     let units = try mapped(request.luns, of: target, virtualLUN: request.virtualLUN)
     let place = try ReceptionPlace(request, session, configured: configuration.interface)
-    try mirrored.claim(request, units, at: target.name, by: owner)
+    try mirrored.claim(
+      request, units, at: target.name, by: (owner: owner, session: session.id))
     let registration: Registration
     do throws(RegistrationFault) {
       registration = try open(
@@ -276,15 +277,5 @@ extension ReceiverDuty {
         }
       }
     }
-  }
-
-  private mutating func abort(_ taskTag: UInt32, _ session: SessionPort, _ reply: TaskHandle) {
-    for registration in registrations where registration.session.id == session.id {
-      guard let number = registration.number(ofTag: taskTag) else { continue }
-      registration.aborts.append((number, reply))
-      registration.receiver.handleFence(number, epoch: registration.receiver.currentEpoch)
-      return
-    }
-    session.perform { $0.completeTaskManagement(reply, .taskDoesNotExist) }
   }
 }

@@ -62,8 +62,11 @@ extension ReceiverDuty {
     if let error = note.error {
       logger.error("a mirrored write failed: \(error)")
       status = .checkCondition
-      sense =
-        SenseData(error.diskFailure, registration.receiver.configuration.geometry).fixedFormat
+      var result = CommandResult(
+        SenseData(error.diskFailure, registration.receiver.configuration.geometry))
+      let device = registration.units[Int(note.token & 0xffff)].device
+      result.usesDescriptors = device.with { $0.usesDescriptors }
+      sense = result.senseBytes
     }
     registration.receiver.handleStored(
       slot: Int(note.token >> 16 & 0xffff), unit: Int(note.token & 0xffff),

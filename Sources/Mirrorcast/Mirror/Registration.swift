@@ -16,8 +16,8 @@ final class Registration {
   let place: ReceptionPlace
   let group: SharedPort
   let repairs: SharedPort
-  let places: RegistrationPlaces
-  var units: [ServedUnit]
+  var places: RegistrationPlaces
+  var units: [ServedUnit] { didSet { places.judges = UnitJudges(units, of: session.id) } }
   var receiver: Receiver
   /// The word that opens a stream for the answers, and the stream once it is open.
   let token = UInt64.random(in: 1...UInt64.max)
@@ -45,7 +45,8 @@ final class Registration {
     self.units = units
     places = RegistrationPlaces(
       number: request.registration, slab: slab,
-      memory: units.count == 1 ? units[0].backing as? MemoryBacking : nil)
+      memory: units.count == 1 ? units[0].backing as? MemoryBacking : nil,
+      judges: UnitJudges(units, of: session.id))
     self.receiver = receiver
   }
 
@@ -56,27 +57,6 @@ final class Registration {
   /// Whether a datagram comes from this registration's initiator: its exact address and port (or
   /// queue pair), or any port where the patent's text left it open.
   func accepts(_ source: Endpoint) -> Bool { place.source.admits(source) }
-
-  /// Looks whether the LUNs take the initiator's writes; locks only where some take not all.
-  func noteRefusals() {
-    if units.allSatisfy({ $0.device.isOpenToAll }) {
-      if !receiver.refusals.isEmpty { receiver.refusals = [] }
-      return
-    }
-    let refusals = units.map { unit in
-      unit.device.with { $0.refusal(ofWriteFrom: session.id) }
-    }
-    // One LUN's refusal is the whole write's: it is done nowhere.
-    guard let first = refusals.compactMap({ $0 }).first else {
-      receiver.refusals = []
-      return
-    }
-    receiver.refusals = zip(units, refusals).map { unit, own in
-      let refusal = own ?? first
-      return UnitStatus(
-        lun: unit.number.field, status: refusal.status.rawValue, sense: refusal.senseBytes)
-    }
-  }
 
   /// Sends what the receiver has to say: by the stream, or on the session's event loop.
   func flushAnswers() {

@@ -226,6 +226,10 @@ extension SenderDuty {
     case .forged(let leg):
       legs[leg].record("two checksums for one block: somebody forges datagrams, so not trusted")
       logger.error("datagrams are forged", metadata: ["leg": "\(legs[leg].urls[0])"])
+    case .news(let leg, let failure):
+      logger.notice(
+        "a write is done again: a leg had news",
+        metadata: ["leg": "\(legs[leg].urls[0])", "news": "\(LegRecord.words(failure))"])
     case .bufferChanged:
       logger.warning("a buffer changed while its write was open: the write starts anew")
     }

@@ -12,7 +12,13 @@ package protocol MirrorHost: Sendable {
   /// A mirror request, opcode 0x1c.
   func request(_ pdu: PDU, session: SessionPort)
   /// ABORT TASK of a mirrored write; answered by `completeTaskManagement` on the session.
-  func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle)
+  func abort(_ task: MirroredTask, session: SessionPort, reply: TaskHandle)
+  /// Ends the open mirrored writes at these disks: of those sessions, or (nil) of all. `ended` is
+  /// called once, on whatever thread, when none of them can touch a medium any more.
+  func abortAll(
+    at units: [ServedUnit], of sessions: Set<UInt64>?, ended: @escaping @Sendable () -> Void)
+  /// The disks that a virtual LUN of the session's maps to; none where it has no such.
+  func units(ofVirtualLUN field: UInt64, session: UInt64) -> [ServedUnit]
   /// Nothing more comes from that session, and nothing more reaches it. `ended` is called, on any
   /// thread, once nothing of it can touch a medium any more.
   func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void)
@@ -30,6 +36,10 @@ package protocol MirrorHost: Sendable {
 extension MirrorHost {
   package func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? { nil }
   package func settle(_ places: [UnitPlace]) {}
+  package func abortAll(
+    at units: [ServedUnit], of sessions: Set<UInt64>?, ended: @escaping @Sendable () -> Void
+  ) { ended() }
+  package func units(ofVirtualLUN field: UInt64, session: UInt64) -> [ServedUnit] { [] }
   package func stop() async {}
 }
 

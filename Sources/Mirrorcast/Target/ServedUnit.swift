@@ -8,7 +8,7 @@ import Synchronization
 /// once or twice each; what mirrors do with datagrams only looks at a flag.
 package final class SharedDevice: Sendable {
   private let server: Mutex<DeviceServer>
-  private let isOpen = Atomic(true)
+  private let isPlainNow = Atomic(true)
   private let stateFile: StateFile?
   /// What was kept last is what is kept at last: files are written in the order of the states.
   private let keeping = Mutex(())
@@ -20,20 +20,21 @@ package final class SharedDevice: Sendable {
       // Safe: the span over the array ends with the statement.
       guard unsafe device.restore(state.span.bytes) else { throw stateFile.unreadable }
     }
-    isOpen.store(device.isOpenToAll, ordering: .relaxed)
+    isPlainNow.store(device.isPlain, ordering: .relaxed)
     server = Mutex(device)
   }
 
   /// Runs `body` on the device server, alone.
   package func with<Result>(_ body: (inout sending DeviceServer) -> sending Result) -> Result {
     server.withLock { device in
-      defer { isOpen.store(device.isOpenToAll, ordering: .releasing) }
+      defer { isPlainNow.store(device.isPlain, ordering: .releasing) }
       return body(&device)
     }
   }
 
-  /// Whether anybody may write; when not, the device server says who.
-  package var isOpenToAll: Bool { isOpen.load(ordering: .acquiring) }
+  /// Whether anybody may write and has nothing to hear before; when not, the device server says who
+  /// and what.
+  package var isPlain: Bool { isPlainNow.load(ordering: .acquiring) }
 
   /// Makes durable what is to outlast the daemon, as it stands now; on a thread that may wait.
   func keep() throws(BackingRefusal) {

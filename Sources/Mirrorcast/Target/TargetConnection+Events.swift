@@ -18,11 +18,11 @@ extension TargetConnection {
     case .command(let task): begin(task)
     case .taskAborted(let handle): commands.drop(handle)
     case .taskManagement(let request): manage(request)
-    case .abortMirrored(let taskTag, let reply):
+    case .abortMirrored(let task, let reply):
       guard let host = serving.host else {
         return session.completeTaskManagement(reply, .taskDoesNotExist)
       }
-      host.abort(taskTag: taskTag, session: port, reply: reply)
+      host.abort(task, session: port, reply: reply)
     case .text(let keys, let reply): answer(keys, reply)
     case .mirrorRequest(let pdu): serving.host?.request(pdu, session: port)
     case .pingAnswered: break
@@ -101,17 +101,28 @@ extension TargetConnection {
     for handle in request.aborted { commands.drop(handle) }
     var affected: [ConnectionRegister.Entry] = []
     let function = request.function
-    if function.isAboutUnit, units[field: request.lun] == nil {
+    let meant = function.isAboutUnit ? unitsMeant(by: request.lun) : nil
+    if let meant, meant.isEmpty {
       return session.completeTaskManagement(request.handle, .lunDoesNotExist)
     }
     if function.reachesOthers { affected = othersAtTarget }
-    let lun = function.isAboutUnit ? request.lun : nil
-    if function.isReset { noteReset(lun) }
+    let luns = meant?.map(\.number.field)
+    if function.isReset { noteReset(meant ?? units.list) }
     logger.info("task management", metadata: ["function": "\(function)"])
-    let others = affected.map { entry in
+    var others = affected.map { entry in
       let done = channel.eventLoop.makePromise(of: Void.self)
-      entry.port.visit { $0.abortTasks(lun, tells: !function.isReset) { done.succeed() } }
+      entry.port.visit { $0.abortTasks(luns, tells: !function.isReset) { done.succeed() } }
       return done.futureResult
+    }
+    if function != .abortTask {
+      let sessions: Set<UInt64>? = function == .abortTaskSet ? [port.id] : nil
+      others.append(mirroredEnd(at: meant ?? units.list, of: sessions))
+    }
+    if function.reachesOthers, units[field: request.lun] == nil, let luns {
+      // By a virtual LUN: the tasks at the LUNs themselves are in the same task sets.
+      let done = channel.eventLoop.makePromise(of: Void.self)
+      abortTasks(luns) { done.succeed() }
+      others.append(done.futureResult)
     }
     let own = channel.eventLoop.makePromise(of: Void.self)
     commands.drain(request.aborted) { own.succeed() }
@@ -131,31 +142,50 @@ extension TargetConnection {
     serving.register.others(than: port.id, at: target?.name)
   }
 
-  /// Another session ends the tasks at a LUN (nil: at all of them); `tells`: this one hears of it
-  /// by a unit attention, where it had any.
-  func abortTasks(_ lun: UInt64?, tells: Bool = false, ended: @escaping () -> Void) {
+  /// Another session ends the tasks at some LUNs (nil: at all of them); `tells`: this one hears of
+  /// it by a unit attention, where it had any.
+  func abortTasks(_ luns: [UInt64]?, tells: Bool = false, ended: @escaping () -> Void) {
     guard stage == .open else {
       commands.drain(nil, ended)
       return callFinished()
     }
-    let aborted = session.abortTasks(lun: lun)
-    for handle in aborted.owned { commands.drop(handle) }
-    // SAM-5 §5.6: with TAS 0 no aborted command has a status, a unit attention tells of them.
-    if tells, aborted.count > 0, let nexus, let unit = lun.flatMap({ units[field: $0] }) {
-      unit.device.with { $0.noteCleared(nexus.session) }
+    var owned: [TaskHandle] = []
+    for lun in luns.map({ $0.map(Optional.some) }) ?? [nil] {
+      let aborted = session.abortTasks(lun: lun)
+      owned += aborted.owned
+      // SAM-5 §5.6: with TAS 0 no aborted command has a status, a unit attention tells of them.
+      if tells, aborted.count > 0, let nexus, let unit = lun.flatMap({ units[field: $0] }) {
+        unit.device.with { $0.noteCleared(nexus.session) }
+      }
     }
-    commands.drain(aborted.owned, ended)
+    for handle in owned { commands.drop(handle) }
+    commands.drain(owned, ended)
     callFinished()
     settle()
   }
 
   // SAM-5 §6.3.3: every initiator learns of a reset by a unit attention.
-  private func noteReset(_ lun: UInt64?) {
-    guard let lun else {
-      for unit in units.list { unit.device.with { $0.reset() } }
-      return
+  private func noteReset(_ units: [ServedUnit]) {
+    for unit in units { unit.device.with { $0.reset() } }
+  }
+
+  /// The disks that a LUN field of task management names: a LUN's, or all of a virtual LUN's.
+  private func unitsMeant(by lun: UInt64) -> [ServedUnit] {
+    if let unit = units[field: lun] { return [unit] }
+    return serving.host?.units(ofVirtualLUN: lun, session: port.id) ?? []
+  }
+
+  /// The end of the mirrored writes at some disks, of those sessions or (nil) of all.
+  func mirroredEnd(
+    at units: [ServedUnit], of sessions: Set<UInt64>?
+  ) -> EventLoopFuture<Void> {
+    let done = channel.eventLoop.makePromise(of: Void.self)
+    if let host = serving.host {
+      host.abortAll(at: units, of: sessions) { done.succeed() }
+    } else {
+      done.succeed()
     }
-    units[field: lun]?.device.with { $0.reset() }
+    return done.futureResult
   }
 
   // MARK: The session at its disks

@@ -30,8 +30,11 @@ extension TargetConnection {
     var awaited: [EventLoopFuture<Void>] = []
     for entry in serving.register.entries(of: conclusion.aborted) {
       let done = loop.makePromise(of: Void.self)
-      entry.port.visit { $0.abortTasks(lun) { done.succeed() } }
+      entry.port.visit { $0.abortTasks([lun]) { done.succeed() } }
       awaited.append(done.futureResult)
+    }
+    if !conclusion.aborted.isEmpty {
+      awaited.append(mirroredEnd(at: [command.unit], of: Set(conclusion.aborted)))
     }
     if conclusion.state != nil {
       let done = loop.makePromise(of: Void.self)

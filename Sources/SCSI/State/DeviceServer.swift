@@ -46,6 +46,15 @@ package struct DeviceServer: Sendable {
     reservations.isEmpty && mayWrite && medium.isLoaded && sanitizing == .idle
   }
 
+  /// Whether a write of anybody goes through, nobody has anything to hear before, and sense has the
+  /// fixed format: then nobody need ask.
+  package var isPlain: Bool {
+    isOpenToAll && attentions.isEmpty && !modes.usesDescriptors
+  }
+
+  /// D_SENSE of the control mode page.
+  package var usesDescriptors: Bool { modes.usesDescriptors }
+
   package var isSanitizing: Bool { sanitizing.isRunning }
 
   var mayWrite: Bool { !unit.isWriteProtected && !modes.isWriteProtected }
@@ -81,6 +90,11 @@ package struct DeviceServer: Sendable {
   }
 
   // MARK: Handle
+
+  /// What a session is to hear before its next write, by whatever way that comes, is done.
+  package mutating func takeAttention(of session: UInt64) -> CommandResult? {
+    attentions.take(session).map { sealed(CommandResult($0)) }
+  }
 
   package mutating func attach(_ nexus: Nexus) { attentions.attach(nexus) }
 
