@@ -102,6 +102,28 @@ import Testing
       #expect(error?.what.hasSuffix("is being sanitized") == true)
     }
   }
+
+  @Test func `goes on with a SANITIZE of a disk that is added`() async throws {
+    let scratch = try ScratchDirectory()
+    let path = "\(scratch.path)/disk.img"
+    defer { unlink(path + ".mirrorcast") }
+    var slow = TargetLimits()
+    slow.sanitizeBytesPerSecondMax = 64 << 10
+    try await TargetScene.serving(["0=file:\(path),size=16M"], limits: slow) { scene in
+      let begun = try scene.client().run(
+        .sanitizeOverwrite, data: [1, 0, 0, 4, 0xaa, 0xbb, 0xcc, 0xdd])
+      #expect(begun.status == 0, "\(begun)")
+    }
+    let without = try Reload.configuration([Reload.store: ["0=memory:1M"]])
+    let with = try Reload.configuration([Reload.store: ["0=memory:1M", "1=file:\(path)"]])
+    try await TargetScene.serving(without) { scene in
+      try await scene.daemon.reload(with)
+      let client = try scene.client(at: Reload.store)
+      while try client.run(.testUnitReady, lun: lunField(1)).status != 0 { usleep(20_000) }
+      let bytes = try client.read(512, at: 30_000, lun: lunField(1)).data
+      #expect(bytes.prefix(5) == [0xaa, 0xbb, 0xcc, 0xdd, 0xaa])
+    }
+  }
 }
 
 extension CommandDescriptorBlock {

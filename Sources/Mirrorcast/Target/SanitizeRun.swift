@@ -49,10 +49,22 @@ final class SanitizeRun: StorageWork {
       unit.changes.end()
       return false
     }
+    tellBegin()
+    return true
+  }
+
+  /// Goes on with what an earlier life of the daemon has begun, before anybody else has the disk:
+  /// nothing stands against it, and workers that take no more are asked again.
+  func resume() {
+    unit.changes.begin()
+    tellBegin()
+    resubmit()
+  }
+
+  private func tellBegin() {
     logger.notice(
       "sanitize begins",
       metadata: ["lun": "\(unit.number.value)", "how": "\(request.action)"])
-    return true
   }
 
   func run() {

@@ -77,6 +77,8 @@ extension TargetDaemon {
       running.serving.host?.settle(plan.comingPlaces)
       throw error
     }
+    // Before anybody can register one of these disks for a mirror.
+    resumeSanitizing(opened.flatMap { $0 }, on: running.group, running.serving.workers)
     var targets: [ServedTarget] = []
     for (index, target) in plan.targets.enumerated() {
       let units = ServedUnits(target.staying + opened[index])

@@ -106,7 +106,7 @@ public final class TargetDaemon: Service {
       log: ConnectionLog(logger), reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
       writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
     // Before anybody can register the disk for a mirror.
-    resumeSanitizing(on: group, workers)
+    resumeSanitizing(directory.targets.flatMap(\.units.list), on: group, workers)
     let portals: [Portal]
     do {
       portals = try await Portal.open(configuration.portals, on: group, serving, logger)
@@ -142,15 +142,12 @@ public final class TargetDaemon: Service {
   }
 
   /// SBC-3 §4.11: what an earlier life of the daemon has begun is done.
-  private func resumeSanitizing(
-    on group: MultiThreadedEventLoopGroup, _ workers: StorageWorkers
+  func resumeSanitizing(
+    _ units: [ServedUnit], on group: any EventLoopGroup, _ workers: StorageWorkers
   ) {
-    for unit in directory.targets.flatMap(\.units.list) {
+    for unit in units {
       guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
-      let run = SanitizeRun(
-        request, of: unit, workers, limits, on: group.next(), logger
-      ) { _ in }
-      _ = run.start { false }
+      SanitizeRun(request, of: unit, workers, limits, on: group.next(), logger) { _ in }.resume()
     }
   }
 
