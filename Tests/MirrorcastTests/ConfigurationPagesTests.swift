@@ -36,7 +36,7 @@ import Testing
       contentsOf: Self.root.appending(
         path: "Sources/Mirrorcast/Mirrorcast.docc/Limits.md"), encoding: .utf8)
     for key in LimitKey.all {
-      let value = key.value(TargetLimits())
+      let value = try #require(key.value(TargetLimits()))
       #expect(key.range.contains(value))
       let size = value >= 1 << 20 ? "\(value >> 20)M" : "\(value >> 10)K"
       let text = key.unit == .bytes ? size : "\(value)"

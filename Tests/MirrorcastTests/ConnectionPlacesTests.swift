@@ -159,6 +159,13 @@ import Testing
     let error = #expect(throws: MirrorcastError.self) { try limits.check() }
     #expect(error?.what == "0 is no limit for idleMilliseconds")
     #expect(error?.advice == "Take one from 10 to 3600000.")
+    limits = TargetLimits()
+    limits.sessionsMax = -1
+    let negative = #expect(throws: MirrorcastError.self) { try limits.check() }
+    #expect(negative?.what == "-1 is no limit for sessionsMax")
+    limits.sessionsMax = 1
+    limits.loginMilliseconds = .min
+    #expect(throws: MirrorcastError.self) { try limits.check() }
   }
 
   @Test(arguments: [4, 64, 1000, 1500, 2047])

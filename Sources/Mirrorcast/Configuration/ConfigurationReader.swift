@@ -85,7 +85,7 @@ struct ConfigurationReader {
     let values = table(node, "limits", known: LimitKey.all.map(\.name))
     for key in LimitKey.all {
       guard let node = values[key.name],
-        let text = text(node, key.name, example: "\(key.value(limits))")
+        let text = text(node, key.name, example: key.text(limits))
       else { continue }
       if let number = key.number(text) {
         key.set(&limits, number)

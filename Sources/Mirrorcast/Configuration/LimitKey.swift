@@ -12,7 +12,9 @@ struct LimitKey: Sendable {
   let name: String
   let unit: Unit
   let range: ClosedRange<UInt64>
-  let value: @Sendable (TargetLimits) -> UInt64
+  /// Nil where it is negative, which no limit may be.
+  let value: @Sendable (TargetLimits) -> UInt64?
+  let text: @Sendable (TargetLimits) -> String
   let set: @Sendable (inout TargetLimits, UInt64) -> Void
 
   private init<Value: FixedWidthInteger & Sendable>(
@@ -22,7 +24,8 @@ struct LimitKey: Sendable {
     self.name = name
     self.unit = unit
     self.range = range
-    value = { UInt64($0[keyPath: field]) }
+    value = { UInt64(exactly: $0[keyPath: field]) }
+    text = { "\($0[keyPath: field])" }
     set = { $0[keyPath: field] = Value($1) }
   }
 
@@ -58,6 +61,9 @@ struct LimitKey: Sendable {
     LimitKey("drainMilliseconds", \.drainMilliseconds, .milliseconds, 1...3_600_000),
     LimitKey("sanitizeBytesPerSecondMax", \.sanitizeBytesPerSecondMax, .bytes, 65_536...1 << 40),
   ]
+
+  /// Whether a daemon can work with what the limits have there.
+  func isGood(in limits: TargetLimits) -> Bool { value(limits).map(range.contains) ?? false }
 
   /// Reads a value; nil where it is none.
   func number(_ text: String) -> UInt64? {

@@ -85,9 +85,9 @@ public struct TargetLimits: Sendable, Equatable {
 
   /// Throws where a daemon could not work with these.
   func check() throws(MirrorcastError) {
-    for key in LimitKey.all where !key.range.contains(key.value(self)) {
+    for key in LimitKey.all where !key.isGood(in: self) {
       throw MirrorcastError(
-        "\(key.value(self)) is no limit for \(key.name)",
+        "\(key.text(self)) is no limit for \(key.name)",
         advice: "Take one from \(key.range.lowerBound) to \(key.range.upperBound).")
     }
   }
