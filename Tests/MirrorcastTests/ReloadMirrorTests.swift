@@ -1,6 +1,8 @@
 import Foundation
 import ISCSI
+import NIOEmbedded
 import SCSI
+import Storage
 import Synchronization
 import Testing
 
@@ -101,6 +103,26 @@ import Testing
       }
       #expect(error?.what.hasSuffix("is being sanitized") == true)
     }
+  }
+
+  @Test func `lets no SANITIZE begin at a disk that leaves`() throws {
+    let unit = try ServedUnit(
+      opening: LogicalUnitSpecification("0=memory:1M"), targetName: Reload.store)
+    let workers = StorageWorkers(count: 1)
+    defer { workers.stop() }
+    let request = SanitizeRequest(
+      action: .overwrite, pattern: [1], passes: 1, inverts: false, isImmediate: true,
+      allowsUnrestrictedExit: false)
+    let run = SanitizeRun(
+      request, of: unit, workers, TargetLimits(), on: EmbeddedEventLoop(), TargetScene.logger
+    ) { _ in }
+    unit.changes.withdraw()
+    let isBegun = run.start { false }
+    #expect(!isBegun)
+    #expect(unit.changes.isQuiet)
+    unit.changes.restore()
+    let isBegunAfter = run.start { false }
+    #expect(isBegunAfter)
   }
 
   @Test func `goes on with a SANITIZE of a disk that is added`() async throws {

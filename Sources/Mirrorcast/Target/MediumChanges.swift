@@ -14,7 +14,8 @@ package final class MediumChanges: Sendable {
   /// Whether none is under way.
   package var isQuiet: Bool { count.withLock { $0 == 0 } }
 
-  /// Whether the LUN is taken from its target, so that no mirror may have it any more.
+  /// Whether the LUN is taken from its target, so that no mirror may have it any more, and no
+  /// SANITIZE begins there.
   var isWithdrawn: Bool { withdrawn.load(ordering: .acquiring) }
 
   /// Under the lock by which mirrors take LUNs.

@@ -41,11 +41,12 @@ final class SanitizeRun: StorageWork {
     self.ended = ended
   }
 
-  /// False when the workers take no more, or a mirror has the disk. It counts as changing until the
-  /// end, and is counted before the mirror's mark is looked at, see MediumChanges.
+  /// False when the workers take no more, a mirror has the disk, or it is being taken away. It
+  /// counts as changing until the end, and is counted before those marks are looked at, see
+  /// MediumChanges.
   func start(unless isMirrored: () -> Bool) -> Bool {
     unit.changes.begin()
-    guard !isMirrored(), workers.submit(self) else {
+    guard !unit.changes.isWithdrawn, !isMirrored(), workers.submit(self) else {
       unit.changes.end()
       return false
     }

@@ -68,13 +68,12 @@ extension TargetDaemon {
       try ServedTarget.Admission(target.definition, secrets: new.secrets)
     }
     let opened = try open(plan)
-    try askMirrors(plan, running)
+    try withdraw(plan, running)
     let portals: [Portal]
     do throws(MirrorcastError) {
       portals = try await openPortals(plan, running)
     } catch {
-      for unit in plan.leaving { unit.changes.restore() }
-      running.serving.host?.settle(plan.comingPlaces)
+      restore(plan, running)
       throw error
     }
     // Before anybody can register one of these disks for a mirror.
@@ -136,17 +135,28 @@ extension TargetDaemon {
     return opened
   }
 
-  private func askMirrors(_ plan: ReloadPlan, _ running: Running) throws(MirrorcastError) {
-    if let unit = plan.leaving.first(where: { $0.device.with { $0.isSanitizing } }) {
-      throw MirrorcastError(
-        "LUN \(unit.number.value) of \(unit.targetName) is being sanitized",
-        advice: "Wait until that has ended, then reload.")
-    }
+  /// From here on no mirror and no SANITIZE begins at what leaves.
+  private func withdraw(_ plan: ReloadPlan, _ running: Running) throws(MirrorcastError) {
     let refusal = running.serving.host?.change(
       leaving: plan.leaving, coming: plan.comingPlaces)
     if let refusal {
       throw MirrorcastError(refusal, advice: "End the mirror first, then reload.")
     }
+    // Without a host there is nobody else who marks them.
+    for unit in plan.leaving { unit.changes.withdraw() }
+    // Asked after the mark is set, for a SANITIZE is noted before it looks at the mark.
+    if let unit = plan.leaving.first(where: { $0.device.with { $0.isSanitizing } }) {
+      restore(plan, running)
+      throw MirrorcastError(
+        "LUN \(unit.number.value) of \(unit.targetName) is being sanitized",
+        advice: "Wait until that has ended, then reload.")
+    }
+  }
+
+  /// All of them stay, after all.
+  private func restore(_ plan: ReloadPlan, _ running: Running) {
+    for unit in plan.leaving { unit.changes.restore() }
+    running.serving.host?.settle(plan.comingPlaces)
   }
 
   // MARK: Portals
