@@ -1,5 +1,6 @@
 import Foundation
 import ISCSI
+import NIOEmbedded
 import SCSI
 import Storage
 import Testing
@@ -223,6 +224,26 @@ import Testing
       #expect(try client.run(.testUnitReady).status == 0)
       #expect(try second.run(.testUnitReady).status == 0)
     }
+  }
+
+  @Test func `opens a portal that was lost when it is told again`() throws {
+    let configuration = try Self.configuration(
+      [Self.store: ["0=memory:1M"]], portals: ["127.0.0.1:1", "127.0.0.2:1"])
+    let target = try VirtualTarget()
+    func portal(_ index: Int) -> Portal {
+      Portal(address: configuration.portals[index], channel: EmbeddedChannel())
+    }
+    var running = TargetDaemon.Running(
+      serving: target.serving, group: target.channel.embeddedEventLoop,
+      portals: [portal(0), portal(1)], configuration: configuration)
+    let again = portal(1)
+    running.reopened(configuration.portals[0], as: nil)
+    running.reopened(configuration.portals[1], as: again)
+    #expect(running.portals.map(\.address) == [configuration.portals[1]])
+    #expect(running.portals.first?.channel === again.channel)
+    let plan = try ReloadPlan(from: running.configuration, to: configuration, served: [])
+    #expect(plan.comingPortals == [configuration.portals[0]])
+    #expect(plan.leavingPortals == [])
   }
 
   @Test func `leaves a LUN as it is that is described otherwise`() async throws {

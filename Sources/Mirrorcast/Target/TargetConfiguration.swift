@@ -7,7 +7,7 @@ public struct TargetConfiguration: Sendable {
   package static let targetsMax = 1024
 
   /// Where the daemon accepts connections, for all of its targets.
-  public let portals: [PortalAddress]
+  public internal(set) var portals: [PortalAddress]
   public let targets: [TargetDefinition]
   /// The interface on which groups are joined; nil: the one by which the initiator came in.
   public var interface: String?

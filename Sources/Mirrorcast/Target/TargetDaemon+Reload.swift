@@ -28,6 +28,18 @@ extension TargetDaemon {
     var portals: [Portal]
     /// As it is, which is what the last configuration said but for the remarks.
     var configuration: TargetConfiguration
+
+    /// A portal was closed in vain. Nil: it can't be opened again, and is no portal any more, so
+    /// that the next reload opens it.
+    mutating func reopened(_ address: PortalAddress, as portal: Portal?) {
+      if let portal {
+        guard let index = portals.firstIndex(where: { $0.address == address }) else { return }
+        portals[index] = portal
+      } else {
+        portals.removeAll { $0.address == address }
+        configuration.portals.removeAll { $0 == address }
+      }
+    }
   }
 
   /// A disk that was let go of, by the time that its file is closed.
@@ -181,16 +193,16 @@ extension TargetDaemon {
       }
     } catch {
       for portal in inTheWay {
-        guard let again = try? await Portal.open(portal.address, on: group, serving, logger) else {
-          logger.error("portal \(portal.address) can't be opened again")
-          continue
+        let again = try? await Portal.open(portal.address, on: group, serving, logger)
+        if again == nil {
+          logger.error(
+            "portal \(portal.address) can't be opened again",
+            metadata: ["advice": "Reload when its port is free: that opens it."])
         }
-        self.running.withLock { running in
-          guard let index = running?.portals.firstIndex(where: { $0.address == again.address })
-          else { return }
-          running?.portals[index] = again
-        }
+        self.running.withLock { $0?.reopened(portal.address, as: again) }
       }
+      let left = self.running.withLock { $0?.portals } ?? []
+      serving.directory.setPortals(left.compactMap(\.channel.localAddress))
       throw error
     }
   }
