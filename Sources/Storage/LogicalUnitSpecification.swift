@@ -94,7 +94,9 @@ extension LogicalUnitSpecification: CustomStringConvertible {
     case .device(let path): words = ["device:\(path)"]
     case .memory(let size): words = ["memory:\(size)"]
     }
-    if let isThin = options.isThin { words.append(isThin ? "thin" : "thick") }
+    if let isThin = options.isThin {
+      words.append(isThin ? options.takesUnmap ? "thin" : "thin=writesame" : "thick")
+    }
     if options.isRemovable { words.append("removable") }
     if options.isReadOnly { words.append("readonly") }
     if options.blockLength != 512 { words.append("block=\(options.blockLength)") }
@@ -197,7 +199,7 @@ extension SpecificationError: CustomStringConvertible {
     case .disk(let text):
       """
       '\(text)' names no disk: write file:PATH[,size=SIZE], device:PATH or memory:SIZE, \
-      each with [,thin|,thick][,removable][,readonly][,block=4096]
+      each with [,thin|,thin=writesame|,thick][,removable][,readonly][,block=4096]
       """
     case .number(let text): "'\(text)' is no LUN: give a number from 0 to 255"
     case .place(let text): "'\(text):' is unknown: file:, device: and memory: are known"

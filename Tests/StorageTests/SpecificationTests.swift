@@ -39,6 +39,25 @@ struct SpecificationTests {
   }
 
   @Test(arguments: [
+    "file:x", "file:x,size=512,thin", "file:x,thin=writesame,removable", "device:d,thick,readonly",
+    "memory:1048576,thin=writesame,block=4096,physical=4096", "memory:512",
+  ])
+  func `what is read is written again`(text: String) throws {
+    let number = try #require(LogicalUnitNumber(3))
+    let specification = try LogicalUnitSpecification(number, text)
+    #expect(specification.description == text)
+    #expect(try LogicalUnitSpecification(number, specification.description) == specification)
+  }
+
+  @Test func `who names no disk is told all words that there are`() throws {
+    let number = try #require(LogicalUnitNumber(0))
+    let error = #expect(throws: SpecificationError.self) {
+      try LogicalUnitSpecification(number, "nothing")
+    }
+    #expect(error?.description.contains("[,thin|,thin=writesame|,thick]") == true)
+  }
+
+  @Test(arguments: [
     ("", "names no LUN"), ("0", "names no LUN"), ("=file:x", "0 to 255"), ("0=", "names no LUN"),
     ("0=file", "names no LUN"), ("0=file:", "names no LUN"), ("0=file:,size=1M", "names no LUN"),
     ("256=file:x", "'256' is no LUN"), ("-1=file:x", "0 to 255"), ("+1=file:x", "0 to 255"),
