@@ -170,11 +170,27 @@ import Testing
 
   @Test(arguments: [4, 64, 1000, 1500, 2047])
   func `few descriptors make few connections`(descriptors: Int) {
-    let fitting = TargetLimits().fitting(descriptors: descriptors)
+    let fitting = TargetLimits().fitting(descriptors: descriptors, disks: 0)
     #expect(fitting.sessionsMax >= 1 && fitting.loginsMax >= 1)
     #expect(fitting.sessionsMax + fitting.loginsMax <= max(descriptors, 4))
     #expect(fitting.loginsMax <= fitting.sessionsMax)
     #expect(fitting != TargetLimits())
-    #expect(TargetLimits().fitting(descriptors: 2048) == TargetLimits())
+    #expect(TargetLimits().fitting(descriptors: 2048, disks: 0) == TargetLimits())
+  }
+
+  @Test func `each file or device that is served has a descriptor beside them`() throws {
+    let configuration = try TargetConfiguration(
+      portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: TargetScene.name,
+      logicalUnits: ["0=memory:1M", "1=file:a", "2=device:b", "3=file:c,size=1M"])
+    #expect(configuration.diskDescriptors == 3)
+    let limits = TargetLimits()
+    #expect(limits.descriptorsWanted(disks: 3) == limits.descriptorsWanted(disks: 0) + 3)
+    #expect(limits.fitting(descriptors: 2048, disks: 1) != limits)
+    for (descriptors, disks) in [(2048, 256), (1024, 600), (1024, 2000)] {
+      let fitting = limits.fitting(descriptors: descriptors, disks: disks)
+      let connections = fitting.sessionsMax + fitting.loginsMax
+      #expect(connections <= max(descriptors - disks, 2), "\(descriptors), \(disks)")
+      #expect(fitting.sessionsMax >= 1 && fitting.loginsMax >= 1)
+    }
   }
 }

@@ -1,8 +1,9 @@
 import Glibc
+import Storage
 
 /// How many files and connections the process may have open, and what follows for a daemon.
 enum DescriptorLimit {
-  /// For disks, lanes, streams of mirrors, logs, and connections that are just being closed.
+  /// For portals, lanes, streams of mirrors, logs, and connections that are just being closed.
   static let others = 512
 
   /// Lets the process open `wanted` descriptors, or as many as it may; how many those are.
@@ -20,16 +21,26 @@ enum DescriptorLimit {
   }
 }
 
-extension TargetLimits {
-  /// Descriptors for all connections that may be there.
-  var descriptorsWanted: Int { sessionsMax + loginsMax + DescriptorLimit.others }
+extension TargetConfiguration {
+  /// Files and devices that stay open: one for each LUN that is not in memory.
+  var diskDescriptors: Int {
+    targets.reduce(0) { $0 + $1.logicalUnits.count { $0.path != nil } }
+  }
+}
 
-  /// The same, with as many connections as so many descriptors allow; a quarter of them, at most,
-  /// for those without a session.
-  func fitting(descriptors: Int) -> TargetLimits {
-    guard descriptors < descriptorsWanted else { return self }
+extension TargetLimits {
+  /// Descriptors for all connections that may be there, and for that many disks.
+  func descriptorsWanted(disks: Int) -> Int {
+    sessionsMax + loginsMax + disks + DescriptorLimit.others
+  }
+
+  /// The same, with as many connections as so many descriptors allow beside the disks; a quarter
+  /// of them, at most, for those without a session.
+  func fitting(descriptors: Int, disks: Int) -> TargetLimits {
+    guard descriptors < descriptorsWanted(disks: disks) else { return self }
     var fitting = self
-    let connections = max(descriptors - min(DescriptorLimit.others, descriptors / 2), 2)
+    let left = max(descriptors - disks, 0)
+    let connections = max(left - min(DescriptorLimit.others, left / 2), 2)
     fitting.loginsMax = min(loginsMax, max(connections / 4, 1))
     fitting.sessionsMax = min(sessionsMax, max(connections - fitting.loginsMax, 1))
     return fitting

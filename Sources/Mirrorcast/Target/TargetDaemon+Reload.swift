@@ -79,6 +79,7 @@ extension TargetDaemon {
     let admissions = try plan.targets.map { (target) throws(MirrorcastError) in
       try ServedTarget.Admission(target.definition, secrets: new.secrets)
     }
+    let descriptors = raiseDescriptorLimit(for: plan, running)
     let opened = try open(plan)
     try withdraw(plan, running)
     let portals: [Portal]
@@ -114,7 +115,20 @@ extension TargetDaemon {
     await tellSessions(running)
     running.serving.host?.settle(plan.comingPlaces)
     let leftovers = await flush(plan.leaving, running)
-    return (ReloadOutcome(changes: plan.changes, remarks: plan.remarks), leftovers)
+    let remarks = plan.remarks + (descriptors.map { [$0] } ?? [])
+    return (ReloadOutcome(changes: plan.changes, remarks: remarks), leftovers)
+  }
+
+  /// Makes room for more disks; says so where it can't, and connections have to do with less.
+  private func raiseDescriptorLimit(for plan: ReloadPlan, _ running: Running) -> String? {
+    let wanted = running.serving.limits.descriptorsWanted(
+      disks: plan.configuration.diskDescriptors)
+    let descriptors = DescriptorLimit.raise(to: wanted)
+    guard descriptors < wanted, plan.targets.contains(where: { !$0.coming.isEmpty }) else {
+      return nil
+    }
+    return "only \(descriptors) files may be open, \(wanted) are wanted: raise the hard limit"
+      + " (ulimit -Hn, LimitNOFILE= in a unit) and restart, or not all connections find room"
   }
 
   /// Opens the disks that come, for each target; closes all again where one can't be.

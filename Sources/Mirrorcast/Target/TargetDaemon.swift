@@ -46,8 +46,10 @@ public final class TargetDaemon: Service {
     self.onReady = onReady
     self.makeHost = makeHost
     try configuration.limits.check()
-    let descriptors = DescriptorLimit.raise(to: configuration.limits.descriptorsWanted)
-    limits = configuration.limits.fitting(descriptors: descriptors)
+    let disks = configuration.diskDescriptors
+    let descriptors = DescriptorLimit.raise(
+      to: configuration.limits.descriptorsWanted(disks: disks))
+    limits = configuration.limits.fitting(descriptors: descriptors, disks: disks)
     register = ConnectionRegister(limits: limits)
     if limits != configuration.limits {
       logger.warning(
