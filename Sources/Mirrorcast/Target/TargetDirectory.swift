@@ -49,7 +49,8 @@ final class TargetDirectory: Sendable {
   }
 
   /// RFC 7143 §4.4.1, appendix C: every portal, all of one group. One that listens everywhere is
-  /// told by the address at which the connection came in, for it is one that this peer reaches.
+  /// told by the address at which the connection came in, for it is one that this peer reaches. One
+  /// on the loopback is told to those that came by it: for others it would be a place of their own.
   private static func texts(of portals: [SocketAddress], at local: SocketAddress?) -> [String] {
     guard let local else { return [] }
     var texts = [local.portalText]
@@ -60,7 +61,7 @@ final class TargetDirectory: Sendable {
         var reached = local
         reached.port = portal.port
         text = reached.portalText
-      } else if portal.isLinkLocal {
+      } else if portal.isLinkLocal || portal.isLoopback && !local.isLoopback {
         continue
       } else {
         text = portal.portalText
@@ -73,6 +74,8 @@ final class TargetDirectory: Sendable {
 
 extension SocketAddress {
   fileprivate var isWildcard: Bool { ["0.0.0.0", "::"].contains(numericText) }
+
+  fileprivate var isLoopback: Bool { numericText.hasPrefix("127.") || numericText == "::1" }
 
   /// fe80::/10: it means something only on its own link.
   fileprivate var isLinkLocal: Bool {
