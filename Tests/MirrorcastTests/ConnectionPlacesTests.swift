@@ -151,6 +151,35 @@ import Testing
   }
 }
 
+@Suite struct `A register of connections` {
+  @Test func `says why somebody gets no place, and counts it`() throws {
+    var limits = TargetLimits()
+    limits.sessionsMax = 70_000
+    limits.loginsMax = 70_000
+    limits.loginsOfAddressMax = 70_000
+    limits.connectionsOfAddressMax = 1
+    let register = ConnectionRegister(limits: limits)
+    let first = try register.admit(from: .v4(0))
+    let nexus = ConnectionRegister.Nexus(initiatorName: "a", isid: 1, targetName: "b")
+    guard case .admitted = register.logIn(first.id, nexus) else {
+      Issue.record("no session")
+      return
+    }
+    #expect(throws: ConnectionRegister.Refusal.addressIsFull) { try register.admit(from: .v4(0)) }
+    for address in 1..<60_000 as Range<UInt32> { _ = try register.admit(from: .v4(address)) }
+    #expect(throws: ConnectionRegister.Refusal.noHandle) { try register.admit(from: .v4(60_000)) }
+    register.leave(first.id)
+    _ = try register.admit(from: .v4(60_000))
+    _ = register.close()
+    #expect(throws: ConnectionRegister.Refusal.daemonEnds) { try register.admit(from: .v4(0)) }
+    let statistics = register.statistics
+    #expect(statistics.refusedByAddress == 1)
+    #expect(statistics.refusedByHandles == 1)
+    #expect(statistics.refusedAtEnd == 1)
+    #expect(statistics.accepted == 60_001)
+  }
+}
+
 @Suite struct `Limits of a daemon` {
   @Test func `their defaults are right, and what can't work is told by its name`() throws {
     try TargetLimits().check()

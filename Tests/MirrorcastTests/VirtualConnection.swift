@@ -59,7 +59,7 @@ final class VirtualTarget {
       register: register, log: ConnectionLog(TargetScene.logger),
       reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
       writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
-    guard let ticket = register.admit(from: .v4(1)) else { throw Failure("no place") }
+    let ticket = try register.admit(from: .v4(1))
     connection = TargetConnection(ticket, channel, serving, TargetScene.logger)
     try channel.pipeline.syncOperations.addHandlers([plug, connection])
     try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()

@@ -29,6 +29,21 @@ final class ConnectionRegister: Sendable {
     var nexus: Nexus?
   }
 
+  /// Why a connection gets no place, in words.
+  enum Refusal: String, Error {
+    case addressIsFull = "no more from its address"
+    case daemonEnds = "the daemon ends"
+    case noHandle = "no session handle is free"
+
+    fileprivate var counter: WritableKeyPath<ConnectionStatistics, UInt64> {
+      switch self {
+      case .addressIsFull: \.refusedByAddress
+      case .daemonEnds: \.refusedAtEnd
+      case .noHandle: \.refusedByHandles
+      }
+    }
+  }
+
   /// What becomes of a login that was all right.
   enum Login {
     /// Once these have ended, which it replaces.
@@ -57,6 +72,27 @@ final class ConnectionRegister: Sendable {
       } while usedHandles.contains(handle)
       return handle
     }
+
+    /// A place, and who is to lose it.
+    mutating func admit(from address: PeerAddress) -> Result<(Ticket, Entry?), Refusal> {
+      guard !isClosed else { return .failure(.daemonEnds) }
+      guard let handle = nextHandle() else { return .failure(.noHandle) }
+      let id = lastID + 1
+      var evicted: Entry?
+      switch places.admit(id, from: address) {
+      case .refused: return .failure(.addressIsFull)
+      case .inPlace(let other):
+        statistics.evictedForPlaces += 1
+        evicted = entries[other]
+      case .admitted: break
+      }
+      lastID = id
+      lastHandle = handle
+      handles[id] = handle
+      usedHandles.insert(handle)
+      statistics.accepted += 1
+      return .success((Ticket(id: id, handle: handle), evicted))
+    }
   }
 
   private let state: Mutex<State>
@@ -80,29 +116,16 @@ final class ConnectionRegister: Sendable {
     state.withLock { $0.statistics[keyPath: counter] += 1 }
   }
 
-  /// A place for one more connection, perhaps another's, which is cut; nil when there is none, or
-  /// the daemon ends.
-  func admit(from address: PeerAddress) -> Ticket? {
-    let (ticket, evicted) = state.withLock { state -> (Ticket?, Entry?) in
-      guard !state.isClosed, let handle = state.nextHandle() else { return (nil, nil) }
-      let id = state.lastID + 1
-      var evicted: Entry?
-      switch state.places.admit(id, from: address) {
-      case .refused:
-        state.statistics.refusedByAddress += 1
-        return (nil, nil)
-      case .inPlace(let other):
-        state.statistics.evictedForPlaces += 1
-        evicted = state.entries[other]
-      case .admitted: break
+  /// A place for one more connection, perhaps another's, which is cut.
+  func admit(from address: PeerAddress) throws(Refusal) -> Ticket {
+    let outcome = state.withLock { state in
+      let outcome = state.admit(from: address)
+      if case .failure(let refusal) = outcome {
+        state.statistics[keyPath: refusal.counter] += 1
       }
-      state.lastID = id
-      state.lastHandle = handle
-      state.handles[id] = handle
-      state.usedHandles.insert(handle)
-      state.statistics.accepted += 1
-      return (Ticket(id: id, handle: handle), evicted)
+      return outcome
     }
+    let (ticket, evicted) = try outcome.get()
     evicted?.port.visit { $0.cutUnfinished("its place is another's") }
     return ticket
   }

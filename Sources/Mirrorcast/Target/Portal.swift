@@ -66,25 +66,30 @@ struct Portal: Sendable {
         value: FixedSizeRecvByteBufferAllocator(capacity: TargetConnection.loginReadByteCount)
       )
       .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let peer = PeerAddress(channel.remoteAddress)
-          guard let ticket = serving.register.admit(from: peer) else {
-            serving.log.note(.refused, on: channel.eventLoop) {
-              logger.warning(
-                "connection refused: no more from its address",
-                metadata: ["peer": "\(channel.remoteAddress?.portalText ?? "unknown")"])
-            }
-            throw MirrorcastError("no more connections from that address")
-          }
-          let connection = TargetConnection(ticket, channel, serving, logger)
-          try channel.pipeline.syncOperations.addHandler(connection)
-        }
+        channel.eventLoop.makeCompletedFuture { try admit(channel, serving, logger) }
       }
     do {
       return Portal(address: address, channel: try await bootstrap.bind(to: place).get())
     } catch {
       throw refusal(address, error)
     }
+  }
+
+  /// Gives an accepted connection a place and its handler; throws where it has to be closed.
+  static func admit(_ channel: any Channel, _ serving: Serving, _ logger: Logger) throws {
+    let ticket: ConnectionRegister.Ticket
+    do throws(ConnectionRegister.Refusal) {
+      ticket = try serving.register.admit(from: PeerAddress(channel.remoteAddress))
+    } catch {
+      serving.log.note(.refused, on: channel.eventLoop) {
+        logger.warning(
+          "connection refused: \(error.rawValue)",
+          metadata: ["peer": "\(channel.remoteAddress?.portalText ?? "unknown")"])
+      }
+      throw error
+    }
+    let connection = TargetConnection(ticket, channel, serving, logger)
+    try channel.pipeline.syncOperations.addHandler(connection)
   }
 
   /// Lets a listener be for a second where the process may open no more: what waits would make it

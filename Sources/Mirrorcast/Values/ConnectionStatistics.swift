@@ -10,6 +10,10 @@ public struct ConnectionStatistics: Sendable, Equatable {
   public var accepted: UInt64 = 0
   /// Connections refused at once: their address has `connectionsOfAddressMax` sessions.
   public var refusedByAddress: UInt64 = 0
+  /// Connections refused at once: the daemon ends.
+  public var refusedAtEnd: UInt64 = 0
+  /// Connections refused at once: nearly all of the 65,535 session handles are held.
+  public var refusedByHandles: UInt64 = 0
   /// Logins refused since there were `sessionsMax` sessions.
   public var refusedBySessions: UInt64 = 0
   /// Connections without a session that gave their place to a newcomer.
