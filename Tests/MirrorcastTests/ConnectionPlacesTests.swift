@@ -1,3 +1,4 @@
+import NIOEmbedded
 import Testing
 
 @testable import Mirrorcast
@@ -177,6 +178,21 @@ import Testing
     #expect(statistics.refusedByHandles == 1)
     #expect(statistics.refusedAtEnd == 1)
     #expect(statistics.accepted == 60_001)
+  }
+}
+
+@Suite struct `A connection that is gone before it is begun` {
+  @Test func `gives its place back`() throws {
+    let target = try VirtualTarget()
+    let before = target.register.statistics
+    let channel = EmbeddedChannel()
+    _ = try channel.finish()
+    #expect(throws: (any Error).self) {
+      try Portal.admit(channel, target.serving, TargetScene.logger)
+    }
+    let after = target.register.statistics
+    #expect(after.accepted == before.accepted + 1)
+    #expect(after.loginsNow == before.loginsNow)
   }
 }
 

@@ -89,7 +89,13 @@ struct Portal: Sendable {
       throw error
     }
     let connection = TargetConnection(ticket, channel, serving, logger)
-    try channel.pipeline.syncOperations.addHandler(connection)
+    do {
+      try channel.pipeline.syncOperations.addHandler(connection)
+    } catch {
+      // It is gone already, and nobody else gives its place back.
+      connection.leave()
+      throw error
+    }
   }
 
   /// Lets a listener be for a second where the process may open no more: what waits would make it

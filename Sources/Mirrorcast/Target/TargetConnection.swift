@@ -135,14 +135,19 @@ final class TargetConnection: ChannelInboundHandler {
     drainAll { [self] in
       detach()
       (target, units) = (nil, ServedUnits([]))
-      readAccount.close()
-      writeAccount.close()
-      serving.register.leave(ticket.id)
-      // They hold each other: without this, neither would ever go.
-      entryPort = nil
-      ended.succeed()
+      leave()
     }
     callFinished()
+  }
+
+  /// Nothing of it is left: its place is free, also where it never had a pipeline.
+  func leave() {
+    readAccount.close()
+    writeAccount.close()
+    serving.register.leave(ticket.id)
+    // They hold each other: without this, neither would ever go.
+    entryPort = nil
+    ended.succeed()
   }
 
   /// Calls who waited for the end of commands.
