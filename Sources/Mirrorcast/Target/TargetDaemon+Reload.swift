@@ -1,7 +1,10 @@
 // A daemon becomes what another configuration says while it serves: all of it, or nothing.
 //
-//     plan ──▶ open disks ──▶ ask the mirrors ──▶ open portals ──▶ change ──▶ tell sessions
-//                   └───────────────┴─────────────────┴──▶ refused: nothing has changed
+//     plan ──▶ ask the mirrors ──▶ open disks ──▶ open portals ──▶ change ──▶ tell sessions
+//                   └────────────────┴────────────────┴──▶ refused: what is served is the same
+//
+// A file that was made for a new disk stays where that is refused, empty: whoever asks for it again
+// finds it, and nothing that has a name is deleted here.
 //
 // From the change on nothing can fail any more. Then every session is visited on its event loop,
 // and when no command is about a disk that leaves, that is flushed and let go.
@@ -79,11 +82,12 @@ extension TargetDaemon {
     let admissions = try plan.targets.map { (target) throws(MirrorcastError) in
       try ServedTarget.Admission(target.definition, secrets: new.secrets)
     }
-    let descriptors = raiseDescriptorLimit(for: plan, running)
-    let opened = try open(plan)
     try withdraw(plan, running)
+    let descriptors = raiseDescriptorLimit(for: plan, running)
+    let opened: [[ServedUnit]]
     let portals: [Portal]
     do throws(MirrorcastError) {
+      opened = try open(plan)
       portals = try await openPortals(plan, running)
     } catch {
       restore(plan, running)
