@@ -25,9 +25,7 @@ struct CheckCommand: ParsableCommand {
     var complaints: [ConfigurationComplaint] = []
     var summary: ConfigurationSummary?
     do throws(ConfigurationError) {
-      let file = try ConfigurationFile(path: file)
-      summary = file.summary()
-      complaints = file.check()
+      (complaints, summary) = try ConfigurationFile(path: file).check()
     } catch {
       complaints = error.complaints
     }

@@ -20,17 +20,25 @@ package final class DeviceBacking: BlockBacking {
     path: String, isThin: Bool = false, isReadOnly: Bool = false
   ) throws(BackingRefusal) {
     self.isThin = isThin
-    do throws(FileDescriptor.OpenFailure) {
-      device = try FileDescriptor(opening: path, (isReadOnly ? O_RDONLY : O_RDWR) | O_EXCL)
-    } catch {
-      throw error.errno == EBUSY
-        ? BackingRefusal(path, "is in use: unmount it, or stop what else serves it")
-        : BackingRefusal(path, errno: error.errno)
-    }
+    device = try Self.open(path, (isReadOnly ? O_RDONLY : O_RDWR) | O_EXCL)
     guard device.status.st_mode & S_IFMT == S_IFBLK else {
       throw BackingRefusal(path, "is not a block device: say file:\(path)")
     }
     byteCount = try Self.byteCount(of: device.number, path)
+  }
+
+  private static func open(
+    _ path: String, _ flags: Int32
+  ) throws(BackingRefusal) -> FileDescriptor {
+    for attempt in 0..<BriefHold.attemptsMax {
+      if attempt > 0 { BriefHold.pause() }
+      do throws(FileDescriptor.OpenFailure) {
+        return try FileDescriptor(opening: path, flags)
+      } catch {
+        guard error.errno == EBUSY else { throw BackingRefusal(path, errno: error.errno) }
+      }
+    }
+    throw BackingRefusal(path, "is in use: unmount it, or stop what else serves it")
   }
 
   /// The bytes of an open device, where they make a disk.

@@ -108,11 +108,14 @@ struct FileDescriptor: ~Copyable, Sendable {
     return true
   }
 
-  /// Takes the advisory lock of the whole file; false when another holds it.
+  /// Takes the advisory lock of the whole file; false when another holds it, and not for a moment.
   func lock() -> Bool {
-    while flock(number, LOCK_EX | LOCK_NB) != 0 {
-      if errno != EINTR { return false }
+    let number = number
+    return BriefHold.outlast {
+      while flock(number, LOCK_EX | LOCK_NB) != 0 {
+        if errno != EINTR { return false }
+      }
+      return true
     }
-    return true
   }
 }

@@ -46,6 +46,24 @@ struct FileBackingTests {
     #expect(try FileBacking(path: path).bytes(0, 512) == pattern(512))
   }
 
+  @Test func `a lock that somebody has for a moment is asked for again`() {
+    for others in [0, 1, BriefHold.attemptsMax - 1] {
+      var (attempts, pauses) = (0, 0)
+      let isHad = BriefHold.outlast(pause: { pauses += 1 }) {
+        attempts += 1
+        return attempts > others
+      }
+      #expect(isHad)
+      #expect(attempts == others + 1 && pauses == others)
+    }
+    var attempts = 0
+    let isHad = BriefHold.outlast(pause: {}) {
+      attempts += 1
+      return false
+    }
+    #expect(!isHad && attempts == BriefHold.attemptsMax)
+  }
+
   @Test func `a file is served once`() throws {
     let path = directory.file("locked")
     do {

@@ -8,10 +8,10 @@ import SCSI
 import Storage
 
 extension ConfigurationFile {
-  /// What stands against serving this configuration on this machine just now; empty when nothing
-  /// does. Files that another process serves are no hindrance: it may be the daemon that is to
-  /// reload.
-  public func check() -> [ConfigurationComplaint] {
+  /// What was found on this machine: what stands against serving this configuration just now,
+  /// nothing when it can be served, and what that would be. Files that another process serves are
+  /// no hindrance: it may be the daemon that is to reload.
+  public func check() -> (complaints: [ConfigurationComplaint], summary: ConfigurationSummary) {
     var complaints: [ConfigurationComplaint] = []
     func note(_ place: ConfigurationPlace?, _ what: String, _ advice: String) {
       let place = place ?? .start
@@ -20,7 +20,7 @@ extension ConfigurationFile {
           file: path, line: place.line, column: place.column, what: what, advice: advice))
     }
     checkPortals(note)
-    checkUnits(note)
+    let found = checkUnits(note)
     if let name = configuration.interface {
       do throws(NetworkInterfaceError) {
         _ = try NetworkInterface(named: name)
@@ -34,7 +34,8 @@ extension ConfigurationFile {
         places.state, "nothing can be kept in '\(folder)'",
         "Make the folder, and let the daemon write there.")
     }
-    return complaints.sorted { ($0.line, $0.column) < ($1.line, $1.column) }
+    complaints.sort { ($0.line, $0.column) < ($1.line, $1.column) }
+    return (complaints, summary(found))
   }
 
   private func checkPortals(_ note: (ConfigurationPlace?, String, String) -> Void) {
@@ -54,37 +55,40 @@ extension ConfigurationFile {
     }
   }
 
-  private func checkUnits(_ note: (ConfigurationPlace?, String, String) -> Void) {
+  /// What each LUN of each target is; nil where that can't be told.
+  private func checkUnits(
+    _ note: (ConfigurationPlace?, String, String) -> Void
+  ) -> [[PlaceInspection?]] {
     var seen: [PlaceInspection.Identity: ConfigurationPlace] = [:]
-    for (target, places) in zip(configuration.targets, places.units) {
-      for (unit, place) in zip(target.logicalUnits, places) {
+    return zip(configuration.targets, places.units).map { target, places in
+      zip(target.logicalUnits, places).map { unit, place -> PlaceInspection? in
         do throws(BackingRefusal) {
           let found = try unit.inspect()
-          guard let identity = found.identity else { continue }
+          guard let identity = found.identity else { return found }
           if let first = seen[identity] {
             note(
               place, "\(unit.path ?? "") is served on line \(first.line) already, by another path",
               "Serve it once.")
           }
           seen[identity] = place
+          return found
         } catch {
           note(
             place, "LUN \(unit.number.value) can't be served: \(error)",
             "Change it, or the file.")
+          return nil
         }
       }
     }
   }
 
-  /// What would be served, and to whom.
-  public func summary() -> ConfigurationSummary {
+  private func summary(_ found: [[PlaceInspection?]]) -> ConfigurationSummary {
     ConfigurationSummary(
       portals: configuration.portals.map(\.description),
-      targets: configuration.targets.map { target in
+      targets: zip(configuration.targets, found).map { target, found in
         ConfigurationSummary.Target(
           name: target.name,
-          logicalUnits: target.logicalUnits.map { unit in
-            let found = try? unit.inspect()
+          logicalUnits: zip(target.logicalUnits, found).map { unit, found in
             let note = found.flatMap { found in
               found.isInUse
                 ? "in use by another process" : found.isThere ? nil : "made at the start"
