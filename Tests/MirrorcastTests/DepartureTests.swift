@@ -51,6 +51,23 @@ import Testing
     #expect(target.register.statistics.sessionsNow == 0)
   }
 
+  @Test func `a target that is taken away waits for the mirror, too`() throws {
+    let host = SlowHost()
+    let target = try VirtualTarget(host: host)
+    #expect(try target.logIn() == 0)
+    target.serving.directory.change(targets: [], discovery: nil)
+    let isDone = Mutex(false)
+    target.connection.adoptChanges { isDone.withLock { $0 = true } }
+    target.pass(1)
+    let early = isDone.withLock { $0 }
+    #expect(!early, "a mirrored write may touch the medium still")
+    #expect(host.ends.withLock { $0.count } == 1)
+    host.finish()
+    target.pass(1)
+    let late = isDone.withLock { $0 }
+    #expect(late)
+  }
+
   @Test func `a mirror that does not end keeps nobody for ever`() throws {
     let host = SlowHost()
     let target = try VirtualTarget(host: host)

@@ -39,7 +39,7 @@ final class VirtualTarget {
   let register: ConnectionRegister
   let serving: Serving
   let plug = Plug()
-  private let connection: TargetConnection
+  let connection: TargetConnection
   private let workers = StorageWorkers(count: 1)
   private var decoder = FrameDecoder(dataSegmentLengthMax: 1 << 20)
   private var commandNumber: UInt32 = 1

@@ -42,10 +42,10 @@ extension TargetConnection {
     }
   }
 
-  /// Drops the session; what it has at the disks ends first.
+  /// Drops the session; what it has at the disks and in the mirror ends first.
   private func drop(_ reason: String, _ ended: @escaping () -> Void) {
     announceDrop(reason)
-    commands.drain(nil) { [self] in
+    drainAll { [self] in
       detach()
       (target, units) = (nil, ServedUnits([]))
       ended()
