@@ -82,6 +82,17 @@ import Testing
   }
 }
 
+@Suite struct `A login that is refused` {
+  @Test func `leaves no target with its connection`() throws {
+    var limits = TargetLimits()
+    limits.sessionsMax = 0
+    let target = try VirtualTarget(limits)
+    // RFC 7143 §11.13.5: 0302h, out of resources.
+    #expect(try target.logIn() == 0x0302)
+    #expect(target.connection.target == nil)
+  }
+}
+
 @Suite struct `A daemon that stops` {
   @Test func `asks sessions to log out, serves them until then, and drops who stays`() throws {
     let target = try VirtualTarget()

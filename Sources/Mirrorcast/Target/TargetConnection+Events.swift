@@ -51,13 +51,13 @@ extension TargetConnection {
     guard target.admits(description.initiatorName, from: channel.remoteAddress) else {
       return session.refuse(.authorizationFailure)
     }
-    self.target = target
     let nexus = ConnectionRegister.Nexus(
       initiatorName: description.initiatorName, isid: description.isid,
       targetName: description.targetName)
     switch serving.register.logIn(port.id, nexus) {
     case .refused: session.refuse(.outOfResources)
     case .admitted(let replaced):
+      self.target = target
       self.replaced = replaced
       session.admit()
     }
