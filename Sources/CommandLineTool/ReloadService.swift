@@ -25,7 +25,9 @@ struct ReloadService: Service {
       try await daemon.reload(file.configuration)
     } catch let error as ConfigurationError {
       for complaint in error.complaints { logger.error("\(complaint)") }
-      logger.error("not reloaded: \(error.complaints.count) things are wrong with \(path)")
+      let count = error.complaints.count
+      let things = count == 1 ? "one thing is" : "\(count) things are"
+      logger.error("not reloaded: \(things) wrong with \(path)")
     } catch {
       logger.error("not reloaded: \(error)")
     }
