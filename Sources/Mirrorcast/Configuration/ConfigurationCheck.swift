@@ -41,18 +41,17 @@ extension ConfigurationFile {
   private func checkPortals(_ note: (ConfigurationPlace?, String, String) -> Void) {
     let own = Set((try? System.enumerateDevices())?.compactMap { $0.address?.numericText } ?? [])
     for (portal, place) in zip(configuration.portals, places.portals) {
-      guard let address = try? portal.resolved() else {
-        note(
-          place, "portal \(portal): no such host",
-          "Give an address of this machine, or 0.0.0.0 for all.")
-        continue
-      }
-      let text = address.numericText
-      guard !portal.isWildcard, !own.contains(text), !text.hasPrefix("127.") else { continue }
-      note(
-        place, "portal \(portal): this machine has no such address",
-        "'ip -brief address' lists what it has; 0.0.0.0 and \"[::]\" mean all.")
+      guard let fault = fault(of: portal, own) else { continue }
+      note(place, "portal \(portal): \(fault.what)", fault.advice)
     }
+  }
+
+  /// `own`: the addresses of this machine.
+  private func fault(of portal: PortalAddress, _ own: Set<String>) -> PortalFault? {
+    guard let address = try? portal.resolved() else { return .noSuchHost }
+    let text = address.numericText
+    let isHere = portal.isWildcard || own.contains(text) || text.hasPrefix("127.")
+    return isHere ? nil : .noSuchAddress
   }
 
   /// What each LUN of each target is; nil where that can't be told.

@@ -128,27 +128,12 @@ struct Portal: Sendable {
   }
 
   private static func refusal(_ address: PortalAddress, _ error: any Error) -> MirrorcastError {
-    guard let failure = error as? IOError else {
-      return MirrorcastError(
-        "can't listen on \(address): no such host",
-        advice: "Give an address of this machine, or 0.0.0.0 for all.")
+    let failure = error as? IOError
+    let fault = failure.map { PortalFault(errno: $0.errnoCode) } ?? .noSuchHost
+    if let fault {
+      return MirrorcastError("can't listen on \(address): \(fault.what)", advice: fault.advice)
     }
-    switch failure.errnoCode {
-    case EADDRINUSE:
-      return MirrorcastError(
-        "can't listen on \(address): the port is in use",
-        advice: "Stop what uses it ('ss -ltnp' names it), or choose another, 0 for any.")
-    case EADDRNOTAVAIL:
-      return MirrorcastError(
-        "can't listen on \(address): this machine has no such address",
-        advice: "'ip -brief address' lists what it has; 0.0.0.0 and [::] mean all.")
-    case EACCES, EPERM:
-      return MirrorcastError(
-        "can't listen on \(address): not allowed",
-        advice: "Ports below 1024 need privileges: choose a higher one.")
-    default:
-      return MirrorcastError("can't listen on \(address): \(failure)")
-    }
+    return MirrorcastError("can't listen on \(address): \(error)")
   }
 }
 
