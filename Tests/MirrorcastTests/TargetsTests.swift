@@ -196,6 +196,9 @@ import Testing
     for (portals, words) in [
       (["127.0.0.1:3260", "127.0.0.1:3260"], "covered"), (["[::]:1", "[::1]:1"], "covered"),
       (["10.0.0.1:1", "0.0.0.0:1"], "covered"), ([], "no portal"),
+      (["[::0]:1", "[::1]:1"], "covered"), (["[::]:1", "[0:0:0:0:0:0:0:0]:1"], "covered"),
+      (["[fd00::a]:1", "[FD00:0::000a]:1"], "covered"),
+      (["[0:0:0:0:0:0:0:0]:1", "[fe80::1%lo]:1"], "covered"),
     ] {
       let error = #expect(throws: MirrorcastError.self) {
         try Mirrorcast.TargetConfiguration(

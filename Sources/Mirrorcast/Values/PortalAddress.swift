@@ -1,3 +1,5 @@
+import Datagrams
+
 /// Where a target listens: `HOST[:PORT]`, an IPv6 address in brackets.
 public struct PortalAddress: Sendable, Hashable, CustomStringConvertible {
   /// A host's name or a numeric address, IPv6 without its brackets.
@@ -20,9 +22,21 @@ public struct PortalAddress: Sendable, Hashable, CustomStringConvertible {
   func overlaps(_ other: PortalAddress) -> Bool {
     guard port == other.port, port != 0 else { return false }
     if host == other.host { return true }
+    // One address can be written in many ways: [::], [::0], [0:0:0:0:0:0:0:0].
+    let (own, others) = (address, other.address)
+    if let own, own == others { return true }
     let isV6 = host.contains(":")
     return isV6 == other.host.contains(":") && (isWildcard || other.isWildcard)
   }
 
-  var isWildcard: Bool { host == "0.0.0.0" || host == "::" }
+  /// All addresses of its family, however that is written.
+  var isWildcard: Bool {
+    guard let address else { return false }
+    return address == Endpoint(any: address.family)
+  }
+
+  /// Nil where the host is a name, or has a zone.
+  private var address: Endpoint? {
+    try? Endpoint(host.contains(":") ? "[\(host)]" : host, defaultPort: 0)
+  }
 }
