@@ -176,9 +176,11 @@ import Testing
 
   @Test func `changes nothing where anything can't be`() async throws {
     let old = try Self.configuration([Self.store: ["0=memory:1M", "1=memory:1M"]])
+    let held = try HeldPort()
+    let free = held.number
+    defer { withExtendedLifetime(held) {} }
     try await TargetScene.serving(old) { scene in
       let client = try scene.client(at: Self.store)
-      let free = try freePort()
       for (targets, portals) in [
         (["0=memory:1M", "2=file:/var/no/such/file"], ["127.0.0.1:0", "127.0.0.1:\(free)"]),
         (["0=memory:1M", "2=memory:1M"], ["127.0.0.1:\(free)", "127.0.0.1:\(scene.port)"]),
@@ -197,7 +199,9 @@ import Testing
   }
 
   @Test func `opens and closes portals, and the sessions of closed ones go on`() async throws {
-    let ports = [try freePort(), try freePort()]
+    let held = [try HeldPort(), try HeldPort()]
+    let ports = held.map(\.number)
+    defer { withExtendedLifetime(held) {} }
     @Sendable func at(_ portals: String...) throws -> Mirrorcast.TargetConfiguration {
       try Self.configuration([Self.store: ["0=memory:1M"]], portals: portals)
     }

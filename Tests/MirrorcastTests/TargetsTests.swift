@@ -178,7 +178,9 @@ import Testing
   }
 
   @Test func `opens all of its portals or none`() async throws {
-    let first = try freePort()
+    let held = try HeldPort()
+    let first = held.number
+    defer { withExtendedLifetime(held) {} }
     try await TargetScene.serving(["0=memory:1M"]) { scene in
       let configuration = try Self.configuration(
         ["127.0.0.1:\(first)", "127.0.0.1:\(scene.port)"], Self.target(Self.store))
