@@ -55,6 +55,8 @@ struct ConnectionPlaces: Sendable {
     self.limits = limits
   }
 
+  /// Connections with a place.
+  var count: Int { places.count }
   /// Connections without a session.
   var lentCount: Int { places.count - sessionCount }
 

@@ -95,7 +95,11 @@ final class ConnectionRegister: Sendable {
     }
   }
 
+  /// Connections without a place that may be open still, until others are accepted.
+  private static let leavingMax = 128
+
   private let state: Mutex<State>
+  private let open = Atomic(0)
 
   init(limits: TargetLimits) {
     state = Mutex(State(places: ConnectionPlaces(limits: limits)))
@@ -114,6 +118,17 @@ final class ConnectionRegister: Sendable {
   /// Counts what only a connection itself can know.
   func count(_ counter: any WritableKeyPath<ConnectionStatistics, UInt64> & Sendable) {
     state.withLock { $0.statistics[keyPath: counter] += 1 }
+  }
+
+  /// A connection was accepted; whether it gets a place is said later.
+  func opened() { open.add(1, ordering: .relaxed) }
+
+  func closed() { open.subtract(1, ordering: .relaxed) }
+
+  /// Whether many are open that have lost their places, or have none yet.
+  var isCrowded: Bool {
+    let places = state.withLock { $0.places.count }
+    return open.load(ordering: .relaxed) > places + Self.leavingMax
   }
 
   /// A place for one more connection, perhaps another's, which is cut.

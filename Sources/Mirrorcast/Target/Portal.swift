@@ -53,7 +53,8 @@ struct Portal: Sendable {
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(AcceptPause(logger))
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptPause(serving.register, logger))
         }
       }
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -99,28 +100,47 @@ struct Portal: Sendable {
   }
 
   /// Lets a listener be for a second where the process may open no more: what waits would make it
-  /// readable again at once.
+  /// readable again at once. And for a moment where connections are accepted faster than those
+  /// closed whose places they take.
   private final class AcceptPause: ChannelInboundHandler {
     typealias InboundIn = any Channel
+    typealias InboundOut = any Channel
 
+    private let register: ConnectionRegister
     private let logger: Logger
     private var isPaused = false
 
-    init(_ logger: Logger) { self.logger = logger }
+    init(_ register: ConnectionRegister, _ logger: Logger) {
+      self.register = register
+      self.logger = logger
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+      register.opened()
+      let register = register
+      unwrapInboundIn(data).closeFuture.whenComplete { _ in register.closed() }
+      context.fireChannelRead(data)
+      if register.isCrowded { pause(.milliseconds(10), context) }
+    }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
       guard let failure = error as? IOError,
         [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(failure.errnoCode)
       else { return context.fireErrorCaught(error) }
       guard !isPaused else { return }
-      isPaused = true
       logger.warning(
         "no connection can be accepted for a second: \(failure)",
         metadata: ["advice": "raise the limit of open files (ulimit -n)"])
+      pause(.seconds(1), context)
+    }
+
+    private func pause(_ time: TimeAmount, _ context: ChannelHandlerContext) {
+      guard !isPaused else { return }
+      isPaused = true
       let channel = context.channel
       channel.setOption(.autoRead, value: false).whenComplete { _ in }
       let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-      context.eventLoop.scheduleTask(in: .seconds(1)) {
+      context.eventLoop.scheduleTask(in: time) {
         bound.value.isPaused = false
         channel.setOption(.autoRead, value: true).whenComplete { _ in }
       }

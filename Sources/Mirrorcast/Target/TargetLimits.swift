@@ -21,7 +21,7 @@ public struct TargetLimits: Sendable, Equatable {
   public var discoveryMilliseconds: Int64 = 60_000
   /// Connections that the kernel holds for a portal until they are accepted (its own limit,
   /// `net.core.somaxconn`, may be lower).
-  public var backlog = 1024
+  public var backlog = 4096
   /// Connections accepted in one go, before others that are there have their turn.
   public var acceptsAtOnce = 16
   /// Bytes of one text, of a login or a text request; at least 8,192, at most 65,536. A longer one
