@@ -25,7 +25,8 @@ struct CheckCommand: ParsableCommand {
     var complaints: [ConfigurationComplaint] = []
     var summary: ConfigurationSummary?
     do throws(ConfigurationError) {
-      (complaints, summary) = try ConfigurationFile(path: file).check()
+      let found = try ConfigurationFile(path: file).check()
+      (complaints, summary) = (found.complaints, found.summary)
     } catch {
       complaints = error.complaints
     }

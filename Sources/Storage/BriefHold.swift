@@ -13,7 +13,7 @@ package enum BriefHold {
 
   /// Whether `attempt` came true, at once or after a tenth of a second at most.
   package static func outlast(
-    pause: () -> Void = pause, _ attempt: () -> Bool
+    pause: () -> Void = BriefHold.pause, _ attempt: () -> Bool
   ) -> Bool {
     for index in 0..<attemptsMax {
       if index > 0 { pause() }

@@ -148,12 +148,10 @@ struct Portal: Sendable {
   }
 
   private static func refusal(_ address: PortalAddress, _ error: any Error) -> MirrorcastError {
-    let failure = error as? IOError
-    let fault = failure.map { PortalFault(errno: $0.errnoCode) } ?? .noSuchHost
-    if let fault {
-      return MirrorcastError("can't listen on \(address): \(fault.what)", advice: fault.advice)
-    }
-    return MirrorcastError("can't listen on \(address): \(error)")
+    var fault: PortalFault? = .noSuchHost
+    if let failure = error as? IOError { fault = PortalFault(errno: failure.errnoCode) }
+    guard let fault else { return MirrorcastError("can't listen on \(address): \(error)") }
+    return MirrorcastError("can't listen on \(address): \(fault.what)", advice: fault.advice)
   }
 }
 
