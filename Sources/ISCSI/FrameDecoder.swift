@@ -8,8 +8,9 @@
 //
 //     header ▸ additional ▸ header digest ▸ data ▸ padding ▸ data digest
 //
-// A header whose digest is wrong ends everything: its lengths can't be trusted. Data whose digest
-// is wrong comes marked as damaged.
+// A header whose digest is wrong ends everything: its lengths can't be trusted, so where there is a
+// digest it is read before the length of the data is judged. Data whose digest is wrong comes
+// marked as damaged.
 import Bytes
 
 /// What a stream's next bytes can't be read for.
@@ -72,6 +73,7 @@ package struct FrameDecoder: Sendable {
       FrameDecoder.move(bytes, from: &offset, into: &digest, missing: &headerDigestMissing)
       guard headerDigestMissing == 0 else { return nil }
       try checkHeader()
+      try beginData()
     }
     FrameDecoder.move(bytes, from: &offset, into: &data, missing: &dataMissing)
     FrameDecoder.move(bytes, from: &offset, into: &padding, missing: &paddingMissing)
@@ -110,7 +112,7 @@ package struct FrameDecoder: Sendable {
     return try next(span, from: &offset)
   }
 
-  /// Whether the header is whole, its lengths are allowed and the body may be read.
+  /// Whether the header is whole; where no digest follows its length is judged here.
   private mutating func readHeader(
     _ bytes: RawSpan, from offset: inout Int
   ) throws(FramingError) -> Bool {
@@ -122,20 +124,27 @@ package struct FrameDecoder: Sendable {
     // Safe: the span over our own array ends with the expression.
     guard let whole = unsafe BasicHeaderSegment(headerBytes.span.bytes) else { return false }
     headerBytes.removeAll(keepingCapacity: true)
-    let padded = PDU.padded(whole.dataSegmentLength)
-    headerDigestMissing = digests.contains(.header) ? Digests.byteCount : 0
-    dataDigestMissing = digests.contains(.data) && padded > 0 ? Digests.byteCount : 0
-    guard whole.dataSegmentLength <= dataSegmentLengthMax else {
-      skipMissing = Int(whole.totalAHSLength) * 4 + padded + headerDigestMissing + dataDigestMissing
-      (headerDigestMissing, dataDigestMissing) = (0, 0)
-      throw .dataSegmentTooLong(whole)
-    }
     header = whole
     additionalMissing = Int(whole.totalAHSLength) * 4
+    headerDigestMissing = digests.contains(.header) ? Digests.byteCount : 0
+    if headerDigestMissing == 0 { try beginData() }
+    return true
+  }
+
+  /// Makes room for the data that the header announces, where it may be that long.
+  private mutating func beginData() throws(FramingError) {
+    guard let whole = header else { return }
+    let padded = PDU.padded(whole.dataSegmentLength)
+    dataDigestMissing = digests.contains(.data) && padded > 0 ? Digests.byteCount : 0
+    guard whole.dataSegmentLength <= dataSegmentLengthMax else {
+      skipMissing = additionalMissing + padded + dataDigestMissing
+      (additionalMissing, dataDigestMissing) = (0, 0)
+      forgetPDU()
+      throw .dataSegmentTooLong(whole)
+    }
     dataMissing = whole.dataSegmentLength
     paddingMissing = padded - dataMissing
     data.reserveCapacity(dataMissing)
-    return true
   }
 
   private mutating func skip(_ bytes: RawSpan, from offset: inout Int) {

@@ -51,12 +51,30 @@ struct DigestTests {
 
   @Test func `a damaged header ends everything, wherever the damage is`() throws {
     let bytes = encoded(sample([.header, .data], data: 5, additional: 4))
-    // Neither the lengths, which decide what is read as a digest, nor what follows the digest.
+    // Not what follows the digest; the lengths have a test of their own.
     for place in [0, 1, 8, 20, 47, 48, 51, 52, 55] {
       var damaged = bytes
       damaged[place] ^= 0x10
       #expect(throws: FramingError.self, "\(place)") { try read(damaged, [.header, .data]) }
     }
+  }
+
+  // Length of the additional segments, and the three bytes of the data's.
+  @Test(arguments: [4, 5, 6, 7], [1, 53, 4096])
+  func `a length that was damaged is not believed`(place: Int, chunk: Int) throws {
+    var damaged = encoded(sample([.header, .data], data: 8, additional: 4))
+    damaged[place] ^= 0x10
+    var decoder = FrameDecoder(dataSegmentLengthMax: 8)
+    decoder.digests = [.header, .data]
+    let rest = [UInt8](repeating: 0, count: 1024)
+    let error = #expect(throws: FramingError.self) {
+      try decode(damaged + rest, chunk: chunk, decoder: &decoder)
+    }
+    guard case .headerDigest? = error else {
+      Issue.record("it is believed")
+      return
+    }
+    #expect(decoder.heldByteCount < 48 + 1024 + 8)
   }
 
   @Test func `damaged data comes marked, and what follows it whole`() throws {
@@ -80,6 +98,8 @@ struct DigestTests {
       + encoded(sample([.header, .data], data: 512))
     var offset = 0
     #expect(throws: FramingError.self) { try decoder.next(bytes, from: &offset) }
+    // Its header segments and their digest were read.
+    #expect(offset == 48 + 4 + 4)
     #expect(try decoder.next(bytes, from: &offset)?.data.count == 512)
     #expect(offset == bytes.count)
   }
@@ -143,6 +163,28 @@ struct DigestSessionTests {
     #expect(target.commands.isEmpty)
     #expect(target.openTaskCount == 0)
     #expect(target.request(writeHeader(tag: 2, length: 0)).isEmpty && target.commands.count == 1)
+  }
+
+  @Test(arguments: [0, 1])
+  func `a length that was damaged is the end, at every level`(level: Int) throws {
+    let target = LoneTarget(offers: "HeaderDigest=CRC32C", "ErrorRecoveryLevel=\(level)")
+    var ping = PDU(header: BasicHeaderSegment(opcode: .nopOut, flags: 0x80))
+    ping.header.initiatorTaskTag = 9
+    ping.header.word24 = target.commandNumber
+    ping.digests = target.session.digests
+    #expect(ping.digests == .header)
+    var bytes = encoded(ping)
+    bytes[5] ^= 0x80
+    var decoder = FrameDecoder(dataSegmentLengthMax: target.session.receiveDataSegmentLengthMax)
+    decoder.digests = ping.digests
+    var offset = 0
+    let error = #expect(throws: FramingError.self) { try decoder.next(bytes, from: &offset) }
+    #expect(offset == 52)
+    #expect(target.take { if let error { $0.handle(error) } }.isEmpty)
+    guard case .close(.headerDigest)? = target.events.last else {
+      Issue.record("it goes on")
+      return
+    }
   }
 
   @Test func `an initiator doesn't go on with a target whose words come damaged`() throws {

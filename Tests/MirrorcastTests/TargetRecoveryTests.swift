@@ -130,12 +130,13 @@ import Testing
     }
   }
 
-  @Test(arguments: [0, 1])
-  func `ends the connection when a header is damaged`(level: Int) async throws {
+  // A length, and a tag.
+  @Test(arguments: [0, 1], [5, 20])
+  func `ends the connection when a header is damaged`(level: Int, place: Int) async throws {
     try await TargetScene.serving(["0=memory:1M"]) { scene in
       let client = try client(scene, level: level)
       var ping = bytes(client.request(.nopOut))
-      ping[20] ^= 1
+      ping[place] ^= 0x80
       try client.send(ping)
       try client.expectEnd()
       #expect(try scene.client("iqn.2026-01.test:other").read(512, at: 0).status == 0)
