@@ -84,3 +84,11 @@ package struct PDU: Sendable {
     [UInt8](repeating: 0, count: padded(count) - count)
   }
 }
+
+extension ArraySlice<UInt8> {
+  /// Its first bytes; a copy where they are a part of more: what is kept for an initiator that may
+  /// ask again is counted, and a slice keeps all that it is a part of.
+  func copiedPrefix(_ countMax: Int) -> ArraySlice<UInt8> {
+    startIndex == 0 && count <= countMax ? self : Array(prefix(countMax))[...]
+  }
+}

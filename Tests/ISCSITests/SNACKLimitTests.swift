@@ -31,6 +31,30 @@ struct SNACKLimitTests {
     #expect(target.send(snack(1, tag: reservedTag, first: first &+ 2900, count: 5)).count == 5)
   }
 
+  @Test func `what is kept of a long ping or text is what was sent of it`() throws {
+    let target = LoneTarget(
+      offering: ["ErrorRecoveryLevel=1", "MaxRecvDataSegmentLength=512"])
+    var header = BasicHeaderSegment(opcode: .nopOut, isImmediate: true)
+    header.initiatorTaskTag = 5
+    header.word20 = reservedTag
+    let ping = PDU(header: header, data: pattern(200_000))
+    let echo = try #require(target.send(ping).first)
+    #expect(echo.data == ping.data.prefix(512))
+    #expect(address(of: echo.data) != address(of: ping.data))
+    #expect(target.session.keptByteCount >= 512 && target.session.keptByteCount < 1024)
+
+    var whole = TextPieces(pattern(1200))
+    var pieces: [ArraySlice<UInt8>] = []
+    for _ in 0..<3 { pieces.append(whole.next(lengthMax: 512)) }
+    #expect(pieces.flatMap(\.self) == pattern(1200))
+    // Each by itself: none lies behind another.
+    #expect(pieces.map(\.indices) == [0..<512, 0..<512, 0..<176])
+  }
+
+  private func address(of bytes: ArraySlice<UInt8>) -> UnsafePointer<UInt8>? {
+    bytes.withUnsafeBufferPointer(\.baseAddress)
+  }
+
   @Test(arguments: [UInt8(0), 1])
   func `a flood of them is answered only as fast as answers are taken`(type: UInt8) {
     let (scene, tag, response) = LossyScene.answeredRead()

@@ -82,7 +82,7 @@ extension TargetSession {
     header.lun = pdu.header.lun
     header.initiatorTaskTag = pdu.header.initiatorTaskTag
     header.word20 = reservedTag
-    let echo = pdu.data.prefix(parameters.sendDataSegmentLengthMax)
+    let echo = pdu.data.copiedPrefix(parameters.sendDataSegmentLengthMax)
     send(PDU(header: header, data: echo), advances: true)
   }
 

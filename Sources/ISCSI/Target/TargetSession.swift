@@ -193,8 +193,8 @@ package struct TargetSession: ~Copyable, Sendable {
     header.byte2 = reason.rawValue
     header.initiatorTaskTag = reservedTag
     header.word36 = nextNumber
-    let rejected = pdu.header.array + pdu.additional
-    let data = rejected.prefix(parameters.sendDataSegmentLengthMax)
+    let rejected = (pdu.header.array + pdu.additional)[...]
+    let data = rejected.copiedPrefix(parameters.sendDataSegmentLengthMax)
     send(PDU(header: header, data: data), advances: true)
   }
 }

@@ -40,7 +40,7 @@ package struct TextPieces: Sendable {
   }
 
   package mutating func next(lengthMax: Int) -> ArraySlice<UInt8> {
-    let piece = rest.prefix(lengthMax)
+    let piece = rest.copiedPrefix(lengthMax)
     rest = rest.dropFirst(piece.count)
     return piece
   }
