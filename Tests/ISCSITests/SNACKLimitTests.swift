@@ -12,9 +12,35 @@ struct SNACKLimitTests {
     #expect(scene.target.session.keptByteCount <= 4000)
     #expect(scene.again(snack(0, tag: tags[0], first: 0, count: 1)).map(\.rejectReason) == [3])
     #expect(scene.again(snack(0, tag: tags[2], first: 0, count: 1)).map(\.rejectReason) == [3])
+    // Of the last, ten PDUs, no more is known than their numbers, whatever is acknowledged of it.
+    var acknowledgement = snack(2, tag: reservedTag, first: 8, count: 0)
+    acknowledgement.header.word20 =
+      scene.sent.last { $0.header.flags & 0x40 != 0 && $0.header.opcode == .dataIn }?
+      .header.word20 ?? 0
+    for (first, reasons) in [(UInt32(8), [UInt8]()), (7, [8]), (11, [8]), (10, []), (9, [8])] {
+      acknowledgement.header.word40 = first
+      #expect(scene.again(acknowledgement).compactMap(\.rejectReason) == reasons, "\(first)")
+    }
     let small = scene.read(1500)
     scene.crossAll()
     #expect(scene.again(snack(0, tag: small, first: 0, count: 0)).count == 3)
+  }
+
+  @Test func `data goes out in parts whose way can be seen`() throws {
+    let target = LoneTarget(
+      offers: "MaxRecvDataSegmentLength=16777215", "MaxBurstLength=16777215")
+    #expect(target.session.parameters.sendDataSegmentLengthMax == 16_777_215)
+    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xc1)
+    header.initiatorTaskTag = 4
+    header.word20 = 1_000_000
+    target.request(header)
+    let handle = try #require(target.commands.first).handle
+    let answers = target.take {
+      $0.completeCommand(handle, CommandCompletion(status: 0, dataIn: pattern(1_000_000)))
+    }
+    #expect(answers.map(\.data.count) == [262_144, 262_144, 262_144, 213_568])
+    // One sequence all the same.
+    #expect(answers.map(\.header.isFinal) == [false, false, false, true])
   }
 
   @Test func `statuses that nobody acknowledges don't pile up`() {

@@ -155,6 +155,35 @@ struct SNACKTests {
     #expect(scene.again(older).map(\.rejectReason) == [8])
   }
 
+  // Lengths that divide a burst, that don't, that are longer than it; of sequences cut anew in the
+  // middle of one, too.
+  @Test(arguments: [512, 700, 1500, 4096], [UInt32(0), 3])
+  func `each PDU can be had by its number`(length: Int, acknowledged: UInt32) throws {
+    let (scene, tag, _) = LossyScene.answeredRead()
+    var acknowledgement = snack(2, tag: reservedTag, first: acknowledged, count: 0)
+    acknowledgement.header.word20 =
+      try #require(scene.sent.first { $0.header.flags & 0x40 != 0 }).header.word20
+    #expect(scene.again(acknowledgement).isEmpty)
+    var text = BasicHeaderSegment(opcode: .textRequest, isImmediate: true)
+    text.initiatorTaskTag = 50
+    text.word20 = reservedTag
+    _ = scene.again(
+      PDU(header: text, data: Array("MaxRecvDataSegmentLength=\(length)\0".utf8)))
+    var request = snack(3, tag: tag, first: 0, count: 0)
+    request.header.word20 = 1
+    let all = Array(scene.again(request).dropLast())
+    #expect(all.first?.header.word36 == acknowledged)
+    for (index, pdu) in all.enumerated() {
+      let one = scene.again(snack(0, tag: tag, first: pdu.header.word36, count: 1))
+      #expect(one.count == 1 && same(one[0], pdu), "\(index)")
+      acknowledgement.header.word40 = pdu.header.word36 + 1
+      #expect(scene.again(acknowledgement).isEmpty)
+      let rest = scene.again(snack(0, tag: tag, first: 0, count: 0))
+      #expect(rest.count == all.count - index - 1)
+      #expect(zip(rest, all[(index + 1)...]).allSatisfy(same))
+    }
+  }
+
   @Test(arguments: [512, 700, 4096], [0, 4])
   func `data is cut anew where its length has changed`(length: Int, acknowledged: UInt32) throws {
     let (scene, tag, response) = LossyScene.answeredRead()

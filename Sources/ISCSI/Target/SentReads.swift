@@ -13,16 +13,19 @@ struct SentRead: Sendable {
   let status: SerialNumber
   /// From the first byte that was not acknowledged on.
   fileprivate(set) var data: ArraySlice<UInt8>
-  /// Those that were not acknowledged.
-  fileprivate(set) var segments: ArraySlice<DataInSegment>
+  /// Those that were not acknowledged. Only how they are cut is kept: of a long read they are many.
+  fileprivate(set) var segments: DataInSegments
+  /// The number that follows the last.
+  private(set) var nextNumber: UInt32
   /// What it holds of memory: a slice keeps all that it is a part of.
   fileprivate var heldBytes: Int
   /// The data had to make room.
   fileprivate(set) var isForgotten = false
 
+  /// `segments`: as they were sent, `count` of them.
   init(
     tag: UInt32, lun: UInt64, transferTag: UInt32, status: SerialNumber,
-    data: ArraySlice<UInt8>, segments: [DataInSegment]
+    data: ArraySlice<UInt8>, segments: (all: DataInSegments, count: UInt32)
   ) {
     self.tag = tag
     self.lun = lun
@@ -30,44 +33,38 @@ struct SentRead: Sendable {
     self.status = status
     self.data = data
     heldBytes = data.count
-    self.segments = segments[...]
-    nextNumber = UInt32(segments.count)
+    self.segments = segments.all
+    nextNumber = segments.count
   }
 
-  /// The number that follows the last.
-  private(set) var nextNumber: UInt32
-
   /// The first that was not acknowledged.
-  private var firstNumber: UInt32 { segments.first?.number ?? nextNumber }
+  private var firstNumber: UInt32 { segments.number }
 
   func bytes(of segment: DataInSegment) -> ArraySlice<UInt8> {
-    let start = data.endIndex - (length - segment.offset)
+    let start = data.endIndex - (segments.count - segment.offset)
     return data[start..<start + segment.count]
   }
 
-  /// Of all its data, what was acknowledged too.
-  private var length: Int { segments.last.map { $0.offset + $0.count } ?? 0 }
-
-  fileprivate func run(_ request: SNACKRequest) throws(SNACKRefusal) -> ArraySlice<DataInSegment> {
+  fileprivate func run(_ request: SNACKRequest) throws(SNACKRefusal) -> SentSegments {
     guard !isForgotten else { throw .notKept }
-    guard !request.isUnacknowledged else { return segments }
+    guard !request.isUnacknowledged else { return segments.prefix(Int(nextNumber - firstNumber)) }
     let first = UInt64(request.first)
     let end = request.count == 0 ? UInt64(nextNumber) : first + UInt64(request.count)
     guard first >= UInt64(firstNumber), first < end, end <= UInt64(nextNumber) else {
       throw .outOfRange(next: nextNumber)
     }
-    let index = segments.startIndex + Int(first - UInt64(firstNumber))
-    return segments[index..<index + Int(end - first)]
+    var wanted = segments
+    wanted.skip(to: request.first)
+    return wanted.prefix(Int(end - first))
   }
 
   /// False where that can't be.
   fileprivate mutating func acknowledge(_ number: UInt32) -> Bool {
     guard number >= firstNumber, number <= nextNumber else { return false }
-    let count = Int(number - firstNumber)
-    let bytes = segments.prefix(count).reduce(0) { $0 + $1.count }
-    segments = segments.dropFirst(count)
+    let offset = segments.offset
+    segments.skip(to: number)
     guard !isForgotten else { return true }
-    data = data.dropFirst(bytes)
+    data = data.dropFirst(segments.offset - offset)
     // Half of it is copied, or the slice would go on to hold all.
     if data.count <= heldBytes / 2 {
       data = Array(data)[...]
@@ -77,12 +74,8 @@ struct SentRead: Sendable {
   }
 
   fileprivate mutating func cutAnew(_ parameters: OperationalParameters) {
-    guard let first = segments.first else { return }
-    let length = length
-    let anew = DataInSegments(
-      count: length, parameters, fromOffset: first.offset, number: first.number)
-    segments = Array(anew)[...]
-    nextNumber = segments.last.map { $0.number + 1 } ?? nextNumber
+    segments = segments.cutAnew(parameters)
+    nextNumber = segments.reduce(firstNumber) { number, _ in number + 1 }
   }
 
   fileprivate mutating func forget() {
@@ -91,6 +84,9 @@ struct SentRead: Sendable {
     isForgotten = true
   }
 }
+
+/// Segments of one read that follow each other.
+typealias SentSegments = PrefixSequence<DataInSegments>
 
 /// The reads of a session whose data may still be asked for again.
 struct SentReads: Sendable {
@@ -138,7 +134,7 @@ struct SentReads: Sendable {
   /// The read of a tag, and those of its segments that a SNACK asks for; nil for another tag.
   func run(
     _ tag: UInt32, _ request: SNACKRequest
-  ) throws(SNACKRefusal) -> (SentRead, ArraySlice<DataInSegment>)? {
+  ) throws(SNACKRefusal) -> (SentRead, SentSegments)? {
     guard let read = reads.first(where: { $0.tag == tag }) else { return nil }
     return (read, try read.run(request))
   }

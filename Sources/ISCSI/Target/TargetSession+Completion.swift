@@ -79,7 +79,7 @@ extension TargetSession {
     recovery?.reads.keep(
       SentRead(
         tag: task.handle.taskTag, lun: task.header.lun, transferTag: transferTag,
-        status: statusNumber, data: data, segments: Array(segments)))
+        status: statusNumber, data: data, segments: (segments, count)))
     return count
   }
 

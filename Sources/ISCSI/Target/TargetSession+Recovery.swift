@@ -70,7 +70,7 @@ extension TargetSession {
   }
 
   private mutating func resend(
-    _ read: SentRead, _ segments: ArraySlice<DataInSegment>
+    _ read: SentRead, _ segments: some Sequence<DataInSegment>
   ) throws(SNACKRefusal) {
     // RFC 7143 §11.16.3: after a shorter length was declared, R-Data has to be asked for.
     let lengthMax = parameters.sendDataSegmentLengthMax
