@@ -73,6 +73,40 @@ struct DataTimerTests {
     #expect(answers.map(\.status) == [2] && answers.first?.senseCode == [0x0c, 0x0d])
   }
 
+  // RFC 7143 §7.8: it is failed when all of it is here.
+  @Test(arguments: [false, true])
+  func `a sequence that has gone wrong may take its time, as long as it goes on`(isTooLong: Bool)
+    throws
+  {
+    let target = LoneTarget(offers: "InitialR2T=Yes")
+    let request = try #require(target.request(writeHeader(tag: 5, length: 4096)).first)
+    let tag = request.header.word20
+    var now: UInt64 = 0
+    for number in 1..<8 {
+      var pdu = dataOut(
+        tag: 5, transferTag: tag, offset: number * 512, number: UInt32(number), isFinal: false,
+        pattern(512))
+      if isTooLong {
+        pdu.header.dataSegmentLength = 512
+        (pdu.data, pdu.fault) = ([], .tooLong)
+      }
+      #expect(target.send(pdu).count == (number == 1 ? 1 : 0))
+      #expect(pass(Self.limit * 3 / 4, target, at: &now).isEmpty, "\(number)")
+    }
+    // Eight fill it; more than it may have is no progress.
+    var answers: [PDU] = []
+    for number in 8..<16 where answers.isEmpty {
+      answers += target.send(
+        dataOut(
+          tag: 5, transferTag: tag, offset: 0, number: UInt32(number), isFinal: false,
+          pattern(512)))
+      answers += pass(Self.limit * 3 / 4, target, at: &now)
+      #expect(number < 12)
+    }
+    #expect(answers.map(\.senseCode) == [[0x0c, 0x0d]])
+    #expect(target.openTaskCount == 0)
+  }
+
   @Test func `writes without data fill the window, and are gone after the limit`() {
     let target = LoneTarget(offers: "InitialR2T=Yes")
     var answers: [PDU] = []
@@ -99,5 +133,30 @@ struct DataTimerTests {
     #expect(answers.map(\.header.opcode) == [.scsiResponse, .readyToTransfer])
     let late = pass(Self.limit * 2, target, at: &now)
     #expect(late.map(\.senseCode) == [[0x47, 0x05]])
+  }
+}
+
+struct DataRoomTests {
+  @Test(arguments: [0, 512])
+  func `room for a write is made once, at its first R2T`(immediate: Int) throws {
+    let bytes = pattern(100_000)
+    var collection = DataCollection(
+      expectedLength: bytes.count, immediate: bytes[..<immediate], unsolicitedEnd: nil)
+    #expect(collection.bytes.capacity < 4096)
+    let asked = collection.request(tag: 1, burstMax: bytes.count)
+    let request = try #require(asked)
+    #expect(collection.bytes.capacity >= bytes.count)
+    let place = collection.bytes.withUnsafeBufferPointer(\.baseAddress)
+    var offset = request.range.lowerBound
+    for number: UInt32 in 0..<10 {
+      let end = min(offset + 10_000, bytes.count)
+      _ = collection.receive(
+        dataOut(
+          tag: 5, transferTag: 1, offset: offset, number: number, isFinal: end == bytes.count,
+          Array(bytes[offset..<end])))
+      offset = end
+    }
+    #expect(collection.phase == .complete && collection.bytes == bytes)
+    #expect(collection.bytes.withUnsafeBufferPointer(\.baseAddress) == place)
   }
 }

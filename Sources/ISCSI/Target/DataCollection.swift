@@ -57,6 +57,8 @@ package struct DataCollection: Sendable {
   private var nextDataNumber: UInt32 = 0
   private var isUnsolicitedLate = false
   private var pendingFailure: TransferFailure?
+  /// Bytes of a sequence that has gone wrong, as they come: no more than it may have.
+  private var drained = 0
 
   /// Begins with a command's immediate data; `unsolicitedEnd` where more follows unasked, `failure`
   /// where the task fails after that, `recoveries` where lost data may be asked for again.
@@ -77,7 +79,7 @@ package struct DataCollection: Sendable {
   }
 
   /// Where it stands: another number after everything that counts.
-  package var progress: UInt64 { UInt64(requestCount) << 32 | UInt64(next) }
+  package var progress: UInt64 { UInt64(requestCount) << 32 + UInt64(next) + UInt64(drained) }
 
   /// Whether data is due from the initiator.
   package var isAwaiting: Bool {
@@ -99,9 +101,8 @@ package struct DataCollection: Sendable {
     default: return isLate(tag) ? Verdict(isLate: true) : Verdict(isRejected: true)
     }
     let isFinal = pdu.header.isFinal
-    if let pendingFailure {
-      return Verdict(failure: isFinal ? pendingFailure : nil)
-    }
+    defer { if pendingFailure != nil { drain(pdu, end) } }
+    if let pendingFailure { return Verdict(failure: isFinal ? pendingFailure : nil) }
     guard pdu.fault != .tooLong else {
       return postpone(.incorrectAmountOfData, isRejected: true, isFinal)
     }
@@ -112,6 +113,12 @@ package struct DataCollection: Sendable {
     var ended = endSequence(at: end)
     ended.isRejected = verdict.isRejected
     return ended
+  }
+
+  // Who sends more than was asked for isn't taken for one who goes on.
+  private mutating func drain(_ pdu: PDU, _ end: Int) {
+    let count = pdu.fault == .tooLong ? pdu.header.dataSegmentLength : pdu.data.count
+    drained = min(drained + count, end)
   }
 
   /// Takes what is next, and nothing else; nil where all is well.
@@ -223,7 +230,8 @@ package struct DataCollection: Sendable {
   /// Asks for the first gap, or for the next burst, under `tag`; nil unless one is due.
   package mutating func request(tag: UInt32, burstMax: Int) -> Request? {
     guard phase == .waiting else { return nil }
-    if bytes.isEmpty { bytes.reserveCapacity(expectedLength) }
+    // Behind immediate data, too: what grows is copied again and again.
+    if requestCount == 0 { bytes.reserveCapacity(expectedLength) }
     let range: Range<Int>
     if let gap = gaps.takeFirst(burstMax) {
       recoveries = recoveries.map { $0 - 1 }
