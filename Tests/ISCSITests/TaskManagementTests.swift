@@ -152,44 +152,6 @@ struct TaskManagementTests {
     }
   }
 
-  @Test(arguments: [UInt8(2), 4, 5, 6, 7], [true, false])
-  func `what was asked for is awaited before a set ends, for a while`(
-    function: UInt8, comes: Bool
-  ) throws {
-    let target = LoneTarget(offers: "InitialR2T=Yes")
-    let request = try #require(target.request(writeHeader(tag: 3, length: 4096)).first).header
-    target.request(writeHeader(tag: 4, length: 512), data: pattern(512))
-    #expect(manage(target, function).isEmpty)
-    #expect(target.events.filter(\.isManagement).isEmpty)
-    // What the owner has is answered no more, what is awaited is nobody's to abort again.
-    let handle = target.commands[0].handle
-    #expect(target.take { $0.completeCommand(handle, CommandCompletion(status: 0)) }.isEmpty)
-    #expect(manage(target, 1, tag: 3, as: 0x501).map(\.header.byte2) == [1])
-    #expect(target.request(writeHeader(tag: 3, length: 0)).map(\.rejectReason) == [7])
-    let first = dataOut(
-      tag: 3, transferTag: request.word20, offset: 0, isFinal: false, pattern(512))
-    #expect(target.send(first).isEmpty)
-    if comes {
-      let last = dataOut(
-        tag: 3, transferTag: request.word20, offset: 512, number: 1, pattern(512))
-      #expect(target.send(last).isEmpty)
-    } else {
-      var now: UInt64 = 0
-      for _ in 0..<6 {
-        now = target.session.nextDeadline(now: now) ?? now
-        #expect(target.take { $0.handleTimeout(now: now) }.isEmpty)
-      }
-      #expect(now <= 1_500_000_000)
-    }
-    let managements = target.events.filter(\.isManagement)
-    #expect(managements.count == 1 && target.openTaskCount == 0)
-    guard case .taskManagement(let management)? = managements.first else { return }
-    #expect(management.aborted == [handle])
-    #expect(target.take { $0.completeTaskManagement(management.handle, .complete) }.count == 1)
-    let none = target.session.nextDeadline(now: 0)
-    #expect(none == nil)
-  }
-
   @Test(arguments: [UInt8(6), 7])
   func `a reset of the target counts all that was sent as received`(function: UInt8) {
     let target = LoneTarget()
@@ -272,7 +234,7 @@ struct TaskManagementTests {
 }
 
 extension TargetEvent {
-  fileprivate var isManagement: Bool {
+  var isManagement: Bool {
     if case .taskManagement = self { true } else { false }
   }
 }

@@ -72,12 +72,12 @@ extension TargetSession {
       droppedCount += 1
       return
     }
-    // RFC 7143 §11.7.3: with a transfer tag, the logical unit of the R2T.
+    // RFC 7143 §11.7.4: with a transfer tag, the logical unit of the R2T.
     let isElsewhere = pdu.header.word20 != reservedTag && pdu.header.lun != task.header.lun
     guard !isElsewhere, let verdict = tasks.receive(pdu) else {
       return reject(pdu, .invalidPDUField)
     }
-    if verdict.isLate { droppedCount += 1 }
+    if verdict.isLate || task.isAborted { droppedCount += 1 }
     if verdict.isRejected { reject(pdu, pdu.fault?.rejectReason ?? .invalidPDUField) }
     act(on: verdict, task.handle)
   }

@@ -98,16 +98,24 @@ extension TargetSession {
     }
     // RFC 7143 §4.2.3.3: what was asked for is awaited, for as long as an initiator may need to end
     // it; those that stop at once instead (FastAbort in all but name) aren't held up for longer.
-    let awaited = Set(
-      tasks.handles.filter { handle in
-        guard let task = tasks[handle], !task.isAborted, isMeant(task.header) else { return false }
-        return tasks.abandon(handle)
-      })
+    let awaited = abandonTasks(where: isMeant)
     let aborted = forgetTasks(where: isMeant).owned
     let management = TaskManagement(
       handle: reply, function: function, lun: header.lun, aborted: aborted)
     guard !awaited.isEmpty else { return events.append(.taskManagement(management)) }
     tasks.hold(management, for: awaited)
+  }
+
+  /// Those tasks, of these, whose data has been asked for and has not ended, aborted before or now.
+  private mutating func abandonTasks(
+    where isMeant: (BasicHeaderSegment) -> Bool
+  ) -> Set<TaskHandle> {
+    var awaited: Set<TaskHandle> = []
+    for handle in tasks.handles {
+      guard let task = tasks[handle], isMeant(task.header) else { continue }
+      if task.isAborted || tasks.abandon(handle) { awaited.insert(handle) }
+    }
+    return awaited
   }
 
   /// The last data of an aborted task is here, or doesn't come.
@@ -138,7 +146,14 @@ extension TargetSession {
   package mutating func abortTasks(lun: UInt64?) -> (count: Int, owned: [TaskHandle]) {
     var unit = BasicHeaderSegment()
     unit.lun = lun ?? 0
-    return forgetTasks { lun == nil || $0.isSameUnit(unit) }
+    let isMeant = { (header: BasicHeaderSegment) in lun == nil || header.isSameUnit(unit) }
+    // RFC 7143 §4.2.3.3: the other session need not wait for this initiator, but what this one was
+    // asked for is still on its way: it is taken and dropped, no Reject says that it was wrong.
+    let before = tasks.abortedCount
+    _ = abandonTasks(where: isMeant)
+    let abandoned = tasks.abortedCount - before
+    let (count, owned) = forgetTasks(where: isMeant)
+    return (abandoned + count, owned)
   }
 }
 
