@@ -139,7 +139,7 @@ final class TargetStream {
       }
     }
     require(session.openTaskCount <= 8 + 4, "\(session.openTaskCount) tasks are open")
-    require(session.keptByteCount <= 2 * 8192, "\(session.keptByteCount) bytes are kept")
+    require(session.keptByteCount <= 8192, "\(session.keptByteCount) bytes are kept")
   }
 
   private func note(_ header: BasicHeaderSegment) {

@@ -26,6 +26,45 @@ struct SNACKLimitTests {
     #expect(scene.again(snack(0, tag: small, first: 0, count: 0)).count == 3)
   }
 
+  @Test func `statuses and reads share the room, and data goes first`() {
+    let scene = LossyScene(bytesMax: 4000)
+    scene.harm = { isInitiators, _, _ in isInitiators ? nil : .lost }
+    let tag = scene.read(3000)
+    scene.crossAll()
+    var ping = BasicHeaderSegment(opcode: .nopOut, isImmediate: true)
+    ping.word20 = reservedTag
+    for number: UInt32 in 1...10 {
+      ping.initiatorTaskTag = 100 + number
+      #expect(scene.again(PDU(header: ping, data: pattern(400))).count == 1)
+      #expect(scene.target.session.keptByteCount == (number < 3 ? 3000 : 0) + Int(number) * 400)
+    }
+    #expect(scene.again(snack(0, tag: tag, first: 0, count: 1)).map(\.rejectReason) == [3])
+    // The Reject has made the oldest go: the response, which is empty, and the first echo.
+    let first = scene.expectedStatus
+    #expect(
+      scene.again(snack(1, tag: reservedTag, first: first, count: 1)).map(\.rejectReason) == [3])
+    #expect(
+      scene.again(snack(1, tag: reservedTag, first: first &+ 10, count: 1)).map(\.header.opcode)
+        == [.nopIn])
+    #expect(scene.target.session.keptByteCount <= 4000)
+  }
+
+  @Test func `an owner that needs room is given it, and all at the end`() throws {
+    let (scene, tag, response) = LossyScene.answeredRead()
+    #expect(scene.target.session.keptByteCount == 5000)
+    scene.target.take { $0.forgetSent(downTo: 5000) }
+    #expect(scene.again(snack(0, tag: tag, first: 0, count: 0)).count == 10)
+    scene.target.take { $0.forgetSent(downTo: 4999) }
+    #expect(scene.target.session.keptByteCount == 0)
+    #expect(scene.again(snack(0, tag: tag, first: 0, count: 0)).map(\.rejectReason) == [3])
+    let status = scene.again(
+      snack(1, tag: reservedTag, first: response.header.word24, count: 1))
+    #expect(status.map(\.header.opcode) == [.scsiResponse])
+    let (other, _, _) = LossyScene.answeredRead()
+    other.target.take { $0.handle(.headerDigest) }
+    #expect(other.target.isClosed && other.target.session.keptByteCount == 0)
+  }
+
   @Test func `data goes out in parts whose way can be seen`() throws {
     let target = LoneTarget(
       offers: "MaxRecvDataSegmentLength=16777215", "MaxBurstLength=16777215")

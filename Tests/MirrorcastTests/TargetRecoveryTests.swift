@@ -6,13 +6,16 @@ import Testing
 
 /// Bytes that are damaged on their way, over a socket, with digests on both.
 @Suite struct `A target daemon whose peer's bytes are damaged` {
-  private func client(_ scene: TargetScene, level: Int) throws -> TargetClient {
+  private func client(
+    _ scene: TargetScene, level: Int, isid: UInt64 = 1
+  ) throws -> TargetClient {
     let client = try TargetClient(port: scene.port)
     let keys = [
       "DataDigest=CRC32C", "HeaderDigest=CRC32C", "ErrorRecoveryLevel=\(level)",
       "MaxRecvDataSegmentLength=4096",
     ]
-    #expect(try client.logIn(TargetScene.name, keys: keys, digests: [.header, .data]) == 0)
+    #expect(
+      try client.logIn(TargetScene.name, isid: isid, keys: keys, digests: [.header, .data]) == 0)
     return client
   }
 
@@ -127,6 +130,27 @@ import Testing
       try client.send(bytes(snack))
       let again = try #require(try client.receive())
       #expect(again.header.array == first[3].header.array)
+    }
+  }
+
+  @Test func `keeps no data where all sessions have kept enough`() async throws {
+    var limits = TargetLimits()
+    limits.recoveryBytesInAllMax = 4096
+    try await TargetScene.serving(["0=memory:1M"], limits: limits) { scene in
+      let clients = try [client(scene, level: 1), client(scene, level: 1, isid: 2)]
+      let blocks = BlockRange(address: 0, count: 8)
+      for (client, isKept) in zip(clients, [true, false]) {
+        try client.send(bytes(client.command(.read16(blocks), expected: 4096)))
+        let answers = try (0..<2).map { _ in try #require(try client.receive()) }
+        #expect(answers.map(\.header.opcode) == [.dataIn, .scsiResponse])
+        var snack = client.request(.snackRequest)
+        snack.header.initiatorTaskTag = answers[0].header.initiatorTaskTag
+        snack.header.word28 = answers[1].header.word24
+        try client.send(bytes(snack))
+        let again = try #require(try client.receive())
+        #expect(again.header.opcode == (isKept ? .dataIn : .reject))
+        if !isKept { #expect(again.header.byte2 == RejectReason.snackReject.rawValue) }
+      }
     }
   }
 

@@ -119,3 +119,16 @@ import Testing
     await connection.close()
   }
 }
+
+@Suite struct `Memory for what may be asked for again` {
+  @Test func `is given to those who keep something, as long as there is some`() {
+    let budget = RecoveryBudget(byteCountMax: 100)
+    #expect(budget.change(from: 0, to: 60) == 60)
+    #expect(budget.change(from: 0, to: 60) == 40)
+    #expect(budget.change(from: 0, to: 1) == 0 && budget.taken == 100)
+    #expect(budget.change(from: 60, to: 10) == 10 && budget.taken == 50)
+    #expect(budget.change(from: 40, to: 60) == 60 && budget.taken == 70)
+    #expect(budget.change(from: 60, to: 0) == 0)
+    #expect(budget.change(from: 10, to: 0) == 0 && budget.taken == 0)
+  }
+}

@@ -58,7 +58,8 @@ final class VirtualTarget {
       directory: TargetDirectory([target], discovery: nil), workers: workers, host: host,
       register: register, log: ConnectionLog(TargetScene.logger),
       reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
-      writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
+      writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax),
+      recoveries: RecoveryBudget(byteCountMax: limits.recoveryBytesInAllMax), limits: limits)
     let ticket = try register.admit(from: .v4(1))
     connection = TargetConnection(ticket, channel, serving, TargetScene.logger)
     try channel.pipeline.syncOperations.addHandlers([plug, connection])

@@ -93,31 +93,37 @@ struct SentReads: Sendable {
   // Beyond the command window: of those no more than their ends is known.
   static let countMax = 256
 
-  private let bytesMax: Int
   /// The oldest first.
   private var reads: [SentRead] = []
-
-  init(bytesMax: Int) {
-    self.bytesMax = bytesMax
-  }
-
-  var heldBytes: Int { reads.reduce(0) { $0 + $1.heldBytes } }
+  private(set) var heldBytes = 0
 
   mutating func keep(_ read: SentRead) {
     // A tag that is used again: its status was acknowledged, whether we have heard so or not.
-    reads.removeAll { $0.tag == read.tag }
-    if reads.count == Self.countMax { reads.removeFirst() }
+    drop { $0.tag == read.tag }
+    if reads.count == Self.countMax { heldBytes -= reads.removeFirst().heldBytes }
     reads.append(read)
-    var bytes = heldBytes
-    for index in reads.indices where bytes > bytesMax {
-      bytes -= reads[index].heldBytes
+    heldBytes += read.heldBytes
+  }
+
+  /// Forgets the oldest until no more than so many bytes are held.
+  mutating func forget(downTo bytesMax: Int) {
+    for index in reads.indices where heldBytes > bytesMax {
+      heldBytes -= reads[index].heldBytes
       reads[index].forget()
     }
   }
 
   /// Statuses before `expected` have arrived, and with them their data.
   mutating func acknowledge(_ expected: SerialNumber) {
-    reads.removeAll { $0.status.precedes(expected) }
+    drop { $0.status.precedes(expected) }
+  }
+
+  private mutating func drop(where isMeant: (SentRead) -> Bool) {
+    reads.removeAll { read in
+      guard isMeant(read) else { return false }
+      heldBytes -= read.heldBytes
+      return true
+    }
   }
 
   /// Takes a DataACK.
@@ -126,9 +132,13 @@ struct SentReads: Sendable {
   ) throws(SNACKRefusal) {
     // RFC 7143 §11.17.1: an acknowledgement of what isn't there is invalid.
     guard
-      let index = reads.firstIndex(where: { $0.transferTag == transferTag && $0.lun == lun }),
-      reads[index].acknowledge(number)
+      let index = reads.firstIndex(where: { $0.transferTag == transferTag && $0.lun == lun })
     else { throw SNACKRefusal(reason: .invalidDataAcknowledgement) }
+    let before = reads[index].heldBytes
+    guard reads[index].acknowledge(number) else {
+      throw SNACKRefusal(reason: .invalidDataAcknowledgement)
+    }
+    heldBytes -= before - reads[index].heldBytes
   }
 
   /// The read of a tag, and those of its segments that a SNACK asks for; nil for another tag.

@@ -7,7 +7,6 @@ import Bytes
 struct SentStatuses: Sendable {
   static let countMax = 1024
 
-  private let bytesMax: Int
   private var kept: [PDU] = []
   private(set) var keptBytes = 0
   /// The lowest that was not acknowledged.
@@ -16,10 +15,9 @@ struct SentStatuses: Sendable {
   private var next: SerialNumber
 
   /// `first`: the number of the first that will be kept.
-  init(first: SerialNumber, bytesMax: Int) {
+  init(first: SerialNumber) {
     acknowledged = first
     next = first
-    self.bytesMax = bytesMax
   }
 
   /// The lowest that is kept.
@@ -32,8 +30,13 @@ struct SentStatuses: Sendable {
     kept.append(pdu)
     keptBytes += pdu.data.count
     next = next.next
+    if kept.count > Self.countMax { dropFirst() }
+  }
+
+  /// Drops the oldest until no more than so many bytes are kept.
+  mutating func drop(downTo bytesMax: Int) {
     // The newest may be larger than all the room there is: then none is kept.
-    while keptBytes > bytesMax || kept.count > Self.countMax { dropFirst() }
+    while keptBytes > bytesMax { dropFirst() }
   }
 
   /// Takes an ExpStatSN; false where it can't be, or is old news.

@@ -47,8 +47,8 @@ package struct TargetConfiguration: Sendable {
 
   /// How often data that was lost is asked for again, for one WRITE.
   package var recoveriesMax = 16
-  /// How much of what was sent is kept until it is acknowledged, in bytes: of statuses, and of the
-  /// data of reads.
+  /// How much of what was sent is kept until it is acknowledged, in bytes: statuses and the data of
+  /// reads together.
   package var recoveryBytesMax = 32 * 1024 * 1024
   /// How many PDUs may wait to be sent for a SNACK to be answered.
   package var resendingOutputMax = 1024

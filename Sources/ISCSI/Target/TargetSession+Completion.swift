@@ -76,7 +76,7 @@ extension TargetSession {
         PDU(header: header, data: data[start..<start + segment.count]), advances: hasStatus)
       count += 1
     }
-    recovery?.reads.keep(
+    recovery?.keep(
       SentRead(
         tag: task.handle.taskTag, lun: task.header.lun, transferTag: transferTag,
         status: statusNumber, data: data, segments: (segments, count)))

@@ -3,17 +3,35 @@
 // What a target lost of data is asked for again by `DataCollection`. At level 0 nothing is kept.
 import Bytes
 
-/// What a session with recovery keeps of what it has sent.
+/// What a session with recovery keeps of what it has sent, up to one limit for all of it.
 struct SessionRecovery: Sendable {
   var statuses: SentStatuses
-  var reads: SentReads
+  var reads = SentReads()
+  private let bytesMax: Int
 
   init(first: SerialNumber, bytesMax: Int) {
-    statuses = SentStatuses(first: first, bytesMax: bytesMax)
-    reads = SentReads(bytesMax: bytesMax)
+    statuses = SentStatuses(first: first)
+    self.bytesMax = bytesMax
   }
 
   var keptByteCount: Int { statuses.keptBytes + reads.heldBytes }
+
+  mutating func keep(_ status: PDU) {
+    statuses.keep(status)
+    makeRoom(downTo: bytesMax)
+  }
+
+  mutating func keep(_ read: SentRead) {
+    reads.keep(read)
+    makeRoom(downTo: bytesMax)
+  }
+
+  /// Forgets the oldest until no more than so many bytes are kept: data before statuses, which are
+  /// small, and without which an initiator that lost one waits for its command for ever.
+  mutating func makeRoom(downTo bytesMax: Int) {
+    reads.forget(downTo: max(0, bytesMax - statuses.keptBytes))
+    statuses.drop(downTo: bytesMax)
+  }
 
   // RFC 7143 §11.7.2: whoever has a status has the data, too.
   mutating func acknowledge(_ expected: SerialNumber) {
@@ -22,6 +40,12 @@ struct SessionRecovery: Sendable {
 }
 
 extension TargetSession {
+  /// Bytes that are kept for an initiator that may ask for them again; none at level 0.
+  package var keptByteCount: Int { recovery?.keptByteCount ?? 0 }
+
+  /// Keeps no more than so many of them: an owner has other sessions, too.
+  package mutating func forgetSent(downTo byteCount: Int) { recovery?.makeRoom(downTo: byteCount) }
+
   mutating func handleSNACK(_ pdu: PDU) {
     guard pdu.additional.isEmpty else { return reject(pdu, .invalidPDUField) }
     // What waits to be sent is not made more for ever: the initiator may ask again.

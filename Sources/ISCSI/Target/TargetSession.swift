@@ -66,9 +66,6 @@ package struct TargetSession: ~Copyable, Sendable {
   /// PDUs that wait for `pollOutput`: while there are many the owner should read no more.
   package var outputCount: Int { output.count }
 
-  /// Bytes that are kept for an initiator that may ask for them again; none at level 0.
-  package var keptByteCount: Int { recovery?.keptByteCount ?? 0 }
-
   /// There are other targets, or other rules, from now on: for a login that has not begun, and for
   /// what SendTargets tells.
   package mutating func replaceTargets(by other: TargetConfiguration) {
@@ -165,6 +162,7 @@ package struct TargetSession: ~Copyable, Sendable {
       events.append(.taskAborted(handle))
     }
     phase = .ended
+    recovery = nil
     events.append(.close(reason))
   }
 
@@ -180,7 +178,7 @@ package struct TargetSession: ~Copyable, Sendable {
     stamped.header.word28 = window.expected.rawValue
     stamped.header.word32 = window.last.rawValue
     if advances {
-      recovery?.statuses.keep(stamped)
+      recovery?.keep(stamped)
       statusNumber = statusNumber.next
     }
     output.append(stamped)

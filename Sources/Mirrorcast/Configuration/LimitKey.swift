@@ -48,6 +48,7 @@ struct LimitKey: Sendable {
     LimitKey("trainWriteBytesMax", \.trainWriteBytesMax, .bytes, 0...1 << 20),
     LimitKey("dataOutMilliseconds", \.dataOutMilliseconds, .milliseconds, 10...3_600_000),
     LimitKey("recoveryBytesMax", \.recoveryBytesMax, .bytes, 65_536...1 << 40),
+    LimitKey("recoveryBytesInAllMax", \.recoveryBytesInAllMax, .bytes, 0...1 << 40),
     LimitKey("transferBytesMax", \.transferBytesMax, .bytes, 65_536...1 << 40),
     LimitKey("readBytesInAllMax", \.readBytesInAllMax, .bytes, 65_536...1 << 40),
     LimitKey("writeBytesInAllMax", \.writeBytesInAllMax, .bytes, 65_536...1 << 40),

@@ -54,6 +54,7 @@ extension TargetConnection {
     let promised = session.promisedByteCount
     writeAccount.need(promised)
     writeAccount.settle()
+    recoveryAccount.settle(&session)
     session.allowPromises(upTo: promised)
   }
 

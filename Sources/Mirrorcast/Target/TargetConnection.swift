@@ -21,6 +21,8 @@ struct Serving: Sendable {
   /// Memory for data on its way from disks, and to them.
   let reads: TransferBudget
   let writes: TransferBudget
+  /// Memory for what was sent and may be asked for again.
+  let recoveries: RecoveryBudget
   let limits: TargetLimits
 }
 
@@ -70,6 +72,7 @@ final class TargetConnection: ChannelInboundHandler {
   var watchTimer: Scheduled<Void>?
   var readAccount: TransferAccount
   var writeAccount: TransferAccount
+  var recoveryAccount: RecoveryAccount
   /// Bytes written that the socket has not taken.
   private(set) var outputBytes = 0
   private(set) var isReading = true
@@ -97,6 +100,7 @@ final class TargetConnection: ChannelInboundHandler {
     commands = CommandQueue(limits: serving.limits)
     readAccount = TransferAccount(serving.reads, id: ticket.id)
     writeAccount = TransferAccount(serving.writes, id: ticket.id)
+    recoveryAccount = RecoveryAccount(serving.recoveries)
     var configuration = serving.directory.configuration(for: channel, handle: ticket.handle)
     configuration.take(serving.limits)
     if serving.host == nil { configuration.wanted.mirrorVersion = nil }
@@ -144,6 +148,7 @@ final class TargetConnection: ChannelInboundHandler {
   func leave() {
     readAccount.close()
     writeAccount.close()
+    recoveryAccount.close()
     serving.register.leave(ticket.id)
     // They hold each other: without this, neither would ever go.
     entryPort = nil

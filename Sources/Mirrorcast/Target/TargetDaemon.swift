@@ -106,7 +106,8 @@ public final class TargetDaemon: Service {
     let serving = Serving(
       directory: directory, workers: workers, host: host, register: register,
       log: ConnectionLog(logger), reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
-      writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax), limits: limits)
+      writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax),
+      recoveries: RecoveryBudget(byteCountMax: limits.recoveryBytesInAllMax), limits: limits)
     // Before anybody can register the disk for a mirror.
     resumeSanitizing(directory.targets.flatMap(\.units.list), on: group, workers)
     let portals: [Portal]

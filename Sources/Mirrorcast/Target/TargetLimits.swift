@@ -46,6 +46,8 @@ public struct TargetLimits: Sendable, Equatable {
   /// Bytes that a session at ErrorRecoveryLevel 1 keeps of what was sent, until it is acknowledged;
   /// what is older can't be had again.
   public var recoveryBytesMax = 32 << 20
+  /// Bytes of all sessions together that are kept so; who would keep more forgets its oldest.
+  public var recoveryBytesInAllMax = 256 << 20
   /// Bytes of one session between disk and socket; what would be more waits, a larger command goes
   /// alone.
   public var transferBytesMax = 32 << 20
