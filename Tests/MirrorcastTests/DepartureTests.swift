@@ -15,7 +15,7 @@ import Testing
       reply: TaskHandle
     ) {}
     func request(_ pdu: PDU, session: SessionPort) {}
-    func abort(taskTag: UInt32, session: SessionPort, reply: TaskHandle) {}
+    func abort(_ task: MirroredTask, session: SessionPort, reply: TaskHandle) {}
     func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {
       ends.withLock { $0.append(ended) }
     }

@@ -96,7 +96,7 @@ extension MirrorcastError {
     case .authorizationFailure:
       MirrorcastError(
         "\(portal) does not admit \(name) to \(target)",
-        advice: "Admit that initiator name at the target, or log in by another.")
+        advice: "Admit that name and address at the target, or give --initiator-name.")
     case .serviceUnavailable, .outOfResources, .tooManyConnections, .targetError:
       MirrorcastError(
         "\(portal) can't take a session for \(target) now",
