@@ -98,8 +98,16 @@ private struct FuzzedDisk {
     case .parameters: fatalError("parameters are wanted twice")
     case .done(let result): check(result, of: cdb)
     case .conclude(let conclusion):
-      check(conclusion.result, of: cdb)
-      if let state = conclusion.state { checkKept(state) }
+      let state = device.changedState(by: conclusion)
+      if let state { checkKept(state) }
+      if act.fails {
+        let before = device.keptState
+        check(device.abandonConclusion().result)
+        require(device.keptState == before, "what was abandoned has changed something")
+      } else {
+        check(device.conclude(conclusion).result, of: cdb)
+        require(state.map { $0 == device.keptState } ?? true, "kept is what doesn't count")
+      }
     case .disk(let disk):
       check(disk)
       check(device.finish(disk, act.fails ? failure(cdb[15]) : nil, dataInLength: 0))

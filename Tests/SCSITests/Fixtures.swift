@@ -126,7 +126,7 @@ final class LiveDisk {
   ) -> CommandResult? {
     switch send(cdb, data, from: nexus, isMirrored: isMirrored) {
     case .done(let result): result
-    case .conclude(let conclusion): conclusion.result
+    case .conclude(let conclusion): device.conclude(conclusion).result
     default: nil
     }
   }

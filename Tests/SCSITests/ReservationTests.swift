@@ -160,7 +160,8 @@ struct ReservationTests {
       let outcome = scene.device.send(
         cdb(0x5f, action, 3, 0, 0, 0, 0, 0, 24), Reservers.parameters(2, 1, 0), from: two)
       guard case .conclude(let conclusion) = outcome else { Issue.record("\(outcome)"); return }
-      #expect(conclusion.aborted == (action == 5 ? [1] : []))
+      let concluded = scene.device.device.conclude(conclusion)
+      #expect(concluded.aborted == (action == 5 ? [1] : []))
       #expect(scene.attention(one) == .registrationsPreempted)
       #expect(scene.attention(three) == nil)
       #expect(scene.mayWrite(two) && !scene.mayWrite(one))

@@ -11,7 +11,7 @@ struct DiskCommand: Sendable {
   enum Work: Sendable {
     case operation(DiskRequest)
     case copy(CopyRequest)
-    /// What is to be durable, and whose tasks end, before the answer.
+    /// A change of what the disk keeps.
     case conclude(Conclusion)
   }
 
@@ -29,8 +29,11 @@ struct DiskCommand: Sendable {
 
   /// Bytes that pass between disk and socket for it.
   var transferBytes: Int {
-    guard case .operation(let request) = work else { return UnitCopy.pieceByteCount }
-    return max(request.dataInLength, dataOut.count)
+    switch work {
+    case .operation(let request): max(request.dataInLength, dataOut.count)
+    case .copy: UnitCopy.pieceByteCount
+    case .conclude: 0
+    }
   }
 
   /// Those of them that are not here yet.

@@ -4,53 +4,6 @@ package import SCSI
 package import Storage
 import Synchronization
 
-/// A disk's device server behind its lock, for sessions on several event loops. Commands take it
-/// once or twice each; what mirrors do with datagrams only looks at a flag.
-package final class SharedDevice: Sendable {
-  private let server: Mutex<DeviceServer>
-  private let isPlainNow = Atomic(true)
-  private let stateFile: StateFile?
-  /// What was kept last is what is kept at last: files are written in the order of the states.
-  private let keeping = Mutex(())
-
-  init(_ unit: LogicalUnit, stateFile: StateFile?) throws(BackingRefusal) {
-    var device = DeviceServer(unit)
-    self.stateFile = stateFile
-    if let stateFile, let state = try stateFile.load() {
-      // Safe: the span over the array ends with the statement.
-      guard unsafe device.restore(state.span.bytes) else { throw stateFile.unreadable }
-    }
-    isPlainNow.store(device.isPlain, ordering: .relaxed)
-    server = Mutex(device)
-  }
-
-  /// Runs `body` on the device server, alone.
-  package func with<Result>(_ body: (inout sending DeviceServer) -> sending Result) -> Result {
-    server.withLock { device in
-      defer { isPlainNow.store(device.isPlain, ordering: .releasing) }
-      return body(&device)
-    }
-  }
-
-  /// Whether anybody may write and has nothing to hear before; when not, the device server says who
-  /// and what.
-  package var isPlain: Bool { isPlainNow.load(ordering: .acquiring) }
-
-  /// Makes durable what is to outlast the daemon, as it stands now; on a thread that may wait.
-  func keep() throws(BackingRefusal) {
-    guard let stateFile else { return }
-    let failure = keeping.withLock { _ -> BackingRefusal? in
-      do throws(BackingRefusal) {
-        try stateFile.store(with { $0.keptState })
-        return nil
-      } catch {
-        return error
-      }
-    }
-    if let failure { throw failure }
-  }
-}
-
 /// One logical unit of the daemon: its number, how it answers, and its bytes.
 package struct ServedUnit: Sendable {
   private static let ids = Atomic<UInt64>(0)

@@ -54,11 +54,7 @@ extension TargetConnection {
       }
       append(.operation(disk), unit, task, dataOut: data(of: task, for: disk))
     case .copy(let copy): append(.copy(copy), unit, task)
-    case .conclude(let conclusion):
-      guard conclusion.state != nil || !conclusion.aborted.isEmpty else {
-        return answer(task, conclusion.result)
-      }
-      append(.conclude(conclusion), unit, task)
+    case .conclude(let conclusion): append(.conclude(conclusion), unit, task)
     case .sanitize(let sanitize): start(sanitize, unit, task)
     }
   }

@@ -22,39 +22,34 @@ extension TargetConnection {
     }
   }
 
-  /// SPC-4 §5.13.2, §5.13.11.5: answered once what is kept is durable, and the preempted ones'
-  /// tasks have ended.
+  /// SPC-4 §5.13.2: answered once what is kept is durable.
   func run(_ conclusion: Conclusion, _ command: DiskCommand) {
+    let port = port
+    command.unit.device.conclude(conclusion, serving.workers) { concluded, failure in
+      port.visit { connection in
+        if let failure {
+          connection.logger.error("what a disk is to remember can't be kept: \(failure)")
+        }
+        connection.finish(concluded, command)
+        connection.settle()
+      }
+    }
+  }
+
+  // SPC-4 §5.13.11.5: not before the preempted ones' tasks have ended.
+  private func finish(_ concluded: Concluded, _ command: DiskCommand) {
+    guard !concluded.aborted.isEmpty else { return end(command, concluded.result) }
     let loop = channel.eventLoop
     let lun = command.unit.number.field
-    var awaited: [EventLoopFuture<Void>] = []
-    for entry in serving.register.entries(of: conclusion.aborted) {
+    var awaited = serving.register.entries(of: concluded.aborted).map { entry in
       let done = loop.makePromise(of: Void.self)
       entry.port.visit { $0.abortTasks([lun]) { done.succeed() } }
-      awaited.append(done.futureResult)
+      return done.futureResult
     }
-    if !conclusion.aborted.isEmpty {
-      awaited.append(mirroredEnd(at: [command.unit], of: Set(conclusion.aborted)))
-    }
-    if conclusion.state != nil {
-      let done = loop.makePromise(of: Void.self)
-      let work = StateKeeping(command.unit.device) { failure in
-        if let failure { done.fail(failure) } else { done.succeed() }
-      }
-      if !serving.workers.submit(work) { done.fail(MirrorcastError("too many commands")) }
-      awaited.append(done.futureResult)
-    }
+    awaited.append(mirroredEnd(at: [command.unit], of: Set(concluded.aborted)))
     EventLoopFuture.andAllComplete(awaited, on: loop).assumeIsolated().whenComplete { [self] _ in
-      EventLoopFuture.andAllSucceed(awaited, on: loop).assumeIsolated()
-        .whenComplete { [self] outcome in
-          var result = conclusion.result
-          if case .failure(let error) = outcome {
-            logger.error("what a disk is to remember can't be kept: \(error)")
-            result = CommandResult(SenseData(.hardwareError, .internalTargetFailure))
-          }
-          end(command, result)
-          settle()
-        }
+      end(command, concluded.result)
+      settle()
     }
   }
 
@@ -85,25 +80,5 @@ extension TargetConnection {
     guard request.isImmediate else { return }
     session.completeCommand(
       handle, CommandCompletion(SCSI.CommandResult(expectedTransfer: task.dataOut.count)))
-  }
-}
-
-/// Makes a disk's state durable, on a worker's thread.
-private final class StateKeeping: StorageWork {
-  private let device: SharedDevice
-  private let ended: @Sendable (BackingRefusal?) -> Void
-
-  init(_ device: SharedDevice, _ ended: @escaping @Sendable (BackingRefusal?) -> Void) {
-    self.device = device
-    self.ended = ended
-  }
-
-  func run() {
-    do throws(BackingRefusal) {
-      try device.keep()
-      ended(nil)
-    } catch {
-      ended(error)
-    }
   }
 }

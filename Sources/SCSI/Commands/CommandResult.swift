@@ -81,23 +81,34 @@ package enum Outcome: Equatable, Sendable {
   case parameters(byteCount: Int)
   /// Copy between disks, then ask `finishCopy`.
   case copy(CopyRequest)
-  /// Make `state` durable, end the tasks of `aborted` sessions, then answer.
+  /// Ask `changedState`, make that durable, then ask `conclude`; one after another.
   case conclude(Conclusion)
   /// The medium is being sanitized from now on; answered at once, or when that has ended.
   case sanitize(SanitizeRequest)
 }
 
-/// What must be true before a command is answered.
+/// A command that changes what a disk keeps over a restart: it counts once that is durable.
 package struct Conclusion: Equatable, Sendable {
+  /// What it changes.
+  enum Change: Equatable, Sendable {
+    case reservations(
+      BlockCommand.PersistentReserveOut, PersistentReserveParameters, InitiatorPort)
+    case sanitizeFailure
+  }
+
+  let change: Change
+  /// How long its parameters were.
+  var parameterByteCount = 0
+}
+
+/// What a `Conclusion` has come to.
+package struct Concluded: Equatable, Sendable {
   package var result: CommandResult
-  /// What to keep over a restart, nil: as it is.
-  package var state: [UInt8]?
-  /// Sessions whose tasks at this disk end without an answer.
+  /// Sessions whose tasks at this disk end without an answer, before the answer.
   package var aborted: [UInt64]
 
-  package init(_ result: CommandResult, state: [UInt8]? = nil, aborted: [UInt64] = []) {
+  package init(_ result: CommandResult, aborted: [UInt64] = []) {
     self.result = result
-    self.state = state
     self.aborted = aborted
   }
 }

@@ -104,7 +104,7 @@ extension DeviceServer {
       }
       return .done(CommandResult(expectedTransfer: data.byteCount))
     case .persistentReserveOut(let command):
-      return try persistentReserve(command, data, nexus)
+      return .conclude(try conclusion(command, data, nexus))
     case .sanitize(let command):
       return start(
         try SanitizeRequest(
@@ -131,8 +131,7 @@ extension DeviceServer {
       throw .invalidField(7)
     }
     if command.action == .exitFailureMode {
-      try sanitizing.exitFailureMode()
-      return .conclude(Conclusion(CommandResult(), state: keptState))
+      return .conclude(Conclusion(change: .sanitizeFailure))
     }
     guard medium.isLoaded else { throw SenseData(.notReady, .mediumNotPresent) }
     // SBC-3 §5.24.1: nothing that is protected, by whatever, is sanitized.

@@ -30,9 +30,9 @@ extension DeviceServer {
     }
   }
 
-  mutating func persistentReserve(
+  func conclusion(
     _ command: BlockCommand.PersistentReserveOut, _ data: RawSpan, _ nexus: Nexus
-  ) throws(SenseData) -> Outcome {
+  ) throws(SenseData) -> Conclusion {
     let parameters =
       command.action == .registerAndMove
       ? try PersistentReserveParameters(moving: data)
@@ -41,19 +41,8 @@ extension DeviceServer {
     guard !parameters.isKept || unit.keepsState else {
       throw .invalidParameter(command.action == .registerAndMove ? 17 : 20)
     }
-    let change = try reservations.out(command, parameters, from: nexus.port)
-    guard !change.isRefused else {
-      return .done(CommandResult(status: .reservationConflict))
-    }
-    for (port, sense) in change.news where port != nexus.port {
-      attentions.tell(sense, port: port)
-    }
-    let aborted = change.aborted.flatMap { attentions.sessions(of: $0) }
-    let keeps = change.isChanged && unit.keepsState
-    return .conclude(
-      Conclusion(
-        CommandResult(expectedTransfer: data.byteCount), state: keeps ? keptState : nil,
-        aborted: aborted))
+    return Conclusion(
+      change: .reservations(command, parameters, nexus.port), parameterByteCount: data.byteCount)
   }
 
   // MARK: EXTENDED COPY

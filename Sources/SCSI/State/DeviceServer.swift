@@ -5,6 +5,7 @@
 //   begin              a command comes; done, or an operation, or parameters are wanted first
 //   handleParameters   those parameters have come
 //   finish…            what was asked for has ended
+//   conclude           what changes what is kept has its turn, and is durable
 //   reset              by task management
 //
 // Its owner keeps it behind a lock, for sessions live on several threads. Data never passes through
@@ -205,9 +206,6 @@ package struct DeviceServer: Sendable {
     case .done(var result):
       seal(&result)
       outcome = .done(result)
-    case .conclude(var conclusion):
-      seal(&conclusion.result)
-      outcome = .conclude(conclusion)
     default: break
     }
   }

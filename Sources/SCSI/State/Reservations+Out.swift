@@ -3,7 +3,7 @@
 import Bytes
 
 /// The parameters of a PERSISTENT RESERVE OUT, SPC-4 §6.16.3.
-struct PersistentReserveParameters: Sendable {
+struct PersistentReserveParameters: Equatable, Sendable {
   static let byteCount = 24
 
   var key: UInt64
@@ -83,11 +83,9 @@ struct ReservationChange: Sendable {
   var news: [(port: InitiatorPort, sense: AdditionalSense)] = []
   /// Whose tasks end.
   var aborted: [InitiatorPort] = []
-  /// What is kept over a restart may have changed.
-  var isChanged = true
 
-  static let refused = ReservationChange(isRefused: true, isChanged: false)
-  static let nothing = ReservationChange(isChanged: false)
+  static let refused = ReservationChange(isRefused: true)
+  static let nothing = ReservationChange()
 }
 
 extension Reservations {

@@ -57,6 +57,8 @@ struct Reservations: Sendable {
   var generation: UInt32 = 0
   /// APTPL: kept over a restart.
   var isKept = false
+  /// A change is being kept; it counts when that is done.
+  var isChanging = false
 
   /// Whether anybody may be kept out.
   var isEmpty: Bool { legacyHolder == nil && reservation == nil }
@@ -85,7 +87,8 @@ struct Reservations: Sendable {
 
   /// False: a reservation conflict.
   mutating func reserve(_ nexus: Nexus) -> Bool {
-    guard registrations.isEmpty, legacyHolder ?? nexus.session == nexus.session else {
+    guard registrations.isEmpty, !isChanging, legacyHolder ?? nexus.session == nexus.session
+    else {
       // SPC-4 §5.13.3: with registrations made, a registrant's RESERVE does nothing (CRH).
       return legacyHolder == nil && key(of: nexus.port) != nil
         && (reservation == nil || isHolder(nexus.port))
