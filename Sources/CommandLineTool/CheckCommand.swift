@@ -62,6 +62,7 @@ extension ConfigurationSummary.Target {
     if let initiators { members.append(("initiators", .array(initiators.map(JSONValue.string)))) }
     if let addresses { members.append(("addresses", .array(addresses.map(JSONValue.string)))) }
     members.append(("wantsSecret", .bool(wantsSecret)))
+    if let note { members.append(("note", .string(note))) }
     return .object(members)
   }
 }

@@ -66,8 +66,10 @@ struct TargetCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       """
-      A file of CHAP secrets that nobody else may read: a line 'initiator NAME SECRET' for each \
-      that may log in, and 'target NAME SECRET' for what this target proves when it is asked.
+      A file of CHAP secrets that nobody else may read: a line 'initiator NAME SECRET [IQN …]' \
+      for each that may log in, as these initiators alone (without any: as NAME, where that is an \
+      iSCSI name, else as every initiator), and 'target NAME SECRET' for what this target proves \
+      when it is asked.
       """, valueName: "file"))
   var secrets: String?
 

@@ -87,7 +87,7 @@ private func fuzzBinaryValues(_ input: inout Input) {
 private func fuzzProvingInitiator(_ segments: [[UInt8]]) {
   var configuration = fuzzedTargetConfiguration([])
   configuration.targets[0].authentication = CHAPRequirement(
-    accounts: [host], own: disk, functions: functions)
+    accounts: [CHAPAccount(host)], own: disk, functions: functions)
   configuration.discoveryAuthentication = configuration.targets[0].authentication
   var login = TargetLogin(configuration: configuration)
   var placeholders = Placeholders(credential: host)

@@ -40,7 +40,7 @@ private let disk = credential("disk", "a secret of the disk")
 
 private func demanding(own: CHAPCredential? = disk) -> TargetConfiguration {
   let requirement = CHAPRequirement(
-    accounts: [credential("other", "another's own secret"), host], own: own,
+    accounts: [credential("other", "another's own secret"), host].map { CHAPAccount($0) }, own: own,
     functions: functions())
   var configuration = targetConfiguration()
   configuration.targets[0].authentication = requirement
@@ -276,7 +276,7 @@ struct CHAPTargetTests {
     let lent = functions { counted.bytes($0) }
     var configuration = demanding()
     configuration.targets[0].authentication = CHAPRequirement(
-      accounts: [host], own: disk, functions: lent)
+      accounts: [CHAPAccount(host)], own: disk, functions: lent)
     var next: UInt8 = 0
     for (list, count) in [("5", 16), ("7", 32), ("5", 16)] {
       let keys = try #require(Interview(configuration).begin(list))

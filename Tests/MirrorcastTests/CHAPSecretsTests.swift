@@ -26,9 +26,11 @@ struct CHAPSecretsTests {
       """)
     defer { try? FileManager.default.removeItem(atPath: path) }
     let requirement = try CHAPSecrets(file: path).requirement()
-    #expect(requirement.accounts.map(\.name) == ["iqn.x:a", "b"])
+    #expect(requirement.accounts.map(\.credential.name) == ["iqn.x:a", "b"])
     #expect(
-      requirement.accounts.map(\.secret) == [Array("twelve bytes and blanks".utf8), Array(0..<12)])
+      requirement.accounts.map(\.credential.secret) == [
+        Array("twelve bytes and blanks".utf8), Array(0..<12),
+      ])
     #expect(requirement.own == CHAPCredential(name: "c", secret: Array("another secret".utf8)))
     #expect(throws: MirrorcastError.self) { try CHAPSecrets(file: path).proof() }
   }
@@ -39,6 +41,9 @@ struct CHAPSecretsTests {
     "initiator \u{e4} twelve-bytes-12",
     "initiator a \(String(repeating: "a", count: 256))",
     "initiator a twelve-bytes-12\ninitiator a twelve-bytes-34",
+    "initiator a twelve-bytes-12 iqn.x:\u{e4}", "initiator a twelve-bytes-12 iqn.x:a iqn.",
+    "initiator a iqn.2026-01.test:twelve-bytes-12",
+    "initiator a iqn.2026-01.test:twelve-bytes-12 iqn.x:a",
     "target a twelve-bytes-12\ntarget b twelve-bytes-34",
     "initiator a twelve-bytes-12\ntarget b twelve-bytes-12",
   ])
@@ -47,6 +52,30 @@ struct CHAPSecretsTests {
     let words = "\(try #require(problem))"
     #expect(words.contains("'secrets'"), "\(words)")
     #expect(!words.contains("twelve-bytes"), "a secret is told: \(words)")
+  }
+
+  @Test func `a line says which initiators its account is for`() throws {
+    let secrets = try parse(
+      """
+      initiator iqn.x:a twelve-bytes-12
+      initiator b twelve-bytes-34
+      initiator c twelve bytes 56 \t eui.02004567A425678D   iqn.x:c\r
+      initiator iqn.x:d 0x000102030405060708090a0b naa.52004567BA64678D
+      initiator e iqn.x:e is no secret
+      """)
+    let accounts = try secrets.requirement().accounts
+    #expect(
+      accounts.map(\.initiators) == [
+        ["iqn.x:a"], nil, ["eui.02004567A425678D", "iqn.x:c"], ["naa.52004567BA64678D"], nil,
+      ])
+    #expect(
+      accounts.map(\.credential.secret) == [
+        Array("twelve-bytes-12".utf8), Array("twelve-bytes-34".utf8), Array("twelve bytes 56".utf8),
+        Array(0..<12), Array("iqn.x:e is no secret".utf8),
+      ])
+    // A copy of the line does for the initiator itself.
+    let own = try parse("initiator c twelve bytes 56 iqn.x:c").proof().own
+    #expect(own == CHAPCredential(name: "c", secret: Array("twelve bytes 56".utf8)))
   }
 
   @Test func `who needs one name gets neither none nor two`() throws {

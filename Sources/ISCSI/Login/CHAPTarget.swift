@@ -6,14 +6,31 @@
 // Anything out of order, and every wrong proof alike, is an authentication failure: what exactly
 // was wrong is nobody's business.
 
+/// Somebody who may log in: what he proves, and which initiators he may say that he is.
+package struct CHAPAccount: Equatable, Sendable {
+  package let credential: CHAPCredential
+  /// The InitiatorNames that he may come by; nil: all.
+  package let initiators: Set<String>?
+
+  /// Without any `initiators`, an account with an initiator's name is for that initiator alone.
+  package init(_ credential: CHAPCredential, initiators: [String] = []) {
+    self.credential = credential
+    let isInitiator = NodeName.isValid(credential.name)
+    let names = initiators.isEmpty && isInitiator ? [credential.name] : initiators
+    self.initiators = names.isEmpty ? nil : Set(names)
+  }
+
+  func admits(_ initiator: String) -> Bool { initiators?.contains(initiator) ?? true }
+}
+
 /// Whom a target admits, and what it proves of itself.
 package struct CHAPRequirement: Sendable {
-  package let accounts: [CHAPCredential]
+  package let accounts: [CHAPAccount]
   /// What the target answers a challenge with; nil: a challenge is refused.
   package let own: CHAPCredential?
   package let functions: CHAPFunctions
 
-  package init(accounts: [CHAPCredential], own: CHAPCredential?, functions: CHAPFunctions) {
+  package init(accounts: [CHAPAccount], own: CHAPCredential?, functions: CHAPFunctions) {
     self.accounts = accounts
     self.own = own
     self.functions = functions
@@ -29,10 +46,14 @@ struct CHAPTarget: Sendable {
   }
 
   private let requirement: CHAPRequirement
+  private let initiator: String
   private var state = State.algorithms
+  /// An account whose secret was proved, by an initiator that it is not for.
+  private(set) var foreignAccount: String?
 
-  init(_ requirement: CHAPRequirement) {
+  init(_ requirement: CHAPRequirement, of initiator: String) {
     self.requirement = requirement
+    self.initiator = initiator
   }
 
   var isProved: Bool {
@@ -66,13 +87,19 @@ struct CHAPTarget: Sendable {
   ) throws(LoginStatus) -> [TextKeys.Pair] {
     guard let name = keys[CHAPKey.name], let text = keys[CHAPKey.response],
       let response = BinaryValue.bytes(text, countMax: algorithm.responseByteCount),
-      let account = requirement.accounts.first(where: { $0.name == name }),
+      let account = requirement.accounts.first(where: { $0.credential.name == name }),
       requirement.functions.response(
-        algorithm, challenge.identifier, account.secret, challenge.bytes
+        algorithm, challenge.identifier, account.credential.secret, challenge.bytes
       ).isEqualInConstantTime(to: response),
       // RFC 7143 §9.2.1: a proof that we could have made ourselves proves nothing.
-      account.secret != requirement.own?.secret
+      account.credential.secret != requirement.own?.secret
     else { throw .authenticationFailure }
+    // RFC 7143 §9.2.1: sessions, lists and reservations go by the InitiatorName, so who was proved
+    // must be who may be that.
+    guard account.admits(initiator) else {
+      foreignAccount = name
+      throw .authenticationFailure
+    }
     let answer = try answer(keys, algorithm, challenge)
     state = .proved
     return answer

@@ -52,6 +52,8 @@ package struct TargetLogin: Sendable {
 
   /// Whether a request has come.
   package var hasBegun: Bool { requests > 0 }
+  /// The account that refused this login, since it is not for the initiator that came by it.
+  package var foreignAccount: String? { chap?.foreignAccount }
   /// Memory taken for texts that are not whole, or not all sent, and for keys, in bytes.
   package var heldByteCount: Int { assembly.byteCount + pieces.byteCount + keyBytes }
   // A key is at most 63 bytes long; with what a set needs for it.
@@ -186,7 +188,7 @@ package struct TargetLogin: Sendable {
       // RFC 7143 §12.1: an initiator that won't do what is wanted, or wants more, isn't served.
       let method = requirement == nil ? "None" : "CHAP"
       guard pair.value.listContains(method) else { throw .authenticationFailure }
-      chap = requirement.map(CHAPTarget.init)
+      chap = requirement.map { CHAPTarget($0, of: session.initiatorName) }
       return method
     }
     switch pair.key {

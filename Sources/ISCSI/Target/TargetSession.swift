@@ -51,6 +51,8 @@ package struct TargetSession: ~Copyable, Sendable {
 
   /// The initiator's name as its login tells it, proved or not; empty before.
   package var claimedInitiator: String { login.session.initiatorName }
+  /// The account that it proved, where that is not for an initiator of its name.
+  package var foreignAccount: String? { login.foreignAccount }
   package var isLoggedIn: Bool { phase == .fullFeature }
   package var parameters: OperationalParameters { description.parameters }
   /// What the frame decoder may take now, in bytes.

@@ -98,7 +98,8 @@ extension ConfigurationFile {
           },
           initiators: target.access.initiators?.sorted(),
           addresses: target.access.addresses?.map(\.description),
-          wantsSecret: target.secrets != nil || configuration.secrets != nil)
+          wantsSecret: target.secrets != nil || configuration.secrets != nil,
+          note: target.warning(secrets: configuration.secrets))
       })
   }
 }
@@ -114,6 +115,8 @@ public struct ConfigurationSummary: Sendable {
     /// Nil: from anywhere.
     public let addresses: [String]?
     public let wantsSecret: Bool
+    /// What is remarkable about that.
+    public let note: String?
   }
 
   /// A LUN.
@@ -145,6 +148,7 @@ extension ConfigurationSummary: CustomStringConvertible {
       let who = target.initiators?.joined(separator: ", ") ?? "all initiators"
       let whence = target.addresses.map { " from \($0.joined(separator: ", "))" } ?? ""
       lines.append("  may log in: \(who)\(whence)\(target.wantsSecret ? ", by secret" : "")")
+      if let note = target.note { lines.append("    note: \(note)") }
     }
     return lines.joined(separator: "\n")
   }

@@ -53,6 +53,13 @@ public struct TargetConfiguration: Sendable {
     self.targets = targets
   }
 
+  /// What is allowed, and hardly meant.
+  var warnings: [String] {
+    targets.compactMap { target in
+      target.warning(secrets: secrets).map { "\(target.name): \($0)" }
+    }
+  }
+
   /// One target at one portal; `logicalUnits` as `TargetDefinition` takes them.
   public init(
     portal: PortalAddress, targetName: String, logicalUnits: [String]

@@ -33,6 +33,8 @@ extension TargetConnection {
       let count = serving.directory.countRefusal()
       logger[metadataKey: "refusals"] = "\(count)"
       logger[metadataKey: "initiator"] = "\(session.claimedInitiator)"
+      // Its secret was right, the initiator is not one of its: the log alone may say so.
+      if let name = session.foreignAccount { logger[metadataKey: "foreignAccount"] = "\(name)" }
       endAfterOutput("login refused: \(status)")
     case .close(let reason): endAfterOutput(reason.words)
     }

@@ -66,7 +66,7 @@ extension TargetDaemon {
     let (outcome, leftovers) = try await change(running, to: new)
     await waitForEnd(of: leftovers)
     for change in outcome.changes { logger.notice("reloaded: \(change)") }
-    for remark in outcome.remarks { logger.warning("reloaded: \(remark)") }
+    for remark in outcome.remarks + new.warnings { logger.warning("reloaded: \(remark)") }
     if outcome.changes.isEmpty, outcome.remarks.isEmpty {
       logger.notice("reloaded: nothing has changed")
     }

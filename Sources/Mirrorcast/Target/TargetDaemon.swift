@@ -58,6 +58,7 @@ public final class TargetDaemon: Service {
         \(limits.loginsMax) logins at once
         """, metadata: ["advice": "raise the hard limit (ulimit -Hn, LimitNOFILE= in a unit)"])
     }
+    for warning in configuration.warnings { logger.warning("\(warning)") }
     let targets = try configuration.targets.map { target in
       let units = try target.logicalUnits.map {
         try ServedUnit(

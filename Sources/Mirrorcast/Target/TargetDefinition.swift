@@ -47,6 +47,15 @@ public struct TargetDefinition: Sendable {
     self.logicalUnits = specifications
   }
 
+  /// What its list of initiators does not keep out; nil: nothing. `secrets`: the daemon's.
+  func warning(secrets: CHAPSecrets?) -> String? {
+    guard access.initiators != nil, let secrets = self.secrets ?? secrets else { return nil }
+    let names = secrets.unboundNames
+    guard let first = names.first else { return nil }
+    let others = names.count > 1 ? " and \(names.count - 1) more" : ""
+    return "by the secret of \(first)\(others) every initiator of the list may be played"
+  }
+
   static func checkName(_ name: String) throws(MirrorcastError) {
     guard NodeName.isValid(name) else {
       throw MirrorcastError(

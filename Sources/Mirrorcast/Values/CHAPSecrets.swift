@@ -3,17 +3,19 @@
 //
 //     # who      name                       secret
 //     initiator  iqn.2026-01.org.example:a  at least twelve characters
+//     initiator  backup                     another of that length  iqn.2026-01.org.example:b
 //     target     store                      0x00112233445566778899aabb
 //
-// At a target every `initiator` line is somebody who may log in, and `target` is what it answers
-// with when it is to prove itself. At an initiator there is one line of each: what it proves, and
-// what it wants proved.
+// At a target every `initiator` line is somebody who may log in, as the initiators whose iSCSI
+// names stand behind the secret; without any, as the one that he is named as, or, where his name is
+// no iSCSI name, as every initiator. `target` is what it answers with when it is to prove itself.
+// At an initiator there is one line of each: what it proves, and what it wants proved.
 
 package import ISCSI
 
 /// The secrets of CHAP (RFC 7143 §12.1.3), one-way or mutual.
 public struct CHAPSecrets: Equatable, Sendable {
-  let initiators: [CHAPCredential]
+  let initiators: [CHAPAccount]
   let target: CHAPCredential?
   private let path: String
 
@@ -38,7 +40,7 @@ public struct CHAPSecrets: Equatable, Sendable {
   }
 
   package init(parsing text: String, path: String) throws(MirrorcastError) {
-    var initiators: [CHAPCredential] = []
+    var initiators: [CHAPAccount] = []
     var target: CHAPCredential?
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() {
@@ -47,23 +49,26 @@ public struct CHAPSecrets: Equatable, Sendable {
       let words = line.split(maxSplits: 2, whereSeparator: \.isBlank).map(\.trimmingBlanks)
       do throws(LineFault) {
         guard words.count == 3 else { throw LineFault("it lacks a name or a secret") }
-        let credential = try CHAPCredential(words[1], words[2])
         switch words[0] {
-        case "initiator" where initiators.contains { $0.name == credential.name }:
-          throw LineFault("the initiator \(credential.name) is there twice")
-        case "initiator": initiators.append(credential)
+        case "initiator":
+          let account = try CHAPAccount(words[1], words[2])
+          let name = account.credential.name
+          guard !initiators.contains(where: { $0.credential.name == name }) else {
+            throw LineFault("the initiator \(name) is there twice")
+          }
+          initiators.append(account)
         case "target" where target != nil: throw LineFault("there is a target already")
-        case "target": target = credential
+        case "target": target = try CHAPCredential(words[1], words[2])
         default: throw LineFault("it begins with neither 'initiator' nor 'target'")
         }
       } catch {
         throw MirrorcastError(
           "line \(index + 1) of '\(path)': \(error.words)",
-          advice: "Lines are: initiator NAME SECRET, and: target NAME SECRET.")
+          advice: "Lines are: initiator NAME SECRET [IQN…], and: target NAME SECRET.")
       }
     }
     // RFC 7143 §9.2.1: one secret for both directions would let either play the other.
-    if let target, initiators.contains(where: { $0.secret == target.secret }) {
+    if let target, initiators.contains(where: { $0.credential.secret == target.secret }) {
       throw MirrorcastError(
         "in '\(path)' an initiator has the target's secret",
         advice: "Give each direction a secret of its own.")
@@ -82,6 +87,11 @@ public struct CHAPSecrets: Equatable, Sendable {
     return CHAPRequirement(accounts: initiators, own: target, functions: .standard)
   }
 
+  /// The accounts by which anybody may log in as any initiator.
+  var unboundNames: [String] {
+    initiators.filter { $0.initiators == nil }.map(\.credential.name)
+  }
+
   /// What an initiator proves.
   package func proof() throws(MirrorcastError) -> CHAPProof {
     guard let own = initiators.first, initiators.count == 1 else {
@@ -89,13 +99,34 @@ public struct CHAPSecrets: Equatable, Sendable {
         "'\(path)' names \(initiators.count) initiators; this one needs its own secret alone",
         advice: "Leave one line: initiator NAME SECRET.")
     }
-    return CHAPProof(own: own, target: target, functions: .standard)
+    return CHAPProof(own: own.credential, target: target, functions: .standard)
   }
 }
 
 private struct LineFault: Error {
   let words: String
   init(_ words: String) { self.words = words }
+}
+
+extension CHAPAccount {
+  /// `rest`: the secret, and behind it iSCSI names; the first word is the secret's at any rate.
+  fileprivate init(_ name: Substring, _ rest: Substring) throws(LineFault) {
+    var secret = rest
+    var initiators: [String] = []
+    while let blank = secret.lastIndex(where: \.isBlank) {
+      let word = secret[secret.index(after: blank)...]
+      guard ["iqn.", "eui.", "naa."].contains(where: { word.hasPrefix($0) }) else { break }
+      guard NodeName.isValid(String(word)) else {
+        throw LineFault("a name behind the secret is no iSCSI name")
+      }
+      initiators.append(String(word))
+      secret = secret[..<blank].trimmingBlanks
+    }
+    guard !NodeName.isValid(String(secret)) else {
+      throw LineFault("an iSCSI name stands in the place of the secret")
+    }
+    self.init(try CHAPCredential(name, secret), initiators: initiators)
+  }
 }
 
 extension CHAPCredential {
