@@ -68,6 +68,50 @@ import Testing
     #expect(late)
   }
 
+  @Test func `a login anew is answered when nothing of the old session can run any more`() throws {
+    let host = SlowHost()
+    let old = try VirtualTarget(host: host)
+    #expect(try old.logIn() == 0)
+    let other = try VirtualTarget(besides: old)
+    #expect(try other.logIn() == nil)
+    #expect(!old.isOpen && other.isOpen)
+    // Neither the deadline of logins nor the next login makes it come sooner.
+    other.pass(60_000)
+    #expect(try other.received().isEmpty)
+    #expect(other.isOpen)
+    let last = try VirtualTarget(besides: old)
+    #expect(try last.logIn() == nil)
+    try last.read(blocks: 1, tag: 1)
+    last.pass(1)
+    #expect(!other.isOpen && last.isOpen)
+    #expect(try last.received().isEmpty)
+    host.finish()
+    last.pass(1)
+    let answers = try last.received()
+    #expect(answers.first?.header.opcode == .loginResponse)
+    #expect(answers.first?.header.loginStatusCode == 0)
+    // What was sent behind the login: the old session's loss is told of first.
+    #expect(answers.dropFirst().map(\.header.opcode) == [.scsiResponse])
+    #expect(answers.last?.header.byte3 == 2)
+    try last.read(blocks: 1, tag: 2)
+    #expect(try last.received().map(\.header.opcode) == [.dataIn])
+    #expect(last.register.statistics.sessionsNow == 1)
+  }
+
+  @Test func `who may not log in any more when the old session has ended is refused`() throws {
+    let host = SlowHost()
+    let old = try VirtualTarget(host: host)
+    #expect(try old.logIn() == 0)
+    let other = try VirtualTarget(besides: old)
+    #expect(try other.logIn() == nil)
+    old.serving.directory.change(targets: [], discovery: nil)
+    host.finish()
+    other.pass(1)
+    #expect(try other.received().map(\.header.loginStatusCode) == [0x0206])
+    other.pass(1_000)
+    #expect(!other.isOpen)
+  }
+
   @Test func `a mirror that does not end keeps nobody for ever`() throws {
     let host = SlowHost()
     let target = try VirtualTarget(host: host)

@@ -74,6 +74,12 @@ final class TargetClient {
     }
   }
 
+  /// Whether something has come that was not received, be it the end.
+  var hasInput: Bool {
+    var wanted = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+    return offset < bytes.count || poll(&wanted, 1, 0) > 0
+  }
+
   /// Reads to the end of the connection; throws when it does not come.
   func expectEnd() throws {
     while try receive() != nil {}

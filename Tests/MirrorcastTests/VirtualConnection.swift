@@ -35,16 +35,18 @@ final class Plug: ChannelOutboundHandler {
 final class VirtualTarget {
   static let name = "iqn.2026-01.test:virtual"
 
-  let channel = EmbeddedChannel()
+  let channel: EmbeddedChannel
   let register: ConnectionRegister
   let serving: Serving
   let plug = Plug()
   let connection: TargetConnection
-  private let workers = StorageWorkers(count: 1)
+  private let workers: StorageWorkers
+  /// Whose daemon it is, where that is not its own.
+  private let first: VirtualTarget?
   private var decoder = FrameDecoder(dataSegmentLengthMax: 1 << 20)
   private var commandNumber: UInt32 = 1
 
-  init(_ limits: TargetLimits = TargetLimits(), host: (any MirrorHost)? = nil) throws {
+  convenience init(_ limits: TargetLimits = TargetLimits(), host: (any MirrorHost)? = nil) throws {
     let configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: Self.name,
       logicalUnits: ["0=memory:1M"])
@@ -53,13 +55,26 @@ final class VirtualTarget {
       try definition.logicalUnits.map { try ServedUnit(opening: $0, targetName: Self.name) })
     let target = ServedTarget(
       name: Self.name, units: units, admission: try .init(definition, secrets: nil))
-    register = ConnectionRegister(limits: limits)
-    serving = Serving(
+    let workers = StorageWorkers(count: 1)
+    let serving = Serving(
       directory: TargetDirectory([target], discovery: nil), workers: workers, host: host,
-      register: register, log: ConnectionLog(TargetScene.logger),
+      register: ConnectionRegister(limits: limits), log: ConnectionLog(TargetScene.logger),
       reads: TransferBudget(byteCountMax: limits.readBytesInAllMax),
       writes: TransferBudget(byteCountMax: limits.writeBytesInAllMax),
       recoveries: RecoveryBudget(byteCountMax: limits.recoveryBytesInAllMax), limits: limits)
+    try self.init(serving, EmbeddedEventLoop(), of: nil)
+  }
+
+  /// Another connection of the same daemon, on the same event loop.
+  convenience init(besides other: VirtualTarget) throws {
+    try self.init(other.serving, other.channel.embeddedEventLoop, of: other)
+  }
+
+  private init(_ serving: Serving, _ loop: EmbeddedEventLoop, of first: VirtualTarget?) throws {
+    self.serving = serving
+    self.first = first
+    (register, workers) = (serving.register, serving.workers)
+    channel = EmbeddedChannel(loop: loop)
     let ticket = try register.admit(from: .v4(1))
     connection = TargetConnection(ticket, channel, serving, TargetScene.logger)
     try channel.pipeline.syncOperations.addHandlers([plug, connection])
@@ -68,7 +83,7 @@ final class VirtualTarget {
 
   deinit {
     _ = try? channel.finish(acceptAlreadyClosed: true)
-    workers.stop()
+    if first == nil { workers.stop() }
   }
 
   var isOpen: Bool { channel.isActive }

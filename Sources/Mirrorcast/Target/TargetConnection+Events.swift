@@ -46,23 +46,50 @@ extension TargetConnection {
       after(serving.limits.discoveryMilliseconds) { $0.cut("discovery takes too long") }
       return session.admit()
     }
-    // Since this session was told of it, the target may have gone, or its list may be another.
-    guard let target = serving.directory.target(named: description.targetName ?? "") else {
-      return session.refuse(.targetRemoved)
-    }
-    guard target.admits(description.initiatorName, from: channel.remoteAddress) else {
-      return session.refuse(.authorizationFailure)
-    }
+    if let status = objection(to: description) { return session.refuse(status) }
     let nexus = ConnectionRegister.Nexus(
       initiatorName: description.initiatorName, isid: description.isid,
       targetName: description.targetName)
     switch serving.register.logIn(port.id, nexus) {
     case .refused: session.refuse(.outOfResources)
+    case .admitted(let replaced) where replaced.isEmpty: enter(description)
     case .admitted(let replaced):
-      self.target = target
-      self.replaced = replaced
-      session.admit()
+      // RFC 7143 §6.3.5: the same initiator port again ends its old session. The login is answered
+      // when nothing of that can touch the medium any more.
+      heldInput = ByteBuffer()
+      for entry in replaced { entry.port.close(reason: "the initiator logged in anew") }
+      EventLoopFuture.andAllComplete(replaced.map(\.ended), on: channel.eventLoop)
+        .assumeIsolated().whenComplete { [self] _ in
+          guard stage == .open else { return }
+          enter(description)
+          releaseInput()
+        }
     }
+  }
+
+  /// Why a login can't be served as things stand: since this session was told of it, the target may
+  /// have gone, or its list may be another.
+  private func objection(to description: SessionDescription) -> LoginStatus? {
+    guard let target = serving.directory.target(named: description.targetName ?? "") else {
+      return .targetRemoved
+    }
+    let isAdmitted = target.admits(description.initiatorName, from: channel.remoteAddress)
+    return isAdmitted ? nil : .authorizationFailure
+  }
+
+  private func enter(_ description: SessionDescription) {
+    if let status = objection(to: description) { return session.refuse(status) }
+    target = serving.directory.target(named: description.targetName ?? "")
+    session.admit()
+  }
+
+  /// The login is answered: what came behind it is due.
+  private func releaseInput() {
+    guard let input = heldInput else { return }
+    heldInput = nil
+    adoptNegotiated()
+    receive(input)
+    settle()
   }
 
   private func loggedIn(_ description: SessionDescription) {
@@ -75,15 +102,6 @@ extension TargetConnection {
     units = target.units
     beginSession()
     attach(InitiatorPort(name: description.initiatorName, isid: description.isid))
-    let replaced = replaced
-    self.replaced = []
-    guard !replaced.isEmpty else { return }
-    // RFC 7143 §6.3.5: the same initiator port again ends its old session, and nothing of that may
-    // touch the medium once the new one begins.
-    heldInput = ByteBuffer()
-    for entry in replaced { entry.port.close(reason: "the initiator logged in anew") }
-    EventLoopFuture.andAllComplete(replaced.map(\.ended), on: channel.eventLoop)
-      .assumeIsolated().whenComplete { [self] _ in releaseInput() }
   }
 
   private func answer(_ keys: TextKeys, _ reply: TaskHandle) {

@@ -57,7 +57,7 @@ final class TargetConnection: ChannelInboundHandler {
   /// The target that it has logged in to, and its disks as this session has them.
   var target: ServedTarget?
   var units = ServedUnits([])
-  /// Input that waits until the session that this one replaces has ended.
+  /// Input behind the login, which waits until the session that this one replaces has ended.
   var heldInput: ByteBuffer?
   /// When the session is looked at next.
   var look: Look?
@@ -65,8 +65,6 @@ final class TargetConnection: ChannelInboundHandler {
   var hostDeparture = HostDeparture.none
   /// Who waits for it.
   var hostWaiters: [() -> Void] = []
-  /// The sessions that this one replaces.
-  var replaced: [ConnectionRegister.Entry] = []
   /// Nil until there is a normal session.
   var watch: PeerWatch?
   var watchTimer: Scheduled<Void>?
@@ -123,7 +121,9 @@ final class TargetConnection: ChannelInboundHandler {
     logger[metadataKey: "peer"] = "\(channel.remoteAddress?.portalText ?? "unknown")"
     guard isAdmitted else { return cut("its place is another's") }
     after(serving.limits.loginMilliseconds) { connection in
-      guard !connection.session.isLoggedIn, connection.stage == .open else { return }
+      // Where an old session's end is waited for, it is not the initiator that is slow.
+      guard !connection.session.isLoggedIn, connection.heldInput == nil, connection.stage == .open
+      else { return }
       connection.serving.register.count(\.cutAtDeadline)
       connection.cut("no login by the deadline")
     }
@@ -189,9 +189,7 @@ final class TargetConnection: ChannelInboundHandler {
       } catch {
         session.handle(error)
       }
-      handleEvents()
-      decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
-      decoder.digests = session.digests
+      adoptNegotiated()
       guard heldInput == nil else {
         heldInput = buffer.getSlice(
           at: buffer.readerIndex + offset, length: buffer.readableBytes - offset)
@@ -200,12 +198,11 @@ final class TargetConnection: ChannelInboundHandler {
     }
   }
 
-  /// The session that this one replaces has ended: its place is free.
-  func releaseInput() {
-    guard let input = heldInput, stage == .open else { return }
-    heldInput = nil
-    receive(input)
-    settle()
+  /// What the session has told may be that it is logged in: then PDUs have another form.
+  func adoptNegotiated() {
+    handleEvents()
+    decoder.dataSegmentLengthMax = session.receiveDataSegmentLengthMax
+    decoder.digests = session.digests
   }
 
   // MARK: The duty cycle
