@@ -116,6 +116,21 @@ struct SNACKLimitTests {
     #expect(pieces.map(\.indices) == [0..<512, 0..<512, 0..<176])
   }
 
+  @Test func `what is kept of a read is what was sent of it`() throws {
+    let target = LoneTarget(offering: ["ErrorRecoveryLevel=1"])
+    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xc1)
+    header.initiatorTaskTag = 4
+    header.word20 = 512
+    target.request(header)
+    let handle = try #require(target.commands.first).handle
+    let completion = CommandCompletion(status: 0, dataIn: pattern(100_000))
+    let answers = target.take { $0.completeCommand(handle, completion) }
+    #expect(answers.map(\.header.opcode) == [.dataIn, .scsiResponse])
+    #expect(answers[0].data == completion.dataIn.prefix(512))
+    #expect(address(of: answers[0].data) != address(of: completion.dataIn[...]))
+    #expect(target.session.keptByteCount == 512)
+  }
+
   private func address(of bytes: ArraySlice<UInt8>) -> UnsafePointer<UInt8>? {
     bytes.withUnsafeBufferPointer(\.baseAddress)
   }

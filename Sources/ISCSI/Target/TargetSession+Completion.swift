@@ -40,7 +40,7 @@ extension TargetSession {
     let moved = task.isRead ? completion.dataIn.count : task.expectedLength
     let transfer = completion.transferLength ?? (task.isRead ? moved : task.expectedLength)
     let residual = Residual(expected: task.expectedLength, transfer: transfer)
-    let data = task.isRead ? completion.dataIn.prefix(task.expectedLength) : []
+    let data = task.isRead ? completion.dataIn[...].copiedPrefix(task.expectedLength) : []
     // RFC 7143 §11.7.3: status in the last Data-In when there is no sense to tell; with recovery by
     // itself, to be had again without the data.
     let isGood = completion.status == 0 && completion.sense.isEmpty
