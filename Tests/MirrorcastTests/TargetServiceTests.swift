@@ -121,6 +121,8 @@ import Testing
       let old = try scene.client(isid: 77)
       let other = try scene.client(isid: 78)
       let new = try scene.client(isid: 77)
+      // SPC-4 §5.14.7: it hears that its nexus was lost.
+      #expect(try new.run(.testUnitReady).words == [6, 0x29, 7])
       #expect(try new.write(pattern(512, 1), at: 0).status == 0)
       try old.expectEnd()
       #expect(try other.read(512, at: 0).data == pattern(512, 1))

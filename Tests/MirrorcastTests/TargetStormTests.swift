@@ -20,17 +20,20 @@ import Testing
         ).encoded
         // All are on their way before one is answered; each has a write behind its login.
         for client in clients {
+          // SPC-4 §5.14.7: who comes back hears that its nexus was lost.
+          let attention = client.command(.testUnitReady)
           let write = client.command(
             .write16(BlockRange(address: 0, count: 8)), data: pattern(4096, UInt8(round)))
-          try client.send(login + write.encoded)
+          try client.send(login + attention.encoded + write.encoded)
         }
         try await eventually {
           let now = scene.daemon.connections
           return now.sessionsNow == 2 && now.loginsNow == 0
         }
         let alive = clients.filter { client in
-          // The login's answer and the write's; then a command: who was replaced has ended.
+          // The login's answer and both commands'; then a command: who was replaced has ended.
           guard (try? client.receive())??.header.opcode == .loginResponse,
+            (try? client.receive())??.header.opcode == .scsiResponse,
             (try? client.receive())??.header.opcode == .scsiResponse
           else { return false }
           return (try? client.run(.testUnitReady))?.status == 0

@@ -54,7 +54,7 @@ import Testing
       let elsewhere = try beginWrite(loser, lun: 1)
       let lost = try beginWrite(loser)
       #expect(try manage(one, .clearTaskSet) == 0)
-      #expect(try answerToData(loser, for: lost).header.opcode == .reject)
+      try sendData(loser, for: lost)
       #expect(try answerToData(loser, for: elsewhere).header.byte3 == 0)
       #expect(try loser.run(.testUnitReady).words == [6, 0x2f, 0])
       for client in [one, loser, idle] {
@@ -102,7 +102,8 @@ import Testing
       let other = try scene.client("iqn.2026-01.test:other")
       let lost = [try beginWrite(one), try beginWrite(other)]
       #expect(try manage(one, function, owed: lost[0]) == 0)
-      #expect(try answerToData(other, for: lost[1]).header.opcode == .reject)
+      // What is on its way of a task that another session ended is dropped without a word.
+      try sendData(other, for: lost[1])
       for client in [one, other] {
         #expect(try client.run(.testUnitReady).words == [6, 0x29, 3])
         #expect(try client.run(.testUnitReady).status == 0)

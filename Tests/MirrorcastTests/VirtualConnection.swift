@@ -135,6 +135,30 @@ final class VirtualTarget {
       CommandDescriptorBlock.read16(BlockRange(address: 0, count: blocks)).bytes
     try send(PDU(header: header))
   }
+
+  /// A WRITE that is to be asked for its data; the R2T that does so.
+  func write(blocks: UInt32, tag: UInt32) throws -> BasicHeaderSegment? {
+    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xa1)
+    header.initiatorTaskTag = tag
+    header.word20 = blocks * 512
+    header.word24 = commandNumber
+    commandNumber += 1
+    header.commandDescriptorBlock =
+      CommandDescriptorBlock.write16(BlockRange(address: 0, count: blocks)).bytes
+    try send(PDU(header: header))
+    return try received().last { $0.header.opcode == .readyToTransfer }?.header
+  }
+
+  /// Some data that an R2T has asked for, and not the last of it.
+  func sendData(_ byteCount: Int, number: UInt32, for request: BasicHeaderSegment) throws {
+    var header = BasicHeaderSegment(opcode: .dataOut)
+    header.lun = request.lun
+    header.initiatorTaskTag = request.initiatorTaskTag
+    header.word20 = request.word20
+    header.word36 = number
+    header.word40 = number * UInt32(byteCount)
+    try send(PDU(header: header, data: [UInt8](repeating: 7, count: byteCount)))
+  }
 }
 
 /// An initiator's connection, and the machine of a target that answers it when a test says so.

@@ -78,6 +78,7 @@ extension TargetSession {
       return reject(pdu, .invalidPDUField)
     }
     if verdict.isLate || task.isAborted { droppedCount += 1 }
+    if !verdict.isLate, !verdict.isRejected { dataOutByteCount &+= UInt64(pdu.data.count) }
     if verdict.isRejected { reject(pdu, pdu.fault?.rejectReason ?? .invalidPDUField) }
     act(on: verdict, task.handle)
   }

@@ -26,6 +26,8 @@ package struct TargetSession: ~Copyable, Sendable {
   var tasks: TargetTasks
   var text: TextExchange
   var statusNumber = SerialNumber(0)
+  /// Bytes that came in Data-Out PDUs, and were taken.
+  package internal(set) var dataOutByteCount: UInt64 = 0
   /// Nil at ErrorRecoveryLevel 0.
   var recovery: SessionRecovery?
   var output = Fifo<PDU>()

@@ -54,6 +54,10 @@ struct LimitKey: Sendable {
     LimitKey("writeBytesInAllMax", \.writeBytesInAllMax, .bytes, 65_536...1 << 40),
     LimitKey("outputBytesMax", \.outputBytesMax, .bytes, 4096...1 << 40),
     LimitKey("answerBytesMax", \.answerBytesMax, .bytes, 65_536...1 << 40),
+    LimitKey("reservedBytes", \.reservedBytes, .bytes, 0...1 << 30),
+    LimitKey(
+      "contendedMilliseconds", \.contendedMilliseconds, .milliseconds, 10...3_600_000),
+    LimitKey("contendedBytes", \.contendedBytes, .bytes, 1...1 << 30),
     LimitKey("outputMilliseconds", \.outputMilliseconds, .milliseconds, 10...3_600_000),
     LimitKey("idleMilliseconds", \.idleMilliseconds, .milliseconds, 10...3_600_000),
     LimitKey("pingMilliseconds", \.pingMilliseconds, .milliseconds, 10...3_600_000),

@@ -20,7 +20,7 @@ extension TargetConnection {
         writeAccount.reserve(
           wanted - promised,
           granted: whenGranted { $0.writeAccount.granted($1) })
-      else { return }
+      else { return noteContention() }
       session.allowPromises(upTo: wanted)
     }
   }
@@ -30,8 +30,15 @@ extension TargetConnection {
     let byteCount = commands.firstReadBytes
     guard byteCount > 0 else { return true }
     readAccount.need(bytesToSend)
-    return readAccount.reserve(
+    let isTaken = readAccount.reserve(
       byteCount, granted: whenGranted { $0.readAccount.granted($1) })
+    if !isTaken { noteContention() }
+    return isTaken
+  }
+
+  /// There is too little memory for all: this session waits for some.
+  private func noteContention() {
+    serving.contention.begin(serving, on: channel.eventLoop)
   }
 
   private func whenGranted(
@@ -64,7 +71,9 @@ extension TargetConnection {
     guard writeAccount.isWaiting || !commands.isEmpty && session.promisedByteCount > 0 else {
       return false
     }
-    return serving.writes.isFull && !session.awaitsPromisedData
+    let isHeld = serving.writes.isFull && !session.awaitsPromisedData
+    if isHeld { noteContention() }
+    return isHeld
   }
 
   /// What a connection without a session has us hold is counted; most hold nothing.

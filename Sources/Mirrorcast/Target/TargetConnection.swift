@@ -11,21 +11,6 @@ import NIOCore
 import SCSI
 import Storage
 
-/// What all connections of a daemon share.
-struct Serving: Sendable {
-  let directory: TargetDirectory
-  let workers: StorageWorkers
-  let host: (any MirrorHost)?
-  let register: ConnectionRegister
-  let log: ConnectionLog
-  /// Memory for data on its way from disks, and to them.
-  let reads: TransferBudget
-  let writes: TransferBudget
-  /// Memory for what was sent and may be asked for again.
-  let recoveries: RecoveryBudget
-  let limits: TargetLimits
-}
-
 /// One initiator's connection; touched on its event loop only.
 final class TargetConnection: ChannelInboundHandler {
   typealias InboundIn = ByteBuffer
@@ -73,6 +58,8 @@ final class TargetConnection: ChannelInboundHandler {
   var recoveryAccount: RecoveryAccount
   /// Bytes written that the socket has not taken.
   private(set) var outputBytes = 0
+  /// Bytes that the socket has taken, as far as they are counted at once.
+  private(set) var outputTaken: UInt64 = 0
   private(set) var isReading = true
   /// What it held without a session, as it was told last.
   var loginBytes = 0
@@ -96,8 +83,9 @@ final class TargetConnection: ChannelInboundHandler {
     self.logger = logger
     ended = channel.eventLoop.makePromise()
     commands = CommandQueue(limits: serving.limits)
-    readAccount = TransferAccount(serving.reads, id: ticket.id)
-    writeAccount = TransferAccount(serving.writes, id: ticket.id)
+    let reserve = serving.limits.reservedBytes
+    readAccount = TransferAccount(serving.reads, id: ticket.id, reserve: reserve)
+    writeAccount = TransferAccount(serving.writes, id: ticket.id, reserve: reserve)
     recoveryAccount = RecoveryAccount(serving.recoveries)
     var configuration = serving.directory.configuration(for: channel, handle: ticket.handle)
     configuration.take(serving.limits)
@@ -235,6 +223,7 @@ final class TargetConnection: ChannelInboundHandler {
     isSettling = false
     settleAccounts()
     updateReading()
+    excuseHoldings()
     awaitDeadline()
     if stage == .closing, outputBytes == 0, !isAnswerHeld { finishOutput() }
   }
@@ -269,6 +258,7 @@ final class TargetConnection: ChannelInboundHandler {
       watch?.outputAdded(now: channel.eventLoop.now.uptimeNanoseconds)
       context.write(wrapOutboundOut(buffer)).assumeIsolated().whenComplete { [self] _ in
         outputBytes -= count
+        outputTaken &+= UInt64(count)
         watch?.outputMoved(
           isEmpty: outputBytes == 0, now: channel.eventLoop.now.uptimeNanoseconds)
         settle()

@@ -62,6 +62,15 @@ public struct TargetLimits: Sendable, Equatable {
   public var outputBytesMax = 4 << 20
   /// Bytes not yet taken by a socket above which a session that is told more is cut.
   public var answerBytesMax = 64 << 20
+  /// Bytes that a session which has none may take of each direction's memory though others wait in
+  /// line for it.
+  public var reservedBytes = 64 << 10
+  /// Milliseconds from one look to the next at who gets on, while there is too little memory for
+  /// all: who has some, and does not, is cut.
+  public var contendedMilliseconds: Int64 = 3_000
+  /// Bytes that a session's peer sends, or takes, from one such look to the next, where it owes as
+  /// many; with less it does not get on.
+  public var contendedBytes = 64 << 10
   /// Milliseconds in which a peer takes nothing of what waits for it, until it is cut.
   public var outputMilliseconds: Int64 = 30_000
 

@@ -9,10 +9,14 @@ struct TransferAccount {
   /// In line for more.
   private(set) var isWaiting = false
   private var isClosed = false
+  private let reserve: Int
+  var watch = HoldingWatch()
 
-  init(_ budget: TransferBudget, id: UInt64) {
+  /// `reserve`: what it may take beyond the budget while it has nothing.
+  init(_ budget: TransferBudget, id: UInt64, reserve: Int = 0) {
     self.budget = budget
     self.id = id
+    self.reserve = reserve
   }
 
   /// Whether there is memory for `byteCount` more than is needed; where not, the connection is in
@@ -23,6 +27,11 @@ struct TransferAccount {
     guard !isWaiting, !isClosed else { return false }
     let missing = needed + byteCount - taken
     guard missing > 0 else { return true }
+    guard taken > 0 || needed > 0 || missing > reserve else {
+      budget.change(by: missing)
+      taken = missing
+      return true
+    }
     guard budget.take(missing, for: id, granted: granted) else {
       isWaiting = true
       return false

@@ -28,6 +28,8 @@ public struct ConnectionStatistics: Sendable, Equatable {
   public var silent: UInt64 = 0
   /// Sessions that took nothing of what was sent to them.
   public var stuck: UInt64 = 0
+  /// Cut because they had memory that others waited for, and did not get on.
+  public var contended: UInt64 = 0
 
   public init() {}
 }
