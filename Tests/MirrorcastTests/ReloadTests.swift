@@ -120,8 +120,9 @@ import Testing
         try await scene.daemon.reload(second)
       }
       #expect(error?.what.contains("is another LUN still") == true, "\(error?.what ?? "")")
-      for _ in 0..<10 {
-        let client = try scene.client(at: Self.store)
+      for round in 1...10 as ClosedRange<UInt64> {
+        // Another port each time: one that comes back hears first that its session was lost.
+        let client = try scene.client(isid: round, at: Self.store)
         #expect(try client.write(pattern(512, 5), at: 1, lun: lunField(1)).status == 0)
         try await scene.daemon.reload(Self.configuration([Self.store: ["0=memory:1M"]]))
         try await scene.daemon.reload(second)
