@@ -1,3 +1,5 @@
+import Storage
+
 /// What all connections of a daemon share.
 struct Serving: Sendable {
   let directory: TargetDirectory
