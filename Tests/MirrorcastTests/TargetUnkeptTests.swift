@@ -31,7 +31,7 @@ import Testing
 
   /// READ KEYS, READ RESERVATION and READ FULL STATUS.
   private static func seen(_ client: TargetClient) throws -> [[UInt8]] {
-    try [0, 1, 3].map { action in
+    try ([0, 1, 3] as [UInt8]).map { action in
       var block = CommandDescriptorBlock(.persistentReserveIn)
       block[1] = action
       block[7] = 1

@@ -151,7 +151,7 @@ final class VirtualTarget {
 
   /// Some data that an R2T has asked for, and not the last of it.
   func sendData(_ byteCount: Int, number: UInt32, for request: BasicHeaderSegment) throws {
-    var header = BasicHeaderSegment(opcode: .dataOut)
+    var header = BasicHeaderSegment(opcode: .dataOut, flags: 0)
     header.lun = request.lun
     header.initiatorTaskTag = request.initiatorTaskTag
     header.word20 = request.word20
