@@ -54,6 +54,7 @@ import Testing
       var old: [TargetClient] = []
       for _ in 0..<40 { old.append(try scene.client("iqn.2026-01.test:storm", isid: 5)) }
       let last = old.removeLast()
+      #expect(try last.run(.testUnitReady).words == [6, 0x29, 7])
       #expect(try last.write(pattern(512, 3), at: 0).status == 0)
       for client in old { try client.expectEnd() }
       #expect(try beside.read(512, at: 0).data == pattern(512, 3))
