@@ -42,7 +42,8 @@ public struct CHAPSecrets: Equatable, Sendable {
   package init(parsing text: String, path: String) throws(MirrorcastError) {
     var initiators: [CHAPAccount] = []
     var target: CHAPCredential?
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    // Also where lines end as in a file of Windows.
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
     for (index, line) in lines.enumerated() {
       let line = line.trimmingBlanks
       if line.isEmpty || line.hasPrefix("#") { continue }
