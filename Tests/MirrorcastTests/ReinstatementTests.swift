@@ -28,7 +28,9 @@ private final class DiskGate: Sendable {
 @Suite struct `A session that another replaces` {
   /// RFC 7143 §6.3.5: whoever has its login answered may count on what is on the disk.
   @Test func `has ended its writes when the login is answered`() async throws {
-    try await TargetScene.serving(["0=memory:1M"]) { scene in
+    let scratch = try ScratchDirectory()
+    // A disk in memory would be waited for by the connection itself.
+    try await TargetScene.serving(["0=file:\(scratch.path)/disk.img,size=1M"]) { scene in
       let running = try #require(scene.daemon.running.withLock { $0?.serving.directory })
       let unit = try #require(running.target(named: TargetScene.name)?.units[0])
       let other = try scene.client("iqn.2026-01.test:other")
