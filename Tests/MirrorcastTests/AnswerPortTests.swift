@@ -68,11 +68,14 @@ struct `The port for answer streams` {
     await #expect(processExitsWith: .success) {
       var scene = try PortScene()
       let client = try scene.connected()
-      var limit = rlimit(rlim_cur: 128, rlim_max: 128)
+      // Far above what it may have been given by tests that had sockets open just then.
+      var limit = rlimit()
+      try #require(getrlimit(__rlimit_resource_t(7), &limit) == 0)
+      limit.rlim_cur = min(limit.rlim_max, 4096)
       try #require(setrlimit(__rlimit_resource_t(7), &limit) == 0)
       var taken: [Int32] = []
       while case let number = dup(2), number >= 0 { taken.append(number) }
-      try #require(errno == EMFILE)
+      try #require(errno == EMFILE && taken.count > 8)
 
       #expect(try scene.look())
       #expect(scene.work(now: 1000).work == 0)
