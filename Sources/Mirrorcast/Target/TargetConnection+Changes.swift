@@ -7,7 +7,7 @@ import NIOCore
 import SCSI
 
 extension TargetConnection {
-  /// Takes over what the directory says by now. `ended` is called once no command of this session
+  /// Takes over what the directory says by now. `ended` is called once no command of the nexus
   /// is about a disk that its target no longer has.
   func adoptChanges(ended: @escaping @Sendable () -> Void) {
     session.replaceTargets(by: serving.directory.configuration(for: channel, handle: 0xffff))

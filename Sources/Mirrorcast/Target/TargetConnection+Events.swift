@@ -67,7 +67,7 @@ extension TargetConnection {
     }
   }
 
-  /// Why a login can't be served as things stand: since this session was told of it, the target may
+  /// Why a login can't be served as things stand: since the session was told of it, the target may
   /// have gone, or its list may be another.
   private func objection(to description: SessionDescription) -> LoginStatus? {
     guard let target = serving.directory.target(named: description.targetName ?? "") else {

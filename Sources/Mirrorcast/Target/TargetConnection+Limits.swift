@@ -36,7 +36,7 @@ extension TargetConnection {
     return isTaken
   }
 
-  /// There is too little memory for all: this session waits for some.
+  /// There is too little memory for all: the connection waits for some.
   private func noteContention() {
     serving.contention.begin(serving, on: channel.eventLoop)
   }

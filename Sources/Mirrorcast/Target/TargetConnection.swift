@@ -39,7 +39,7 @@ final class TargetConnection: ChannelInboundHandler {
   var stage = Stage.open
   /// Who the initiator is to the disks; nil until it has logged in to them.
   var nexus: Nexus?
-  /// The target that it has logged in to, and its disks as this session has them.
+  /// The target that it has logged in to, and its disks as the nexus has them.
   var target: ServedTarget?
   var units = ServedUnits([])
   /// Input behind the login, which waits until the session that this one replaces has ended.
