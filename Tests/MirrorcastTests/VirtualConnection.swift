@@ -126,27 +126,25 @@ final class VirtualTarget {
   }
 
   func read(blocks: UInt32, tag: UInt32) throws {
-    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xc1)
-    header.initiatorTaskTag = tag
-    header.word20 = blocks * 512
-    header.word24 = commandNumber
-    commandNumber += 1
-    header.commandDescriptorBlock =
-      CommandDescriptorBlock.read16(BlockRange(address: 0, count: blocks)).bytes
-    try send(PDU(header: header))
+    try command(.read16(BlockRange(address: 0, count: blocks)), 0xc1, blocks, tag)
   }
 
   /// A WRITE that is to be asked for its data; the R2T that does so.
   func write(blocks: UInt32, tag: UInt32) throws -> BasicHeaderSegment? {
-    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: 0xa1)
+    try command(.write16(BlockRange(address: 0, count: blocks)), 0xa1, blocks, tag)
+    return try received().last { $0.header.opcode == .readyToTransfer }?.header
+  }
+
+  private func command(
+    _ block: CommandDescriptorBlock, _ flags: UInt8, _ blocks: UInt32, _ tag: UInt32
+  ) throws {
+    var header = BasicHeaderSegment(opcode: .scsiCommand, flags: flags)
     header.initiatorTaskTag = tag
     header.word20 = blocks * 512
     header.word24 = commandNumber
     commandNumber += 1
-    header.commandDescriptorBlock =
-      CommandDescriptorBlock.write16(BlockRange(address: 0, count: blocks)).bytes
+    header.commandDescriptorBlock = block.bytes
     try send(PDU(header: header))
-    return try received().last { $0.header.opcode == .readyToTransfer }?.header
   }
 
   /// Some data that an R2T has asked for, and not the last of it.
