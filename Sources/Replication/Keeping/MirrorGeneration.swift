@@ -7,7 +7,6 @@
 //
 // Law: a write that a member lacks is GOOD only when every other member has stored a generation
 // that says so. Who returns is judged by what the others have stored meanwhile (`Opening`).
-package import Bytes
 
 /// How a leg stands in a generation.
 package enum MemberState: UInt8, Sendable, CaseIterable {
