@@ -1,0 +1,188 @@
+// What legs lack, and how they get it: marks are gathered, then regions are compared and, where they
+// differ, copied, under a hold that keeps newer writes away.
+//
+// The comparison itself holds nobody: two legs that get the same writes in the same order, and were
+// equal at any two moments, stay equal. Where they differ it may only be that a write is on its way
+// to one of them; then a piece is copied for nothing.
+
+extension Coordinator {
+  // MARK: Gathering
+
+  /// Asks all that have everything what is marked there, and the leg itself.
+  mutating func gather(_ leg: Int) {
+    guard let layout, legs[leg].stage == .joined else { return }
+    asked.removeAll { question in
+      if case .marks(leg) = question.purpose { return true }
+      if case .mark = question.purpose { return question.leg == leg }
+      if case .synced = question.purpose { return question.leg == leg }
+      return false
+    }
+    let isWhole = legs[leg].copy.isWhole
+    var dirty =
+      legs[leg].copy.dirty ?? RegionMap(regionCount: layout.regionCount, isFull: isWhole)
+    for range in legs[leg].copy.unsynced { dirty.insert(range) }
+    legs[leg].copy = LegCopy()
+    legs[leg].copy.isWhole = isWhole
+    legs[leg].copy.dirty = dirty
+    guard !isWhole else { return tellMarks(leg, from: 0) }
+    let others = legs.indices.filter {
+      $0 == leg || legs[$0].stage == .joined && state(ofLeg: $0).hasEverything
+    }
+    legs[leg].copy.stage = .gathering(others.count)
+    for other in others { ask(other, .marks(from: 0), for: .marks(for: leg)) }
+  }
+
+  mutating func handleMarks(
+    _ leg: Int, for wanting: Int, _ answer: KeepingAnswer, now: UInt64
+  ) {
+    guard case .gathering(let count) = legs[wanting].copy.stage, let layout else { return }
+    guard case .marks(let ranges, let next) = answer,
+      ranges.allSatisfy({ $0.lowerBound >= 0 && $0.upperBound <= layout.regionCount })
+    else { return dismiss(leg, words(answer), now: now) }
+    for range in ranges { legs[wanting].copy.dirty?.insert(range) }
+    if let next {
+      // Who names no later region would be asked for ever.
+      guard next >= ranges.last?.upperBound ?? .max else {
+        return dismiss(leg, "its marks have no end", now: now)
+      }
+      ask(leg, .marks(from: next), for: .marks(for: wanting))
+      return
+    }
+    legs[wanting].copy.stage = .gathering(count - 1)
+    if count == 1 { tellMarks(wanting, from: 0) }
+  }
+
+  /// The leg itself remembers what it lacks, before any of it is taken off the list.
+  private mutating func tellMarks(_ leg: Int, from region: Int) {
+    guard let dirty = legs[leg].copy.dirty else { return }
+    let (ranges, next) = dirty.ranges(from: region, max: CopyWork.rangesMax)
+    legs[leg].copy.stage = .marking(next ?? dirty.regionCount)
+    ask(leg, .mark(ranges), for: .mark)
+  }
+
+  mutating func handleMarked(_ leg: Int, _ answer: KeepingAnswer, now: UInt64) {
+    guard case .marking(let next) = legs[leg].copy.stage, let dirty = legs[leg].copy.dirty else {
+      return
+    }
+    guard case .done = answer else { return dismiss(leg, words(answer), now: now) }
+    guard next >= dirty.regionCount else { return tellMarks(leg, from: next) }
+    legs[leg].copy.stage = .copying
+    legs[leg].copy.total = dirty.count
+    copies.forgive(from: 0)
+    tellProgress(leg, now: now, isForced: true)
+  }
+
+  // MARK: Copying
+
+  /// Begins as much as may be under way, and ends what is done.
+  mutating func stepCopies(now: UInt64) {
+    if let due = copies.resumeAt, due <= now { copies.resumeAt = nil }
+    while copies.resumeAt == nil, copies.regionJobs < configuration.copiesMax,
+      let region = nextRegion()
+    {
+      beginRegion(region, now: now)
+    }
+    for leg in legs.indices where legs[leg].isCopying { finishCopy(leg) }
+  }
+
+  private var sources: [Int] {
+    legs.indices.filter { legs[$0].stage == .joined && state(ofLeg: $0) == .inSync }
+  }
+
+  /// The first region that any leg lacks, and nobody works at.
+  private func nextRegion() -> Int? {
+    var found: Int?
+    for leg in legs.indices where legs[leg].isCopying {
+      guard let dirty = legs[leg].copy.dirty else { continue }
+      var next = dirty.first()
+      while let region = next, copies.isTaken(region) { next = dirty.first(from: region + 1) }
+      if let region = next { found = min(found ?? region, region) }
+    }
+    return found
+  }
+
+  private mutating func beginRegion(_ region: Int, now: UInt64) {
+    guard let layout else { return }
+    var targets: LegSet = []
+    for leg in legs.indices where legs[leg].isCopying {
+      if legs[leg].copy.dirty?.contains(region) == true { targets.insert(LegSet(leg)) }
+    }
+    guard let source = sources.first(where: { !copies.isBad(region, at: $0) }) else {
+      copies.postpone(region)
+      return
+    }
+    let bytes = layout.bytes(of: region)
+    let token = identities.next()
+    copies.jobs.append(
+      CopyJob(
+        token: token, region: region, bytes: bytes, source: source, targets: targets, beganAt: now))
+    orders.append(.compare(token: token, source: source, targets: targets, bytes: bytes))
+  }
+
+  /// A leg whose regions are all equal by now tells so to its medium, and is in sync then.
+  private mutating func finishCopy(_ leg: Int) {
+    guard let dirty = legs[leg].copy.dirty, !legs[leg].copy.isSyncing, allKnow else { return }
+    let isDone = dirty.isEmpty && !copies.jobs.contains { $0.targets.contains(LegSet(leg)) }
+    if legs[leg].copy.unsynced.isEmpty {
+      guard isDone else { return }
+      legs[leg].copy = LegCopy()
+      set(.inSync, ofLeg: leg)
+      return
+    }
+    guard isDone || legs[leg].copy.unsynced.count >= CopyWork.unsyncedMax else { return }
+    legs[leg].copy.isSyncing = true
+    let ranges = Array(legs[leg].copy.unsynced.prefix(CopyWork.rangesMax))
+    ask(leg, .synced(ranges), for: .synced(ranges))
+  }
+
+  /// Whether every leg that may yet be the source remembers what it lacks. Before, no mark is taken
+  /// away: a leg that was made equal to a source which is then lost would differ from the next one
+  /// where neither has a mark.
+  private var allKnow: Bool {
+    legs.indices.allSatisfy {
+      legs[$0].stage != .joined || state(ofLeg: $0) != .unequal || legs[$0].isCopying
+    }
+  }
+
+  mutating func handleSynced(
+    _ leg: Int, _ ranges: [Range<Int>], _ answer: KeepingAnswer, now: UInt64
+  ) {
+    guard case .done = answer else { return dismiss(leg, words(answer), now: now) }
+    legs[leg].copy.isSyncing = false
+    legs[leg].copy.unsynced.removeFirst(min(ranges.count, legs[leg].copy.unsynced.count))
+    tellSurvivors(ranges)
+  }
+
+  /// What nobody lacks any more is forgotten at those that had it: how far the copy has come
+  /// outlasts the initiator. Not while a member is away, which may lack it, too.
+  private mutating func tellSurvivors(_ ranges: [Range<Int>]) {
+    guard round.members.allSatisfy({ $0.state != .absent }) else { return }
+    let lacking = legs.indices.filter { state(ofLeg: $0) != .inSync }
+    for leg in lacking {
+      guard legs[leg].isCopying, let dirty = legs[leg].copy.dirty else { return }
+      for range in ranges where !range.allSatisfy({ !dirty.contains($0) }) { return }
+      for range in ranges where legs[leg].copy.unsynced.contains(where: range.overlaps) { return }
+    }
+    for leg in sources { ask(leg, .synced(ranges), for: .forget) }
+  }
+
+  func tellsProgress(now: UInt64) -> Bool { now >= copies.tellAt }
+
+  mutating func tellProgress(_ leg: Int, now: UInt64, isForced: Bool = false) {
+    guard isForced || tellsProgress(now: now), let dirty = legs[leg].copy.dirty else { return }
+    copies.tellAt = now + CopyWork.tellNanoseconds
+    orders.append(
+      .tell(
+        .copying(
+          leg, remaining: dirty.count, of: legs[leg].copy.total,
+          copiedBytes: legs[leg].copy.copiedBytes)))
+  }
+}
+
+extension CoordinatedLeg {
+  /// Whether it is known what the leg lacks, and it is given it.
+  var isCopying: Bool {
+    guard stage == .joined, case .copying = copy.stage else { return false }
+    return true
+  }
+}

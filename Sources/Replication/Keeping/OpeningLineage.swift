@@ -1,0 +1,204 @@
+// Which of several generations is the one that counts, and how each leg stands to it.
+
+extension MirrorGeneration {
+  /// Whether this is that generation, or descends from it as far as is remembered.
+  func descends(from id: UInt64) -> Bool { self.id == id || ancestors.contains(id) }
+
+  /// Whether any of these members, which it counts as here, went another way without having stored
+  /// it: then nothing was ever acknowledged in it.
+  func isSuperseded(by others: [MirrorRecord]) -> Bool {
+    others.contains { other in
+      guard let own = member(other.member), own.state != .absent else { return false }
+      return other.generation.id != id && !descends(from: other.generation.id)
+        && !other.generation.ancestors.contains(id)
+    }
+  }
+
+  /// How a leg that returns stands to this generation, whose members are here; nil where it went on
+  /// without them.
+  package func state(
+    ofReturning record: MirrorRecord, others: [MirrorRecord]
+  ) -> MemberState? {
+    guard let known = member(record.member) else { return nil }
+    if !descends(from: record.generation.id) {
+      guard record.generation.isSuperseded(by: others) else { return nil }
+      return .stale
+    }
+    let state = known.state.worse(record.state)
+    return state == .absent ? .stale : state
+  }
+}
+
+extension Opening {
+  /// The newest record, where all of them are of one line.
+  func newest(_ recorded: [ReachedLeg]) throws(OpeningRefusal) -> MirrorRecord {
+    let records = recorded.compactMap(\.descriptor.record)
+    var heads: [MirrorRecord] = []
+    for record in records {
+      let isOld = records.contains { $0.generation.ancestors.contains(record.generation.id) }
+      let isKnown = heads.contains { $0.generation.id == record.generation.id }
+      if !isOld, !isKnown { heads.append(record) }
+    }
+    let standing = heads.filter { !$0.generation.isSuperseded(by: records) }
+    let left = standing.isEmpty ? heads : standing
+    guard standing.count <= 1 else {
+      throw refusal(
+        .splitBrain, "the legs went on without each other, and each may have what the others lack",
+        about: reached)
+    }
+    // In none of several that supersede each other was anything acknowledged.
+    guard let head = left.max(by: { $0.generation.counter < $1.generation.counter }) else {
+      preconditionFailure("some record is the newest")
+    }
+    return head
+  }
+
+  // MARK: The next generation
+
+  /// What comes after a generation, with the legs that are here.
+  func successor(
+    of head: MirrorRecord, _ wallSeconds: UInt64, _ identity: () -> UInt64
+  ) throws(OpeningRefusal) -> OpeningPlan {
+    var generation = head.generation
+    var plan = OpeningPlan(
+      record: head, members: [UInt64](repeating: 0, count: wish.labels.count))
+    for index in generation.members.indices { generation.members[index].state = .absent }
+    for leg in reached {
+      guard let record = leg.descriptor.record else {
+        try add(leg, to: &generation, &plan, identity())
+        continue
+      }
+      let state = try state(of: leg, record, head: head.generation)
+      guard let index = generation.members.firstIndex(where: { $0.id == record.member }) else {
+        throw refusal(
+          .otherMirror, "\(wish.labels[leg.leg]) was a member once, and is none any more",
+          about: [leg])
+      }
+      plan.members[leg.leg] = record.member
+      generation.members[index].state = state
+      generation.members[index].label = wish.labels[leg.leg]
+      let isOfLine = head.generation.descends(from: record.generation.id)
+      if !isOfLine || record.mirror != head.mirror {
+        plan.replaced.insert(LegSet(leg.leg))
+        plan.whole.insert(LegSet(leg.leg))
+      }
+    }
+    try chooseSource(&generation, plan.members, head: head.generation)
+    apply(wish.required, to: &generation, plan.members)
+    try checkSufficient(generation)
+    let states = generation.members
+    let required = generation.requiredCount
+    generation = head.generation.next(id: identity(), madeAt: wallSeconds)
+    generation.members = states
+    generation.requiredCount = required
+    let highest = reached.compactMap { $0.descriptor.record?.generation.counter }.max() ?? 0
+    generation.counter = max(generation.counter, highest + 1)
+    plan.record.generation = generation
+    plan.record.isClosed = false
+    plan.record.member = 0
+    return plan
+  }
+
+  private func add(
+    _ leg: ReachedLeg, to generation: inout MirrorGeneration, _ plan: inout OpeningPlan,
+    _ id: UInt64
+  ) throws(OpeningRefusal) {
+    guard wish.added.contains(LegSet(leg.leg)) else {
+      throw refusal(
+        .blank, "\(wish.labels[leg.leg]) belongs to no mirror: it has to be added",
+        about: reached)
+    }
+    guard generation.members.count < Limits.legsMax else {
+      throw refusal(.otherMirror, "a mirror has at most \(Limits.legsMax) members")
+    }
+    generation.members.append(
+      MirrorMember(id: id, label: wish.labels[leg.leg], state: .stale))
+    plan.members[leg.leg] = id
+    plan.whole.insert(LegSet(leg.leg))
+  }
+
+  private func state(
+    of leg: ReachedLeg, _ record: MirrorRecord, head: MirrorGeneration
+  ) throws(OpeningRefusal) -> MemberState {
+    if let kept = wish.kept { return leg.leg == kept ? .inSync : .stale }
+    let others = reached.compactMap(\.descriptor.record)
+    guard let state = head.state(ofReturning: record, others: others) else {
+      throw refusal(
+        .splitBrain, "\(wish.labels[leg.leg]) went on without the others", about: reached)
+    }
+    return state
+  }
+
+  /// One leg that has everything is the source; the others that have are made equal to it, where
+  /// anything may differ.
+  private func chooseSource(
+    _ generation: inout MirrorGeneration, _ members: [UInt64], head: MirrorGeneration
+  ) throws(OpeningRefusal) {
+    func place(_ leg: ReachedLeg) -> Int? {
+      generation.members.firstIndex { $0.id == members[leg.leg] }
+    }
+    let whole = reached.filter { leg in
+      place(leg).map { generation.members[$0].state.hasEverything } ?? false
+    }
+    let intact = whole.filter(\.descriptor.isIntact)
+    let here = Set(whole.map { members[$0.leg] })
+    let away = head.members.filter { $0.state.hasEverything && !here.contains($0.id) }
+    let candidates = intact.isEmpty ? whole : intact
+    let source =
+      candidates.first { leg in place(leg).map { generation.members[$0].state } == .inSync }
+      ?? candidates.first
+    guard let source, let sourcePlace = place(source) else {
+      throw refusal(.noSource, "no leg that has everything is here", about: reached)
+    }
+    // The operator has said that nobody else counts.
+    if wish.kept == nil, !away.isEmpty {
+      let couldGoOn = head.maySuffice(Set(away.map(\.id)))
+      guard !couldGoOn, !intact.isEmpty else {
+        throw refusal(
+          .missing,
+          "not reached, and perhaps ahead of the others: "
+            + away.map(\.label).joined(separator: ", "), about: reached)
+      }
+    }
+    let areMarked = whole.contains { $0.descriptor.markedCount > 0 }
+    for leg in whole where leg.leg != source.leg {
+      guard let index = place(leg) else { continue }
+      let isEqual =
+        generation.members[index].state == .inSync
+        && generation.members[sourcePlace].state == .inSync
+        && (!areMarked || wasClosed(leg, with: source))
+      if !isEqual { generation.members[index].state = .unequal }
+      if !intact.isEmpty, !leg.descriptor.isIntact { generation.members[index].state = .stale }
+    }
+    generation.members[sourcePlace].state = .inSync
+  }
+
+  /// Both were ended in order, together: they are equal, whatever is marked on another's account.
+  private func wasClosed(_ leg: ReachedLeg, with source: ReachedLeg) -> Bool {
+    guard let one = leg.descriptor.record, let other = source.descriptor.record else {
+      return false
+    }
+    return one.isClosed && other.isClosed && one.generation.id == other.generation.id
+  }
+
+  private func apply(
+    _ required: RequiredLegs?, to generation: inout MirrorGeneration, _ members: [UInt64]
+  ) {
+    // Those who are gone for good are not waited for, where the operator doesn't say otherwise.
+    guard let required = required ?? (wish.kept == nil ? nil : .count(1)) else { return }
+    generation.requiredCount = required.count(of: generation.members.count)
+    for index in generation.members.indices {
+      let leg = members.firstIndex(of: generation.members[index].id)
+      generation.members[index].isRequired = leg.map(required.contains) ?? false
+    }
+  }
+
+  private func checkSufficient(_ generation: MirrorGeneration) throws(OpeningRefusal) {
+    let here = generation.members.filter(\.state.hasEverything)
+    guard !generation.maySuffice(Set(here.map(\.id))) else { return }
+    throw refusal(
+      .tooFew,
+      "\(here.count) of its \(generation.members.count) legs are here and have everything;"
+        + " it needs \(generation.requiredCount), and those that are named", about: reached)
+  }
+}
