@@ -1,0 +1,236 @@
+import Testing
+
+@testable import Replication
+
+/// Three legs, and what is said of each when their mirror is opened.
+private struct Legs {
+  var records: [MirrorRecord?]
+  var marked = [0, 0, 0]
+  var isIntact = [true, true, true]
+  var wish = OpeningWish(name: "m", labels: ["a", "b", "c"])
+
+  init(_ states: [MemberState] = [.inSync, .inSync, .inSync], required: Int = 2) {
+    let members = zip(1..., states).map {
+      MirrorMember(id: UInt64($0), label: "abc".map(String.init)[$0 - 1], state: $1)
+    }
+    var generation = MirrorGeneration(
+      counter: 7, id: 70, members: members, requiredCount: required, madeAt: 1000)
+    generation.ancestors = [60, 50]
+    records = (1...3).map {
+      MirrorRecord(mirror: 99, name: "m", member: UInt64($0), generation: generation)
+    }
+  }
+
+  /// A leg stores what comes after the newest that it has.
+  mutating func advance(_ leg: Int, id: UInt64, _ states: [MemberState]) {
+    guard var record = records[leg] else { return }
+    record.generation = record.generation.next(id: id, madeAt: 2000)
+    for (index, state) in states.enumerated() { record.generation.members[index].state = state }
+    records[leg] = record
+  }
+
+  func open(_ legs: [Int] = [0, 1, 2]) throws(OpeningRefusal) -> OpeningPlan {
+    let reached = legs.map {
+      ReachedLeg(
+        leg: $0,
+        descriptor: LegDescriptor(
+          record: records[$0], layout: RegionLayout(byteCount: 1 << 30), markedCount: marked[$0],
+          isIntact: isIntact[$0]))
+    }
+    var identities = Identities(seed: 1)
+    return try Opening.plan(wish, reached: reached, wallSeconds: 3000) { identities.next() }
+  }
+
+  func states(_ legs: [Int] = [0, 1, 2]) throws(OpeningRefusal) -> [MemberState] {
+    let plan = try open(legs)
+    return plan.record.generation.members.map(\.state)
+  }
+
+  func refusal(_ legs: [Int] = [0, 1, 2]) -> OpeningRefusal.Kind? {
+    do throws(OpeningRefusal) {
+      _ = try open(legs)
+      return nil
+    } catch {
+      return error.kind
+    }
+  }
+}
+
+@Suite struct OpeningTests {
+  @Test func `a new mirror takes the first leg's bytes, and compares all of the others`() throws {
+    var legs = Legs()
+    legs.records = [nil, nil, nil]
+    let plan = try legs.open()
+    #expect(plan.record.generation.counter == 1)
+    #expect(plan.record.generation.members.map(\.state) == [.inSync, .unequal, .unequal])
+    #expect(plan.record.generation.requiredCount == 2)
+    #expect(plan.whole == LegSet([1, 2]))
+    #expect(legs.refusal([0, 1]) == .unreached)
+  }
+
+  @Test func `legs that are equal, says the operator, are in sync at once`() throws {
+    var legs = Legs()
+    legs.records = [nil, nil, nil]
+    legs.wish.areEqual = true
+    legs.wish.required = .all
+    let plan = try legs.open()
+    #expect(plan.record.generation.members.allSatisfy { $0.state == .inSync })
+    #expect(plan.record.generation.requiredCount == 3)
+    #expect(plan.whole == [])
+  }
+
+  @Test func `without marks all are equal still`() throws {
+    let plan = try Legs().open()
+    #expect(plan.record.generation.members.allSatisfy { $0.state == .inSync })
+    #expect(plan.record.generation.counter == 8)
+    #expect(plan.record.generation.ancestors == [70, 60, 50])
+  }
+
+  @Test func `what was open when the mirror stopped is made equal to one leg`() throws {
+    var legs = Legs()
+    legs.marked = [0, 3, 0]
+    #expect(try legs.states() == [.inSync, .unequal, .unequal])
+  }
+
+  @Test func `marks on an absent leg's account say nothing of legs that were ended in order`()
+    throws
+  {
+    var legs = Legs([.inSync, .inSync, .absent])
+    legs.marked = [5, 5, 0]
+    legs.records[0]?.isClosed = true
+    #expect(try legs.states([0, 1]) == [.inSync, .unequal, .absent])
+    legs.records[1]?.isClosed = true
+    #expect(try legs.states([0, 1]) == [.inSync, .inSync, .absent])
+  }
+
+  @Test func `a leg that lost its power lacks what it never flushed, where another didn't`() throws
+  {
+    var legs = Legs()
+    legs.marked = [4, 4, 4]
+    legs.isIntact = [false, true, false]
+    #expect(throws: OpeningRefusal.self) { try legs.states() }
+    legs.wish.required = .count(1)
+    #expect(try legs.states() == [.stale, .inSync, .stale])
+  }
+
+  @Test func `where all lost their power one of them is right`() throws {
+    var legs = Legs()
+    legs.marked = [4, 4, 4]
+    legs.isIntact = [false, false, false]
+    #expect(try legs.states() == [.inSync, .unequal, .unequal])
+    // Who is away may not have lost its own.
+    #expect(legs.refusal([0, 1]) == .missing)
+  }
+
+  @Test func `an absent leg that alone suffices might be ahead`() throws {
+    #expect(Legs(required: 1).refusal([0, 1]) == .missing)
+    #expect(try Legs(required: 2).states([0, 1]) == [.inSync, .inSync, .absent])
+    #expect(Legs(required: 2).refusal([0]) == .missing)
+    #expect(Legs(required: 3).refusal([0, 1]) == .tooFew)
+  }
+
+  @Test func `whoever was away is stale, whatever its own record says`() throws {
+    var legs = Legs()
+    for leg in [0, 1] { legs.advance(leg, id: 80, [.inSync, .inSync, .absent]) }
+    #expect(try legs.states() == [.inSync, .inSync, .stale])
+    // One that has everything is too few of three.
+    #expect(legs.refusal([1, 2]) == .tooFew)
+    #expect(legs.refusal([2]) == .missing)
+  }
+
+  @Test func `a leg that is away since long before is known by those that went on`() throws {
+    var legs = Legs()
+    for id in UInt64(100)..<140 {
+      for leg in [0, 1] { legs.advance(leg, id: id, [.inSync, .inSync, .absent]) }
+    }
+    let plan = try legs.open()
+    #expect(plan.record.generation.members.map(\.state) == [.inSync, .inSync, .stale])
+  }
+
+  @Test func `two that went on alone are refused, and each is named`() throws {
+    var legs = Legs(required: 1)
+    legs.advance(0, id: 80, [.inSync, .absent, .absent])
+    legs.advance(1, id: 81, [.absent, .inSync, .absent])
+    legs.advance(1, id: 82, [.absent, .inSync, .absent])
+    do {
+      _ = try legs.open()
+      Issue.record("a split brain was opened")
+    } catch {
+      #expect(error.kind == .splitBrain)
+      #expect(error.lines.count == 3)
+      #expect(error.lines[1].contains("generation 9 (52) of 2000"))
+      #expect(error.lines[1].contains("without a, c"))
+    }
+  }
+
+  @Test func `the operator's choice makes one half's legs stale, and compares all of them`() throws
+  {
+    var legs = Legs(required: 1)
+    legs.advance(0, id: 80, [.inSync, .absent, .absent])
+    legs.advance(1, id: 81, [.absent, .inSync, .absent])
+    legs.advance(1, id: 82, [.absent, .inSync, .absent])
+    legs.wish.kept = 0
+    let plan = try legs.open()
+    #expect(plan.record.generation.members.map(\.state) == [.inSync, .stale, .stale])
+    #expect(plan.replaced == LegSet(1))
+    #expect(plan.whole == LegSet(1))
+    // Nobody who has stored the other half's takes this one for older.
+    #expect(plan.record.generation.counter == 10)
+    #expect(plan.record.generation.ancestors.first == 80)
+  }
+
+  @Test func `the operator may go on without legs that are gone for good`() throws {
+    var legs = Legs()
+    #expect(legs.refusal([2]) == .missing)
+    legs.wish.kept = 2
+    let plan = try legs.open([2])
+    #expect(plan.record.generation.members.map(\.state) == [.absent, .absent, .inSync])
+    #expect(plan.record.generation.requiredCount == 1)
+  }
+
+  @Test func `a generation that not all of its members stored binds nobody`() throws {
+    // One leg was told that the third is gone; the initiator died before the second was.
+    var legs = Legs()
+    legs.advance(0, id: 80, [.inSync, .inSync, .absent])
+    #expect(try legs.states() == [.inSync, .inSync, .stale])
+    // The others went on without it, which they may: nothing was acknowledged by it alone.
+    for leg in [1, 2] { legs.advance(leg, id: 81, [.absent, .inSync, .inSync]) }
+    #expect(try legs.states() == [.stale, .inSync, .inSync])
+    // Even where it was told more.
+    legs.advance(0, id: 90, [.inSync, .inSync, .absent])
+    legs.advance(0, id: 91, [.inSync, .inSync, .absent])
+    let plan = try legs.open()
+    #expect(plan.record.generation.members.map(\.state) == [.stale, .inSync, .inSync])
+    #expect(plan.record.generation.counter == 11)
+    #expect(plan.replaced == LegSet(0))
+  }
+
+  @Test func `a leg of another mirror, without one, or of another size is refused`() throws {
+    var legs = Legs()
+    legs.records[1]?.name = "n"
+    #expect(legs.refusal() == .otherMirror)
+    legs = Legs()
+    legs.records[1]?.mirror = 98
+    #expect(legs.refusal() == .otherMirror)
+    legs = Legs()
+    legs.records[1] = nil
+    #expect(legs.refusal() == .blank)
+    legs.wish.added = LegSet(1)
+    let plan = try Legs().open()
+    #expect(plan.whole == [])
+    // It takes the place of none: the member that it is instead of stays away.
+    #expect(try legs.states() == [.inSync, .absent, .inSync, .stale])
+  }
+
+  @Test func `named legs are needed, however many others are here`() throws {
+    var legs = Legs(required: 1)
+    legs.wish.required = .named(LegSet(0))
+    let plan = try legs.open()
+    #expect(plan.record.generation.members.map(\.isRequired) == [true, false, false])
+    for leg in [0, 1, 2] { legs.records[leg] = plan.record.of(UInt64(leg + 1)) }
+    legs.wish.required = nil
+    // The named one might have gone on alone, the others could not; nor may they now.
+    #expect(legs.refusal([1, 2]) == .missing)
+    #expect(legs.refusal([0, 1]) == nil)
+  }
+}
