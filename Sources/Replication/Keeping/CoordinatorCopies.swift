@@ -1,5 +1,5 @@
-// What legs lack, and how they get it: marks are gathered, then regions are compared and copied where
-// they differ, under a hold that keeps newer writes away.
+// What legs lack, and how they get it: marks are gathered, then regions are compared, and copied
+// where they differ, under a hold that keeps newer writes away.
 //
 // The comparison itself holds nobody: two legs that get the same writes in the same order, and were
 // equal at any two moments, stay equal. Where they differ it may only be that a write is on its way
