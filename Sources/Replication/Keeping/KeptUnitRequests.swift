@@ -1,0 +1,138 @@
+// What an initiator asks of a kept unit, from its coming to its answer.
+
+extension KeptUnit {
+  /// Ranges of one request, and of one answer.
+  package static let rangesMax = 256
+
+  /// An initiator asks on its session; the answer comes with the token.
+  package mutating func handle(
+    _ request: KeepingRequest, session: UInt64, token: UInt64, now: UInt64
+  ) {
+    if case .claim(let holder) = request {
+      answer(session, token, take(holder: holder, session: session))
+    } else if claim?.session != session {
+      refuse(session, token, .notClaimed, "claim it first")
+    } else if asks.isFull {
+      refuse(session, token, .badRequest, "too many requests at once")
+    } else {
+      handleClaimed(request, session: session, token: token)
+    }
+    progress(now: now)
+  }
+
+  /// A session is gone: if it had the unit, that is free for the next one.
+  package mutating func handleSessionClosed(_ session: UInt64, now: UInt64) {
+    asks.removeAll(of: session)
+    if claim?.session == session { claim = nil }
+    if claim == nil { clearing.abandon() }
+    progress(now: now)
+  }
+
+  private mutating func take(holder: UInt64, session: UInt64) -> KeepingAnswer {
+    if let present = claim, present.session != session {
+      guard present.holder == holder else {
+        counters.requestsRefused += 1
+        return .refused(.held, "another initiator has it")
+      }
+      // It has reconnected.
+      asks.removeAll(of: present.session)
+      clearing.abandon()
+      claim = nil
+    }
+    if claim == nil { claim = KeepingClaim(holder: holder, session: session) }
+    claim?.holder = holder
+    return .description(descriptor)
+  }
+
+  private mutating func handleClaimed(
+    _ request: KeepingRequest, session: UInt64, token: UInt64
+  ) {
+    switch request {
+    case .claim: break
+    case .marks(let from):
+      guard from >= 0 else { return refuse(session, token, .badRequest, "no such region") }
+      let found = marks.ranges(from: from, max: Self.rangesMax)
+      answer(session, token, .marks(found.ranges, next: found.next))
+    case .mark(let ranges): mark(ranges, session: session, token: token)
+    case .synced(let ranges): takeSynced(ranges, session: session, token: token)
+    case .adopt(let record, let replaces):
+      do throws(RecordFault) {
+        try record.validate()
+      } catch {
+        return refuse(session, token, .badRequest, error.rawValue)
+      }
+      wait(.adopt(record, replaces: replaces), .turn, session: session, token: token)
+    case .close:
+      let none = RegionMap(regionCount: layout.regionCount)
+      wait(.close(none), .turn, session: session, token: token)
+    case .release: wait(.release, .turn, session: session, token: token)
+    }
+  }
+
+  // MARK: Marks
+
+  private mutating func mark(_ ranges: [Range<Int>], session: UInt64, token: UInt64) {
+    guard let regions = looked(at: ranges, session: session, token: token) else { return }
+    // What is asked for may differ whatever writes end: it stays until it is said to be equal.
+    stores.lose(regions)
+    var due: UInt64?
+    for range in regions.ranges().ranges {
+      asks.touch(range)
+      if let round = journal.mark(range) { due = max(due ?? 0, round) }
+    }
+    guard let due else { return answer(session, token, .done) }
+    wait(.mark, .round(due), session: session, token: token)
+  }
+
+  private mutating func takeSynced(_ ranges: [Range<Int>], session: UInt64, token: UInt64) {
+    guard var regions = looked(at: ranges, session: session, token: token) else { return }
+    regions.formIntersection(journal.marks)
+    guard !regions.isEmpty else { return answer(session, token, .done) }
+    stores.forgive(regions)
+    wait(
+      .synced(regions, asked: regions.count), .wantsMedium, session: session, token: token)
+  }
+
+  /// The regions that a request names; nil where they are refused.
+  private mutating func looked(
+    at ranges: [Range<Int>], session: UInt64, token: UInt64
+  ) -> RegionMap? {
+    let all = 0..<layout.regionCount
+    guard ranges.count <= Self.rangesMax,
+      ranges.allSatisfy({ all.contains($0.lowerBound) && $0.upperBound <= all.upperBound })
+    else {
+      refuse(session, token, .badRequest, "no such regions, or too many ranges")
+      return nil
+    }
+    guard journal.record != nil else {
+      refuse(session, token, .badRequest, "it belongs to no mirror")
+      return nil
+    }
+    guard !journal.isFailed else {
+      refuse(session, token, .storage, "its journal has failed")
+      return nil
+    }
+    var regions = RegionMap(regionCount: layout.regionCount)
+    for range in ranges { regions.insert(range) }
+    return regions
+  }
+
+  // MARK: Answers
+
+  private mutating func wait(
+    _ kind: KeepingAsk.Kind, _ stage: KeepingAsk.Stage, session: UInt64, token: UInt64
+  ) {
+    asks.append(KeepingAsk(session: session, token: token, kind: kind, stage: stage))
+  }
+
+  mutating func answer(_ session: UInt64, _ token: UInt64, _ answer: KeepingAnswer) {
+    answers.append(KeepingReply(session: session, token: token, answer: answer))
+  }
+
+  mutating func refuse(
+    _ session: UInt64, _ token: UInt64, _ why: KeepingRefusal, _ words: String
+  ) {
+    counters.requestsRefused += 1
+    answer(session, token, .refused(why, words))
+  }
+}
