@@ -8,7 +8,8 @@
 --   tshark -X lua_script:mirrorcast.lua -r capture.pcap
 
 local HEADER, TRAILER = 48, 16
-local REPAIR, UNSUMMED, PROBE, OWN, RESERVED = 0x0001, 0x0002, 0x0004, 0x0008, 0xfff0
+local REPAIR, UNSUMMED, PROBE, OWN, COPY = 0x0001, 0x0002, 0x0004, 0x0008, 0x0010
+local RESERVED = 0xffe0
 
 local PROBE_OPCODE = 0x40
 local kinds = { [0x41] = "WRITE command", [0x05] = "Data-Out", [0x40] = "Probe" }
@@ -28,6 +29,7 @@ local field = {
     "mirrorcast.flags.unsummed", "Data not in the CRC", 16, nil, UNSUMMED),
   probe = ProtoField.bool("mirrorcast.flags.probe", "Probe", 16, nil, PROBE),
   own = ProtoField.bool("mirrorcast.flags.own", "To one leg's address", 16, nil, OWN),
+  copy = ProtoField.bool("mirrorcast.flags.copy", "Copy between legs", 16, nil, COPY),
   reserved = ProtoField.uint16("mirrorcast.flags.reserved", "Reserved", base.HEX, nil, RESERVED),
   sequence = ProtoField.uint32("mirrorcast.sequence", "Sequence"),
   write = ProtoField.uint32("mirrorcast.write", "Write number"),
@@ -90,7 +92,7 @@ local function showTrailer(tvb, tree, at)
   tree:add(field.registration, tvb(at, 4))
   tree:add(field.epoch, tvb(at + 4, 2))
   local flagTree = tree:add(field.flags, tvb(at + 6, 2))
-  for _, name in ipairs({ "reserved", "own", "probe", "unsummed", "repair" }) do
+  for _, name in ipairs({ "reserved", "copy", "own", "probe", "unsummed", "repair" }) do
     flagTree:add(field[name], tvb(at + 6, 2))
   end
   if bit32.band(flags, RESERVED) ~= 0 then

@@ -29,6 +29,10 @@ package struct Fifo<Element> {
     return element
   }
 
+  package func contains(where isWanted: (Element) -> Bool) -> Bool {
+    elements[head...].contains { $0.map(isWanted) ?? false }
+  }
+
   package mutating func removeAll(where isUnwanted: (Element) -> Bool) {
     elements = elements[head...].filter { $0.map { !isUnwanted($0) } ?? false }
     head = 0

@@ -35,7 +35,9 @@ package struct Datagram: Sendable {
     package static let probe = Flags(rawValue: 0x0004)
     /// Sent to one leg's address: its sequence is that of what goes there.
     package static let own = Flags(rawValue: 0x0008)
-    static let known = Flags(rawValue: 0x000f)
+    /// Of a copy between legs: one that has all that was written leaves it alone.
+    package static let copy = Flags(rawValue: 0x0010)
+    static let known = Flags(rawValue: 0x001f)
   }
 
   package static let trailerByteCount = 16

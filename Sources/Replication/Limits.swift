@@ -36,6 +36,12 @@ package enum Limits {
   package static let groupRepairShare = 8
   /// Times a write is done again because a leg had news: more than a nexus can have waiting.
   package static let repetitionsMax = 16
+  /// Holds of ranges that stand or wait.
+  package static let holdsMax = 16
+  /// Writes that wait for the end of a hold beside the queue; more wait in it, and all behind them.
+  package static let parkedMax = 256
+  /// Copies that wait for their turn.
+  package static let copiesMax = 64
   /// Times a write starts anew because its caller changed the buffer, before it fails.
   package static let restartsMax = 4
 

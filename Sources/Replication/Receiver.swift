@@ -29,6 +29,9 @@ package struct Receiver: Sendable {
   /// What the initiator is to hear first, SAM-5 §5.14: the next write that begins ends with it, and
   /// then it is empty again.
   package var attentions: [UnitStatus] = []
+  /// Whether copies between legs are for this one, which lacks what they bring. The owner keeps it;
+  /// one that has all that was written leaves them alone, since they may be older.
+  package var takesCopies = false
   /// The LUNs whose sense has the descriptor format.
   package var descriptorUnits: [UInt64] = []
 
@@ -91,6 +94,11 @@ package struct Receiver: Sendable {
     }
     if !isCarried, datagram.kind != .probe {
       noteHeard(datagram.sequence, isOwn: datagram.flags.contains(.own), now: now)
+    }
+    if isIgnored(datagram) {
+      counters.copiesIgnored += 1
+      _ = moveUp(datagram)
+      return .nowhere
     }
     switch datagram.kind {
     case .probe:

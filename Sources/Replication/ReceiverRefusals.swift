@@ -14,7 +14,7 @@ struct WriteRefusal: Error {
 extension Receiver {
   /// Whether a datagram may begin a write, so that its LUNs have to be asked.
   package func mayBegin(_ datagram: Datagram) -> Bool {
-    guard datagram.kind == .command, !isClosing,
+    guard datagram.kind == .command, !isClosing, !isIgnored(datagram),
       window.place(of: datagram.writeNumber) == .inside
     else { return false }
     switch window[datagram.writeNumber] {

@@ -28,18 +28,29 @@ extension Receiver {
 
   /// Whether the number is one that may still be written, after the window moved up.
   mutating func admit(_ datagram: Datagram) -> Bool {
-    let lowestOpen = datagram.lowestOpen
-    guard window.lowest.distance(to: lowestOpen) < Limits.writeWindowMax else {
-      counters.beyondWindow += 1
-      return false
-    }
-    advance(to: lowestOpen)
+    guard moveUp(datagram) else { return false }
     switch window.place(of: datagram.writeNumber) {
     case .inside: return true
     case .below: counters.late += 1
     case .beyond: counters.beyondWindow += 1
     }
     return false
+  }
+
+  /// Moves the window up to what a datagram tells; false when that can't be.
+  mutating func moveUp(_ datagram: Datagram) -> Bool {
+    let lowestOpen = datagram.lowestOpen
+    guard window.lowest.distance(to: lowestOpen) < Limits.writeWindowMax else {
+      counters.beyondWindow += 1
+      return false
+    }
+    advance(to: lowestOpen)
+    return true
+  }
+
+  /// Whether a datagram is of a copy that others lack: such a write never begins here.
+  func isIgnored(_ datagram: Datagram) -> Bool {
+    datagram.flags.contains(.copy) && !takesCopies && datagram.kind != .probe
   }
 
   /// Forgets the numbers below `lowest`; a write still open there has ended for the initiator.

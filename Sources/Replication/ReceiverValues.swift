@@ -107,6 +107,8 @@ package struct ReceiverCounters: Sendable, Equatable {
   package var withoutSlot: UInt64 = 0
   /// Datagrams of a write of which only the connection is believed.
   package var distrusted: UInt64 = 0
+  /// Datagrams of copies that are for other legs.
+  package var copiesIgnored: UInt64 = 0
   /// Two checksums for one block or command: forgery.
   package var conflicting: UInt64 = 0
 

@@ -33,7 +33,8 @@ package struct Sender: Sendable {
   var sendings: [Int] = []
   var epoch: UInt16
   var nextNumber: SerialNumber
-  /// The lowest write number still open; the next number where none is.
+  /// The lowest write number still open, as the legs are told; the next number where none is. In a
+  /// kept mirror it stands still while the legs may differ in writes that have ended.
   package internal(set) var lowestOpen: SerialNumber
   var openBytes = 0
   var sentToGroup = SendMoments()
@@ -43,6 +44,8 @@ package struct Sender: Sendable {
   var timerDue = UInt64.max
   var isPaused = false
   var flow: SenderFlow
+  var withheld = Withheld()
+  var holds = RangeHolds()
 
   package init(_ configuration: SenderConfiguration, legs: [LegDescription]) {
     precondition(!legs.isEmpty && legs.count <= Limits.legsMax, "a mirror has 1 to 64 legs")
@@ -62,7 +65,9 @@ package struct Sender: Sendable {
   // MARK: Look
 
   /// Whether nothing is open and nothing waits.
-  package var isIdle: Bool { openCount == 0 && queue.isEmpty && restarted.isEmpty }
+  package var isIdle: Bool {
+    openCount == 0 && queue.isEmpty && restarted.isEmpty && !holds.hasWaiting && withheld.isEmpty
+  }
 
   var openCount: Int { writes.count - freeSlots.count }
   package var firstUnusedNumber: SerialNumber { nextNumber }
@@ -106,16 +111,23 @@ package struct Sender: Sendable {
     return earliest
   }
 
+  func isWhole(_ submission: Submission) -> Bool {
+    submission.length > 0 && submission.length <= configuration.writeLengthMax
+      && submission.length % configuration.unitBlockSize == 0
+      && submission.byteOffset % UInt64(configuration.unitBlockSize) == 0
+  }
+
   // MARK: Handle
 
   /// A caller's write. False when the queue is full.
   package mutating func submit(_ submission: Submission, now: UInt64) -> Bool {
     precondition(
-      submission.length > 0 && submission.length <= configuration.writeLengthMax
-        && submission.length % configuration.unitBlockSize == 0
-        && submission.byteOffset % UInt64(configuration.unitBlockSize) == 0,
-      "a mirrored write is whole logical blocks and no longer than was agreed")
-    guard queue.count < configuration.queueMax else { return false }
+      isWhole(submission), "a mirrored write is whole logical blocks and no longer than was agreed")
+    guard !withheld.isStopped else {
+      giveUp(submission)
+      return true
+    }
+    guard queue.count + holds.asideCount < configuration.queueMax else { return false }
     queue.append(submission)
     admit(now: now)
     return true
@@ -244,6 +256,7 @@ package struct Sender: Sendable {
 
   /// All members have confirmed the epoch: new writes belong to it.
   package mutating func resume(epoch: UInt16, joining: LegSet, now: UInt64) {
+    precondition(withheld.unconfirmed.isDisjoint(with: joining), "a leg returns before it has left")
     self.epoch = epoch
     joining.forEach {
       legs[$0].isActive = true

@@ -58,7 +58,10 @@ extension Sender {
     }
     var heard = 0
     for leg in legs.indices where legs[leg].isActive && legs[leg].description.path == .datagrams {
-      heard += 1
+      // What the others hear of a copy is nothing to them.
+      if !writes[slot].submission.isCopy || writes[slot].members.contains(LegSet(leg)) {
+        heard += 1
+      }
     }
     let many = max(2, heard / Limits.groupRepairShare)
     if wanting.count >= many {

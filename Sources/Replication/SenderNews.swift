@@ -32,7 +32,7 @@ extension Sender {
   mutating func repeated(_ slot: Int) -> Bool {
     let failures = writes[slot].failures
     guard failures.contains(where: { $0.failure.isNews && legs[$0.leg].isActive }),
-      writes[slot].submission.repetitions < Limits.repetitionsMax
+      writes[slot].submission.repetitions < Limits.repetitionsMax, mayRepeat
     else { return false }
     for outcome in failures where legs[outcome.leg].isActive {
       if outcome.failure.isNews { legs[outcome.leg].counters.news += 1 }
@@ -41,8 +41,7 @@ extension Sender {
     var submission = writes[slot].submission
     submission.repetitions += 1
     submission.isTold = writes[slot].isTold
-    free(slot)
-    restarted.append(submission)
+    putFirst(submission, from: slot)
     return true
   }
 }

@@ -1,4 +1,4 @@
-// The single steps of the sender: admission, readiness, the end of a write, loss of a leg.
+// The single steps of the sender: admission, readiness, data that goes out.
 import Bytes
 import ISCSI
 
@@ -20,7 +20,7 @@ extension Sender {
   mutating func openSlot(leg: Int, tag: UInt32, now: UInt64) -> Int? {
     guard legs[leg].isActive else { return nil }
     let back = (Datagram.taskTag(of: nextNumber) &- tag) % Datagram.taskTagCount
-    let issued = min(counters.writes, UInt64(Limits.writeWindowMax) * 2)
+    let issued = min(counters.writes + counters.copies, UInt64(Limits.writeWindowMax) * 2)
     guard tag & 0xc000_0000 == 0x8000_0000, back >= 1, UInt64(back) <= issued else {
       fail(leg, .violation("answer for a write that was never sent"), now: now)
       return nil
@@ -48,6 +48,7 @@ extension Sender {
   // MARK: Beginning
 
   mutating func admit(now: UInt64) {
+    guard holds.isIdle else { return admitAmongHolds(now: now) }
     while !isPaused, let next = restarted.first ?? queue.first, hasRoom(for: next) {
       if restarted.isEmpty { _ = queue.popFirst() } else { restarted.removeFirst() }
       begin(next, now: now)
@@ -55,7 +56,7 @@ extension Sender {
   }
 
   /// Whether the grants of all legs and the writes already open allow this one.
-  private func hasRoom(for next: Submission) -> Bool {
+  func hasRoom(for next: Submission) -> Bool {
     var openMax = Limits.openWritesMax
     var creditMin = Int.max
     for leg in legs.indices where legs[leg].isActive {
@@ -63,7 +64,7 @@ extension Sender {
       creditMin = min(creditMin, legs[leg].description.credit)
     }
     guard openCount < openMax, openCount == 0 || openBytes + next.length <= creditMin,
-      lowestOpen.distance(to: nextNumber) < Limits.writeWindowMax - 1
+      lowestOpen.distance(to: nextNumber) < windowMax(for: next)
     else { return false }
     guard openCount > 0 else { return true }
     for index in writes.indices
@@ -73,7 +74,7 @@ extension Sender {
     return true
   }
 
-  private mutating func begin(_ submission: Submission, now: UInt64) {
+  mutating func begin(_ submission: Submission, now: UInt64) {
     // What was due belonged to writes that have ended.
     if openCount == 0 { timerDue = .max }
     guard let slot = freeSlots.popLast() else { preconditionFailure("room was looked for") }
@@ -88,11 +89,10 @@ extension Sender {
     writes[slot].readyDeadline = now + configuration.deadlineNanoseconds / 2
     timerDue = min(timerDue, writes[slot].nextDeadline)
     openBytes += submission.length
-    counters.writes += 1
-    counters.bytes += UInt64(submission.length)
+    count(submission)
     writes[slot].isUnsolicited = isUnsolicited
     var isMulticast = false
-    for leg in legs.indices where !legs[leg].isDropped || legs[leg].isActive {
+    for leg in legs.indices where isMeant(leg, submission) {
       guard legs[leg].isActive else {
         writes[slot].failures.append(LegOutcome(leg: leg, failure: .lost))
         continue
@@ -121,8 +121,26 @@ extension Sender {
       return
     }
     // Nobody stores it, so it can't be GOOD, even where all legs were dropped on purpose.
-    writes[slot].failures = legs.indices.map { LegOutcome(leg: $0, failure: .lost) }
+    writes[slot].failures =
+      submission.isCopy
+      ? lostEverywhere(submission) : legs.indices.map { LegOutcome(leg: $0, failure: .lost) }
     tell(slot)
+  }
+
+  private mutating func count(_ submission: Submission) {
+    if submission.isCopy {
+      counters.copies += 1
+      counters.copiedBytes += UInt64(submission.length)
+    } else {
+      counters.writes += 1
+      counters.bytes += UInt64(submission.length)
+    }
+  }
+
+  /// Whether a leg has to do with a write: one that left has failed it, unless it left on purpose.
+  func isMeant(_ leg: Int, _ submission: Submission) -> Bool {
+    submission.isCopy
+      ? submission.targets.contains(LegSet(leg)) : !legs[leg].isDropped || legs[leg].isActive
   }
 
   /// Whether every leg takes data without being asked whether it is ready.
@@ -147,7 +165,7 @@ extension Sender {
   }
 
   /// Every leg that has not ended the write is ready: its data goes out.
-  private mutating func beginDataIfReady(_ slot: Int, now: UInt64) {
+  mutating func beginDataIfReady(_ slot: Int, now: UInt64) {
     guard writes[slot].phase == .announcing, !writes[slot].isImmediate,
       writes[slot].open.isSubset(of: writes[slot].ready)
     else {
@@ -193,105 +211,7 @@ extension Sender {
     }
     guard !configuration.waitsForStatus, !writes[slot].isTold else { return }
     writes[slot].isTold = true
-    events.append(
-      .completed(token: writes[slot].submission.token, failures: writes[slot].failures))
-  }
-
-  // MARK: Ending
-
-  mutating func finish(_ slot: Int, _ leg: Int, failure: LegFailure?, now: UInt64) {
-    writes[slot].ended.insert(LegSet(leg))
-    writes[slot].progress[leg].askedAt = nil
-    if let failure, writes[slot].phase != .restarting {
-      writes[slot].failures.append(LegOutcome(leg: leg, failure: failure))
-      if !failure.isNews { legs[leg].counters.badWrites += 1 }
-    }
-    if writes[slot].open.isEmpty {
-      if writes[slot].phase == .restarting {
-        beginAnew(slot, now: now)
-      } else {
-        complete(slot, now: now)
-      }
-    } else {
-      beginDataIfReady(slot, now: now)
-    }
-  }
-
-  private mutating func complete(_ slot: Int, now: UInt64) {
-    if !repeated(slot) { tell(slot) }
-    admit(now: now)
-  }
-
-  /// Tells how a write ended and lets its slot go.
-  private mutating func tell(_ slot: Int) {
-    let token = writes[slot].submission.token
-    let failures = writes[slot].failures
-    let isTold = writes[slot].isTold
-    free(slot)
-    if !isTold { events.append(.completed(token: token, failures: failures)) }
-    if !configuration.waitsForStatus {
-      events.append(.counted(token: token, failures: failures))
-    }
-  }
-
-  mutating func free(_ slot: Int) {
-    writes[slot].phase = .idle
-    openBytes -= writes[slot].submission.length
-    freeSlots.append(slot)
-    slotOfNumber[Int(writes[slot].number.rawValue) % Limits.writeWindowMax] = 0
-    while lowestOpen != nextNumber,
-      slotOfNumber[Int(lowestOpen.rawValue) % Limits.writeWindowMax] == 0
-    {
-      lowestOpen = lowestOpen.next
-    }
-  }
-
-  // MARK: Starting anew
-
-  /// A block's first checksum doesn't match: the write is fenced everywhere, then sent anew.
-  mutating func restart(_ slot: Int, now: UInt64) {
-    writes[slot].phase = .restarting
-    writes[slot].repairDue = nil
-    events.append(.bufferChanged(token: writes[slot].submission.token))
-    counters.restarts += 1
-    let (number, epoch) = (writes[slot].number, writes[slot].epoch)
-    writes[slot].open.forEach { leg in
-      guard legs[leg].description.path != .foreign else { return }
-      writes[slot].progress[leg].askedAt = nil
-      events.append(.fence(leg: leg, number: number, epoch: epoch))
-    }
-    if writes[slot].open.isEmpty { beginAnew(slot, now: now) }
-  }
-
-  private mutating func beginAnew(_ slot: Int, now: UInt64) {
-    var submission = writes[slot].submission
-    submission.restarts += 1
-    submission.isTold = writes[slot].isTold
-    guard submission.restarts <= Limits.restartsMax else {
-      writes[slot].members.forEach { leg in
-        guard !writes[slot].failures.contains(where: { $0.leg == leg }) else { return }
-        writes[slot].failures.append(LegOutcome(leg: leg, failure: .bufferChanged))
-      }
-      complete(slot, now: now)
-      return
-    }
-    free(slot)
-    restarted.append(submission)
-    admit(now: now)
-  }
-
-  // MARK: Losing a leg
-
-  mutating func fail(_ leg: Int, _ loss: LegLoss, now: UInt64) {
-    guard legs[leg].isActive else { return }
-    legs[leg].isActive = false
-    flow.pacer.handleLegChanged(leg)
-    events.append(.legFailed(leg: leg, loss))
-    let failure: LegFailure = loss == .deadline ? .deadline : .lost
-    for slot in writes.indices where writes[slot].phase != .idle {
-      guard writes[slot].open.contains(LegSet(leg)) else { continue }
-      finish(slot, leg, failure: failure, now: now)
-    }
-    admit(now: now)
+    guard !writes[slot].submission.isCopy else { return }
+    sayCompleted(slot, storing: storing(slot))
   }
 }

@@ -129,7 +129,7 @@ extension Sender {
     let sequence = nextSequence(to: transmission.destination, now: now)
     let trailer = DatagramTrailer(
       registration: configuration.registration, epoch: writes[slot].epoch,
-      flags: transmission.wireFlags, sequence: sequence)
+      flags: wireFlags(transmission), sequence: sequence)
     let blockLength = configuration.blockLength
     let made: (byteCount: Int, contentDigest: UInt32)
     switch transmission.content {
@@ -150,6 +150,14 @@ extension Sender {
     noteOrder(transmission, sequence, now: now)
     flow.noteSent(transmission, byteCount: made.byteCount)
     return made.byteCount
+  }
+
+  /// The flags of the trailer.
+  private func wireFlags(_ transmission: Transmission) -> Datagram.Flags {
+    var flags = transmission.flags
+    if case .leg = transmission.destination { flags.insert(.own) }
+    if writes[transmission.slot].submission.isCopy { flags.insert(.copy) }
+    return flags
   }
 
   /// Keeps a first sending's digest, compares a later one with it; counts both.

@@ -56,6 +56,8 @@ package struct SenderConfiguration: Sendable {
   package var bytesPerSecondMax: Int?
   /// Whether a call waits for statuses; without, it ends when its data is sent.
   package var waitsForStatus = true
+  /// The legs keep what may differ (Keeping): none may leave without the others' having stored it.
+  package var isKept = false
   package var deadlineNanoseconds: UInt64 = 10_000_000_000
   package var firstWrite = SerialNumber(0)
   package var epoch: UInt16 = 1
@@ -100,13 +102,19 @@ package struct LegDescription: Sendable {
   }
 }
 
-/// One caller's write.
+/// One caller's write, a copy between legs, or a hold that waits for its turn among them.
 package struct Submission: Sendable, Equatable {
   /// The owner's name for it; it comes back with the completion.
   package var token: UInt64
   package var byteOffset: UInt64
   package var length: Int
   package var forceUnitAccess: Bool
+  /// What of the three it is.
+  enum Kind: Sendable { case write, copy, hold }
+
+  var kind = Kind.write
+  /// The legs that a copy is for.
+  var targets: LegSet = []
   var restarts = 0
   /// Times that it was done again since a leg had news to tell.
   var repetitions = 0
@@ -118,6 +126,16 @@ package struct Submission: Sendable, Equatable {
     self.byteOffset = byteOffset
     self.length = length
     self.forceUnitAccess = forceUnitAccess
+  }
+
+  /// The data is the owner's own: what one leg has, for others.
+  package var isCopy: Bool { kind == .copy }
+  /// It has had a number before.
+  var isAgain: Bool { restarts + repetitions > 0 }
+
+  func covers(_ other: Submission) -> Bool {
+    byteOffset <= other.byteOffset
+      && other.byteOffset - byteOffset + UInt64(other.length) <= UInt64(length)
   }
 
   func overlaps(_ other: Submission) -> Bool {
@@ -150,12 +168,6 @@ package struct Transmission: Sendable, Equatable {
   package var slot: Int
   package var content: Content
   package var flags: Datagram.Flags
-
-  /// The flags of the trailer.
-  var wireFlags: Datagram.Flags {
-    guard case .leg = destination else { return flags }
-    return flags.union(.own)
-  }
 }
 
 /// What the sender asks its owner to do, or tells.
@@ -181,6 +193,12 @@ package enum SenderEvent: Sendable, Equatable {
   case bufferChanged(token: UInt64)
   /// A write without status was GOOD at all legs, or wasn't.
   case counted(token: UInt64, failures: [LegOutcome])
+  /// A range is free of open writes, and none begins there.
+  case held(token: UInt64)
+  /// A copy has ended: failures by leg, none when all its legs have it.
+  case copied(token: UInt64, failures: [LegOutcome])
+  /// A write failed at all legs: in its range they may differ, so they have to be made equal.
+  case suspect(byteOffset: UInt64, length: Int)
 }
 
 /// How one write ended at one leg.
@@ -195,6 +213,8 @@ package enum LegLoss: Sendable, Equatable {
   case connection(String)
   /// An answer for a write that was never sent, or one that breaks the protocol: not to be trusted.
   case violation(String)
+  /// It could not do what others did, so it differs from them; kept mirrors only.
+  case refused(LegFailure)
   case dropped
 }
 
@@ -210,6 +230,9 @@ package struct SenderCounters: Sendable, Equatable {
   package var carried: UInt64 = 0
   package var restarts: UInt64 = 0
   package var syncs: UInt64 = 0
+  /// Copies between legs; they are not among the writes.
+  package var copies: UInt64 = 0
+  package var copiedBytes: UInt64 = 0
 
   package init() {}
 }

@@ -161,7 +161,7 @@ final class FuzzedMirror {
       require(open.count <= Limits.openWritesMax, "a sync of more writes than may be open")
     case .news: break
     case .bufferChanged: fatalError("a buffer changed that did not")
-    case .fence, .legFailed, .forged, .deaf: break
+    case .fence, .legFailed, .forged, .deaf, .held, .copied, .suspect: break
     }
   }
 }

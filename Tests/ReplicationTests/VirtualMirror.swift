@@ -79,6 +79,9 @@ final class VirtualMirror {
   var completions: [UInt64: [LegOutcome]] = [:]
   var counted: [UInt64: [LegOutcome]] = [:]
   var lost: [Int: LegLoss] = [:]
+  var held: [UInt64] = []
+  var copied: [UInt64: [LegOutcome]] = [:]
+  var suspects: [(byteOffset: UInt64, length: Int)] = []
   var bufferChanges = 0
   var news: [LegOutcome] = []
   var forgeries: [Int] = []

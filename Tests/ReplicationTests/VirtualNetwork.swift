@@ -178,6 +178,13 @@ extension VirtualMirror {
       legs[leg].receiver.close()
       joining?.waiting.remove(leg)
       resumeIfAgreed()
+    case .held(let token): held.append(token)
+    case .copied(let token, let failures):
+      if copied.updateValue(failures, forKey: token) != nil {
+        violations.append("copy \(token) ended twice")
+      }
+      checkStored(token, failures: failures)
+    case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1
     case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))
     case .forged(let leg): forgeries.append(leg)

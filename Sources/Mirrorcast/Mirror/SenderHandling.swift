@@ -230,6 +230,8 @@ extension SenderDuty {
       logger.notice(
         "a write is done again: a leg had news",
         metadata: ["leg": "\(legs[leg].urls[0])", "news": "\(LegRecord.words(failure))"])
+    // Of kept mirrors.
+    case .held, .copied, .suspect: break
     case .bufferChanged:
       logger.warning("a buffer changed while its write was open: the write starts anew")
     }
@@ -254,6 +256,7 @@ extension SenderDuty {
     case .deadline: words = "its writes were not done by the deadline"
     case .connection(let reason): words = "connection lost: \(reason)"
     case .violation(let reason): words = "not trusted any more: \(reason)"
+    case .refused(let failure): words = "it refused what others did: \(LegRecord.words(failure))"
     case .dropped: return
     }
     // Known where the leg left by another part before.
