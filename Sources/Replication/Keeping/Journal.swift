@@ -13,9 +13,10 @@
 // - Durable comes only with a flush that began when the sector's write was done, and goes when a
 //   write of the sector without the mark begins. So a mark that is taken away and set again before
 //   such a write began is durable still; after it, it needs a round.
-// - What was read from the file may be the page cache's alone: after loading nothing is durable.
-//   The first round writes all mark sectors and flushes; a record waits for the second, since it
-//   goes to the older slot, which may be the only one that is on the medium yet.
+// - What was read from the file may be the page cache's alone, even after a flush (of a life before
+//   this one) that failed: after loading nothing is durable. The first round writes all mark
+//   sectors and the newest slot again, byte for byte; a record waits for the second, since it goes
+//   to the older slot, which may be the only one that is on the medium yet.
 // - A record goes to the slot that doesn't hold the newest durable one.
 // - Taking marks away is never urgent by itself: a mark too many costs a comparison, no more. It
 //   rides with the next round.
@@ -191,12 +192,7 @@ package struct Journal: Sendable {
         JournalBytes.marksOffset + sector * JournalBytes.sectorLength,
         JournalBytes.sector(sector, of: marks))
     }
-    if let waiting, waiting.round == round.number {
-      writeSlot(waiting.record)
-    } else if slots.newest == nil {
-      // The very first slot: that there is none.
-      writeSlot(nil)
-    }
+    writeSlot()
     // A round has one write at least: only what differs begins one, or a record.
     round.tokens = first..<nextToken
     round.phase = .writing(left: Int(nextToken - first))
@@ -208,11 +204,17 @@ package struct Journal: Sendable {
     _ = ask(.write(offset: offset, bytes: bytes))
   }
 
-  private mutating func writeSlot(_ record: MirrorRecord?) {
-    round.writesSlot = true
-    write(
-      slots.next * JournalBytes.slotLength,
-      JournalBytes.slot(record, sequence: slots.sequence + 1, layout: layout))
+  private mutating func writeSlot() {
+    let isChange = waiting?.round == round.number
+    guard isChange || !isSettled else { return }
+    // The very first slot says that there is none. What was found is written again as it was: a
+    // write that was lost after a flush had failed is in the page cache all the same.
+    let isNew = isChange || slots.newest == nil
+    round.advancesSlot = isNew
+    let slot = JournalBytes.slot(
+      isChange ? waiting?.record : record, sequence: slots.sequence + (isNew ? 1 : 0),
+      layout: layout)
+    write((isNew ? slots.next : 1 - slots.next) * JournalBytes.slotLength, slot)
   }
 
   private mutating func end() {
@@ -228,7 +230,7 @@ package struct Journal: Sendable {
       next = round.sectors.first(from: sector + 1)
     }
     isSettled = true
-    if round.writesSlot { slots.advance() }
+    if round.advancesSlot { slots.advance() }
     if let change = waiting, change.round == round.number {
       waiting = nil
       record = change.record

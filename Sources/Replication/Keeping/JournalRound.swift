@@ -1,7 +1,8 @@
-// The parts of a journal's machine.
+// The parts of a journal's machine: its round, the record on its way, the slots in turn.
 
 /// One round: what it brings to the medium.
 struct JournalRound: Sendable {
+  /// How far it is.
   enum Phase: Equatable {
     case idle
     case writing(left: Int)
@@ -16,7 +17,8 @@ struct JournalRound: Sendable {
   var sectors = RegionMap(regionCount: 1)
   /// As they are written.
   var marks = RegionMap(regionCount: 1)
-  var writesSlot = false
+  /// It writes the slot that is then the newest.
+  var advancesSlot = false
   var hasFailed = false
 
   var next: UInt64 { number + 1 }
@@ -25,7 +27,7 @@ struct JournalRound: Sendable {
     number += 1
     self.sectors = sectors
     self.marks = marks
-    writesSlot = false
+    advancesSlot = false
     hasFailed = false
   }
 
