@@ -63,7 +63,8 @@ import Testing
     #expect(gone.marks.isEmpty)
   }
 
-  @Test func `records go to the slots in turn, and one that is torn leaves the one before`() throws {
+  @Test func `records go to the slots in turn, and one that is torn leaves the one before`() throws
+  {
     var (journal, file) = try made()
     for counter in 2..<6 {
       let before = file.contents

@@ -78,7 +78,8 @@ import Testing
     #expect(bench.unit.service == .mustBeOpened)
   }
 
-  @Test func `a record gives way to a newer one of its mirror only, unless it is replaced`() throws {
+  @Test func `a record gives way to a newer one of its mirror only, unless it is replaced`() throws
+  {
     var bench = try UnitBench.opened()
     bench.ask(.adopt(KeepingBench.record(counter: 5, states: inSync), replaces: false))
     var half = KeepingBench.record(counter: 5, states: inSync)
