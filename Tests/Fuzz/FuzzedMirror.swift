@@ -17,6 +17,10 @@ final class FuzzedMirror {
   private var counted: Set<UInt64> = []
   private var unicasts: [(leg: Int, number: SerialNumber)] = []
   private let waits: Bool
+  private let isKept: Bool
+  private var holds: [(token: UInt64, offset: UInt64)] = []
+  /// By token less one; all that were asked for.
+  private var holdOffsets: [UInt64] = []
   private var now: UInt64 = 1_000_000
   private var isPaused = false
 
@@ -31,8 +35,10 @@ final class FuzzedMirror {
     configuration.omitsDataDigest = shape & 0x10 != 0
     configuration.firstWrite = SerialNumber(shape & 0x20 != 0 ? 0xffff_fffd : 0)
     configuration.queueMax = 16
+    isKept = shape & 0x80 != 0
+    configuration.isKept = isKept
     let paths: [LegDescription.Path] =
-      shape & 0x40 != 0
+      shape & 0xc0 != 0
       ? [.datagrams, .datagrams, .datagrams] : [.datagrams, .connection, .foreign]
     sender = Sender(
       configuration,
@@ -47,7 +53,10 @@ final class FuzzedMirror {
       steps += 1
     }
     if isPaused { sender.resume(now: now) }
+    for hold in holds { sender.releaseHold(token: hold.token, now: now) }
     for leg in 0..<Self.legs { sender.handleLost(leg: leg, .dropped, now: now) }
+    take()
+    if isKept { sender.stop(now: now) }
     take()
     require(sender.isIdle, "without legs writes are open")
     for token in payloads.keys {
@@ -88,6 +97,7 @@ final class FuzzedMirror {
         sender.pause()
       }
       isPaused.toggle()
+    case _ where isKept: keep(control >> 4, byte)
     default: if byte > 0xc0 { sender.serveAlone(byConnection: leg) }
     }
   }
@@ -101,6 +111,29 @@ final class FuzzedMirror {
         token: token, byteOffset: UInt64(address) * 512, length: length,
         forceUnitAccess: count & 0x80 != 0), now: now)
     if isTaken { payloads[token] = [UInt8](repeating: count, count: length) }
+  }
+
+  /// What the owner of a kept mirror does.
+  private func keep(_ control: UInt8, _ byte: UInt8) {
+    let offset = UInt64(byte) << 12
+    switch control {
+    case 0..<6:
+      holdOffsets.append(offset)
+      let token = UInt64(holdOffsets.count)
+      _ = sender.hold(token: token, byteOffset: offset, length: 8192, now: now)
+    case 6..<9:
+      guard let hold = holds.first else { return }
+      let token = UInt64(payloads.count) + 1
+      let isTaken = sender.submitCopy(
+        token: token, byteOffset: hold.offset, length: 4096,
+        to: LegSet(rawValue: UInt64(byte & 0x07)), now: now)
+      if isTaken { payloads[token] = [UInt8](repeating: byte, count: 4096) }
+    case 9..<12:
+      if !holds.isEmpty { sender.releaseHold(token: holds.removeFirst().token, now: now) }
+    case 12, 13: sender.confirmDetached(LegSet(rawValue: UInt64(byte & 0x07)), now: now)
+    case 14: sender.confirmMended(now: now)
+    default: if byte == 0xff { sender.stop(now: now) }
+    }
   }
 
   private func report(
@@ -161,7 +194,11 @@ final class FuzzedMirror {
       require(open.count <= Limits.openWritesMax, "a sync of more writes than may be open")
     case .news: break
     case .bufferChanged: fatalError("a buffer changed that did not")
-    case .fence, .legFailed, .forged, .deaf, .held, .copied, .suspect: break
+    case .fence, .legFailed, .forged, .deaf, .suspect: break
+    case .held(let token): holds.append((token, holdOffsets[Int(token) - 1]))
+    case .copied(let token, _):
+      require(completed.insert(token).inserted, "a copy ends twice")
+      counted.insert(token)
     }
   }
 }

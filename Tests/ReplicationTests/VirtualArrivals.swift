@@ -19,6 +19,7 @@ extension VirtualMirror {
       guard !legs[leg].isClosed else { return }
       handle(message, from: leg)
     case .stored(let leg, let store): finishStore(legs[leg], store)
+    case .act(let act): act()
     }
   }
 

@@ -23,6 +23,9 @@ struct MirrorShape {
   var credit = 1 << 20
   var firstWrite = SerialNumber(0)
   var waitsForStatus = true
+  var isKept = false
+  /// When the others have stored that a leg left; nil: the test says so.
+  var confirmNanoseconds: UInt64? = 5_000_000
   /// Data waits for R2T.
   var isSolicited = false
   /// Disks that take data as it comes; nil: in every second seed.
@@ -46,6 +49,7 @@ final class VirtualMirror {
     case toLeg(Int, LegMessage)
     case toSender(Int, SenderMessage)
     case stored(leg: Int, StoreRequest)
+    case act(() -> Void)
   }
   enum LegMessage {
     case request([UInt8], data: [UInt8])
@@ -82,6 +86,11 @@ final class VirtualMirror {
   var held: [UInt64] = []
   var copied: [UInt64: [LegOutcome]] = [:]
   var suspects: [(byteOffset: UInt64, length: Int)] = []
+  /// Told of a hold that stands, and of a copy that ended.
+  var didHold: (UInt64) -> Void = { _ in }
+  var didCopy: (UInt64) -> Void = { _ in }
+  /// What a kept mirror's legs may be told while a leg that left isn't confirmed.
+  var lowestMax: SerialNumber?
   var bufferChanges = 0
   var news: [LegOutcome] = []
   var forgeries: [Int] = []
@@ -105,6 +114,7 @@ final class VirtualMirror {
     configuration.recovery = shape.recovery
     configuration.firstWrite = shape.firstWrite
     configuration.waitsForStatus = shape.waitsForStatus
+    configuration.isKept = shape.isKept
     configuration.isSolicited = shape.isSolicited
     configuration.deadlineNanoseconds = shape.deadlineNanoseconds
     sender = Sender(
@@ -117,7 +127,7 @@ final class VirtualMirror {
   }
 
   func newLeg(
-    _ path: LegDescription.Path, epoch: UInt16, firstWrite: SerialNumber
+    _ path: LegDescription.Path, epoch: UInt16, firstWrite: SerialNumber, index: Int? = nil
   ) -> VirtualLeg {
     var configuration = ReceiverConfiguration(
       registration: Self.registration, epoch: epoch, firstWrite: firstWrite,
@@ -129,7 +139,7 @@ final class VirtualMirror {
     configuration.placesDirectly =
       (shape.placesDirectly ?? (shape.seed % 2 == 0)) && shape.units == 1
     configuration.storeAheadByteCount = shape.storeAheadByteCount
-    let leg = VirtualLeg(index: legs.count, path: path, configuration: configuration)
+    let leg = VirtualLeg(index: index ?? legs.count, path: path, configuration: configuration)
     leg.faults = shape.faults
     return leg
   }

@@ -74,6 +74,7 @@ extension VirtualMirror {
     guard let count = assemble(transmission, data: data, into: &bytes) else { return }
     sender.handleDeparted(now: now)
     bytes.removeLast(bytes.count - count)
+    checkTold(bytes)
     switch transmission.destination {
     case .group:
       for leg in legs where leg.path == .datagrams { fly(bytes, to: leg, transmission) }
@@ -148,12 +149,14 @@ extension VirtualMirror {
       if completions.updateValue(failures, forKey: token) != nil {
         violations.append("token \(token) completed twice")
       }
-      if shape.waitsForStatus { checkStored(token, failures: failures) }
+      checkMayTell(token)
+      if shape.waitsForStatus, !shape.isKept { checkStored(token, failures: failures) }
     case .counted(let token, let failures):
       if counted.updateValue(failures, forKey: token) != nil {
         violations.append("token \(token) counted twice")
       }
-      checkStored(token, failures: failures)
+      checkMayTell(token)
+      if !shape.isKept { checkStored(token, failures: failures) }
     case .unicast(let leg, let number, let submission):
       tokens[number] = submission.token
       toLeg(
@@ -176,14 +179,17 @@ extension VirtualMirror {
       lost[leg] = loss
       legs[leg].isClosed = true
       legs[leg].receiver.close()
+      noteLeft(leg)
       joining?.waiting.remove(leg)
       resumeIfAgreed()
-    case .held(let token): held.append(token)
+    case .held(let token):
+      held.append(token)
+      didHold(token)
     case .copied(let token, let failures):
       if copied.updateValue(failures, forKey: token) != nil {
         violations.append("copy \(token) ended twice")
       }
-      checkStored(token, failures: failures)
+      didCopy(token)
     case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1
     case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))
