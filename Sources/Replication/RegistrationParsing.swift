@@ -10,7 +10,12 @@ extension MirrorText {
       case "register": self = .register(try RegistrationRequest(ours: keys))
       case "terminate":
         self = .terminate(try TerminationRequest(keys, prefix: RegistrationKey.prefix))
-      default: throw RegistrationFault(.badRequest, "op is register or terminate")
+      case DigestRequest.operation: self = .digest(try DigestRequest(keys))
+      default:
+        guard let text = try KeepingText(operation: operation, keys) else {
+          throw RegistrationFault(.badRequest, "there is no such op")
+        }
+        self = .keep(text)
       }
       return
     }
@@ -52,6 +57,9 @@ extension RegistrationRequest {
     case nil: throw RegistrationFault(.noSuchTransport, "no such transport here: udp and rdma are")
     }
     stripe = try Stripe(keys)
+    if keys.value(ignoringCase: RegistrationKey.holder) != nil {
+      holder = try number(keys, RegistrationKey.holder, 1...UInt64.max)
+    }
   }
 
   init(literal keys: TextKeys) throws(RegistrationFault) {

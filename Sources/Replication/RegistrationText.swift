@@ -16,6 +16,8 @@ package enum RegistrationRefusal: String, Error, Sendable, CaseIterable {
   case unknownRegistration = "unknown-registration"
   case joinFailed = "join-failed"
   case noSuchTransport = "no-such-transport"
+  /// The LUN belongs to a kept mirror, which the registration is not a part of.
+  case kept = "kept"
 }
 
 /// A refusal with words for people.
@@ -100,6 +102,8 @@ package struct RegistrationRequest: Sendable, Equatable {
   package var plainSender: String?
   /// Which part of a mirror this is; nil where the mirror is one registration.
   package var stripe: Stripe?
+  /// Who has claimed the LUN, where it belongs to a kept mirror.
+  package var holder: UInt64?
   /// The patent's literal text: LUNs of a second registration are added to the first one's.
   package var isLiteral = false
 
@@ -138,6 +142,7 @@ package struct RegistrationRequest: Sendable, Equatable {
       keys.append(RegistrationKey.mirror, "0x" + String(stripe.mirror, radix: 16))
       keys.append(RegistrationKey.stripe, "\(stripe.index)/\(stripe.count)")
     }
+    if let holder { keys.append(RegistrationKey.holder, hexadecimal(holder)) }
     return keys
   }
 }
@@ -172,6 +177,8 @@ package struct TerminationRequest: Sendable, Equatable {
 package enum MirrorText: Sendable, Equatable {
   case register(RegistrationRequest)
   case terminate(TerminationRequest)
+  case keep(KeepingText)
+  case digest(DigestRequest)
 }
 
 /// Where a stream for a registration's answers may be opened, and the word that opens it.

@@ -11,6 +11,20 @@ struct BinaryValueTests {
   func `both spellings are read`(text: String, bytes: [UInt8]) {
     #expect(BinaryValue.bytes(text, countMax: 3) == bytes)
     #expect(BinaryValue.bytes(BinaryValue.text(bytes), countMax: 3) == bytes)
+    #expect(BinaryValue.bytes(BinaryValue.base64(bytes), countMax: 3) == bytes)
+  }
+
+  @Test func `Base64 is written as RFC 4648 has it`() {
+    // RFC 4648 §10.
+    let vectors = [
+      "f": "Zg==", "fo": "Zm8=", "foo": "Zm9v", "foob": "Zm9vYg==", "fooba": "Zm9vYmE=",
+      "foobar": "Zm9vYmFy",
+    ]
+    for (plain, digits) in vectors {
+      #expect(BinaryValue.base64(Array(plain.utf8)) == "0b" + digits)
+    }
+    let all = (0...255).map { UInt8($0) }
+    #expect(BinaryValue.bytes(BinaryValue.base64(all), countMax: 256) == all)
   }
 
   @Test(arguments: [

@@ -108,6 +108,32 @@ package enum BinaryValue {
     }
   }
 
+  /// The shorter form, four digits for three bytes.
+  package static func base64(_ bytes: [UInt8]) -> String {
+    var digits: [UInt8] = Array("0b".utf8)
+    digits.reserveCapacity(2 + (bytes.count + 2) / 3 * 4)
+    for start in stride(from: 0, to: bytes.count, by: 3) {
+      let group = bytes[start..<min(start + 3, bytes.count)]
+      let bits = group.reduce(0 as UInt32) { $0 << 8 | UInt32($1) } << UInt32(8 * (3 - group.count))
+      for index in 0..<4 {
+        let isFilled = index <= group.count
+        let value = UInt8(bits >> UInt32(18 - 6 * index) & 63)
+        digits.append(isFilled ? digit(ofBase64: value) : UInt8(ascii: "="))
+      }
+    }
+    return String(decoding: digits, as: UTF8.self)
+  }
+
+  private static func digit(ofBase64 value: UInt8) -> UInt8 {
+    switch value {
+    case 0...25: UInt8(ascii: "A") + value
+    case 26...51: UInt8(ascii: "a") + value - 26
+    case 52...61: UInt8(ascii: "0") + value - 52
+    case 62: UInt8(ascii: "+")
+    default: UInt8(ascii: "/")
+    }
+  }
+
   /// Nil when the text is neither, or means more bytes than that.
   package static func bytes(_ text: String, countMax: Int) -> [UInt8]? {
     let digits = Array(text.utf8.dropFirst(2))

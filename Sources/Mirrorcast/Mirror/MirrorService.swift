@@ -132,6 +132,8 @@ package final class MirrorService: MirrorHost {
           request, initiator: initiator, at: target.name, session: session.id)
         order(.register(request, owner, target, session, reply), for: session)
       case .terminate(let request): order(.terminate(request, session, reply), for: session)
+      case .keep, .digest:
+        throw RegistrationFault(.badRequest, "nothing is kept of mirrors here")
       }
     } catch {
       let answer = error.keys
