@@ -82,6 +82,20 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
   package var statePath: String? {
     if case .file(let path, _) = place { path + ".mirrorcast" } else { nil }
   }
+
+  /// Where the disk keeps what its leg remembers of a mirror; `folder`: where disks keep what
+  /// outlasts the daemon, and the name there.
+  package func journalPlace(in folder: String?, named name: String) -> JournalFile.Place {
+    switch place {
+    case .memory: return .memory
+    case .file, .device:
+      if let folder { return .file(path: "\(folder)/\(name).mirror") }
+      guard case .file(let path, _) = place else {
+        return .none("a device has no place for a journal unless the daemon has a state folder")
+      }
+      return .file(path: path + ".mirror")
+    }
+  }
 }
 
 extension LogicalUnitSpecification: CustomStringConvertible {
