@@ -53,6 +53,8 @@ package struct AdditionalSense: Equatable, Hashable, Sendable, BitwiseCopyable {
 
   package static let none = AdditionalSense(0x00, 0x00)
   package static let notReady = AdditionalSense(0x04, 0x00)
+  package static let initializingCommandRequired = AdditionalSense(0x04, 0x02)
+  package static let rebuildInProgress = AdditionalSense(0x04, 0x05)
   package static let sanitizeInProgress = AdditionalSense(0x04, 0x1b)
   package static let unreachableCopyTarget = AdditionalSense(0x08, 0x04)
   package static let copyTargetNotReachable = AdditionalSense(0x0d, 0x02)
@@ -100,6 +102,8 @@ extension AdditionalSense: CustomStringConvertible {
     switch self {
     case .none: "no additional sense"
     case .notReady: "logical unit not ready"
+    case .initializingCommandRequired: "the mirror that it belongs to has to be opened first"
+    case .rebuildInProgress: "it is being copied from another member of its mirror"
     case .sanitizeInProgress: "sanitize in progress"
     case .unreachableCopyTarget: "a disk of the copy can't be reached"
     case .copyTargetNotReachable: "a disk of the copy can't be reached"

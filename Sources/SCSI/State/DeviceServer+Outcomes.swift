@@ -8,7 +8,7 @@ extension DeviceServer {
     switch command {
     case .testUnitReady: return .done(CommandResult())
     case .requestSense(let isDescriptorFormat, let allocationLength):
-      let sense = senseAsked(nexus)
+      let sense = senseAsked(nexus, around.readiness)
       return .done(
         isDescriptorFormat ? sense.descriptorFormat : sense.fixedFormat, allocationLength)
     case .inquiry(let page, let allocationLength):
@@ -60,10 +60,11 @@ extension DeviceServer {
   }
 
   // SPC-4 §6.39: what waits for the session, else what keeps the disk from being ready.
-  private mutating func senseAsked(_ nexus: Nexus) -> SenseData {
+  private mutating func senseAsked(_ nexus: Nexus, _ mirror: MirrorReadiness) -> SenseData {
     if let sense = attentions.take(nexus.session) { return sense }
     if sanitizing.isRunning, let sense = sanitizing.sense { return sense }
-    return medium.isLoaded ? .noSense : SenseData(.notReady, .mediumNotPresent)
+    guard medium.isLoaded else { return SenseData(.notReady, .mediumNotPresent) }
+    return mirror.sense ?? .noSense
   }
 
   // SBC-3 §5.25: there are no power conditions to change; a fixed disk has nothing to take out.

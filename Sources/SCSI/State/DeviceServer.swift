@@ -17,10 +17,15 @@ package struct Surroundings: Sendable {
   package let units: [ReachableUnit]
   /// The medium is a mirror's: it is neither taken out nor sanitized.
   package let isMirrored: Bool
+  /// Whether a mirror keeps the medium from being read.
+  package let readiness: MirrorReadiness
 
-  package init(units: [ReachableUnit], isMirrored: Bool = false) {
+  package init(
+    units: [ReachableUnit], isMirrored: Bool = false, readiness: MirrorReadiness = .ready
+  ) {
     self.units = units
     self.isMirrored = isMirrored
+    self.readiness = readiness
   }
 }
 
@@ -145,7 +150,7 @@ package struct DeviceServer: Sendable {
       if server.reservations.conflicts(description.exclusion(of: cdb), nexus) {
         return .done(CommandResult(status: .reservationConflict))
       }
-      try server.checkReady(description.readiness)
+      try server.checkReady(description, around.readiness)
       try description.check(cdb)
       let command = try BlockCommand.command(description, cdb)
       return try server.outcome(of: command, request, nexus, around)
@@ -221,13 +226,22 @@ package struct DeviceServer: Sendable {
     if let sense = attentions.take(nexus.session) { throw sense }
   }
 
-  private func checkReady(_ readiness: CommandDescription.Readiness) throws(SenseData) {
+  private func checkReady(
+    _ description: CommandDescription, _ mirror: MirrorReadiness
+  ) throws(SenseData) {
+    let readiness = description.readiness
     guard readiness != .always else { return }
     // SBC-3 §4.11.2: a failed SANITIZE leaves only what is not about the medium.
     if let sense = sanitizing.sense, readiness == .medium || sanitizing.isRunning { throw sense }
     guard readiness != .medium || medium.isLoaded else {
       throw SenseData(.notReady, .mediumNotPresent)
     }
+    // A change of the medium is refused as such, by whoever is about to make it. How large a disk
+    // is stays the same.
+    guard readiness == .medium, !description.changesMedium, !description.code.tellsCapacity,
+      let sense = mirror.sense
+    else { return }
+    throw sense
   }
 }
 
