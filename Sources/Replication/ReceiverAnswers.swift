@@ -23,7 +23,7 @@ extension Receiver {
     for unit in configuration.units.indices {
       stores.append(
         StoreRequest(
-          slot: slot, slotOffset: start, unit: unit,
+          slot: slot, number: writes[slot].number, slotOffset: start, unit: unit,
           byteOffset: writes[slot].byteOffset + UInt64(start), length: end - start,
           forceUnitAccess: writes[slot].forceUnitAccess))
     }

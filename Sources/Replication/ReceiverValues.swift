@@ -64,6 +64,7 @@ package enum Placement: Sendable, Equatable {
 /// A write, or a piece of it that is whole, to be stored on one LUN.
 package struct StoreRequest: Sendable {
   package var slot: Int
+  package var number: SerialNumber
   /// Where the piece begins in the slot's buffer.
   package var slotOffset: Int
   /// Index of the LUN in the map.

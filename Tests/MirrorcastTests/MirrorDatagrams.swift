@@ -51,6 +51,7 @@ struct DatagramMaker {
   var registration: UInt32
   var epoch: UInt16 = 1
   var virtualLUN: UInt16
+  var flags: Datagram.Flags = []
 
   /// A WRITE's command; with its data when that fits one block.
   func command(_ number: UInt32, block: UInt64, _ data: [UInt8]) -> [UInt8] {
@@ -87,7 +88,7 @@ struct DatagramMaker {
     header.initiatorTaskTag = Datagram.taskTag(of: SerialNumber(number))
     header.word28 = number
     let trailer = DatagramTrailer(
-      registration: registration, epoch: epoch, flags: [], sequence: 0)
+      registration: registration, epoch: epoch, flags: flags, sequence: 0)
     var bytes = [UInt8](
       repeating: 0, count: Datagram.overheadByteCount + (data.count + 3) & ~3)
     var span = bytes.mutableSpan

@@ -92,7 +92,7 @@ final class ScratchDirectory: Sendable {
   }
 
   deinit {
-    for name in ["disk.img"] { unlink("\(path)/\(name)") }
+    for name in ["disk.img", "disk.img.mirror", "disk.img.mirror.new"] { unlink("\(path)/\(name)") }
     rmdir(path)
   }
 

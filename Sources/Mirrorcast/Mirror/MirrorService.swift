@@ -22,6 +22,8 @@ enum MirrorOrder: Sendable {
   case abort(MirroredTask, SessionPort, TaskHandle)
   case abortAll(MirroredAbort)
   case sessionClosed(UInt64, ended: @Sendable () -> Void)
+  /// The claims of these LUNs end, so all registrations there do.
+  case endUnits(Set<UInt64>, ended: @Sendable () -> Void)
   case stop(@Sendable () -> Void)
 }
 
@@ -55,9 +57,12 @@ package final class MirrorService: MirrorHost {
   }
 
   private let lanes: [ReceptionLane]
+  let workers: StorageWorkers
   private let mirrored = MirroredNumbers()
   /// The lane of each session that has asked for a registration.
   private let laneOfSession = Mutex<[UInt64: Int]>([:])
+  /// The LUNs whose records a session has asked about.
+  let asked = Mutex<[UInt64: [UInt64: UnitKeeping]]>([:])
 
   /// What a daemon gives to a lane of its mirror.
   struct Configuration: Sendable {
@@ -83,6 +88,7 @@ package final class MirrorService: MirrorHost {
       throw error
     }
     self.lanes = lanes
+    self.workers = workers
   }
 
   /// Ends all registrations, waits for their I/O, then ends the lanes.
@@ -132,8 +138,8 @@ package final class MirrorService: MirrorHost {
           request, initiator: initiator, at: target.name, session: session.id)
         order(.register(request, owner, target, session, reply), for: session)
       case .terminate(let request): order(.terminate(request, session, reply), for: session)
-      case .keep, .digest:
-        throw RegistrationFault(.badRequest, "nothing is kept of mirrors here")
+      case .keep(let text): try keep(text, of: target, session, reply)
+      case .digest(let request): try digest(request, of: target, session, reply)
       }
     } catch {
       let answer = error.keys
@@ -172,8 +178,18 @@ package final class MirrorService: MirrorHost {
   }
 
   package func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {
-    guard let lane = laneOfSession.withLock({ $0.removeValue(forKey: id) }) else { return ended() }
-    lanes[lane].inbox.post(.sessionClosed(id, ended: ended))
+    let asked = asked.withLock { $0.removeValue(forKey: id) } ?? [:]
+    let lane = laneOfSession.withLock { $0.removeValue(forKey: id) }
+    let claimed = Set(asked.filter { $0.value.beginEnding(id) }.keys)
+    let awaited = LanesAwaited((lane == nil ? 0 : 1) + (claimed.isEmpty ? 0 : lanes.count) + 1) {
+      for keeping in asked.values { keeping.sessionClosed(id) }
+      ended()
+    }
+    if let lane { lanes[lane].inbox.post(.sessionClosed(id) { awaited.end() }) }
+    if !claimed.isEmpty {
+      for lane in lanes { lane.inbox.post(.endUnits(claimed) { awaited.end() }) }
+    }
+    awaited.end()
   }
 
   package func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? {
@@ -186,7 +202,7 @@ package final class MirrorService: MirrorHost {
 }
 
 /// Calls somebody once all lanes have done their part.
-private final class LanesAwaited: Sendable {
+final class LanesAwaited: Sendable {
   private let remaining: Atomic<Int>
   private let done: @Sendable () -> Void
 

@@ -71,6 +71,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   /// When the next report is due.
   var reportDue: UInt64?
   var waitingStores: [(registration: UInt32, store: StoreRequest)] = []
+  var admissions = StoreAdmissions()
   var storesUnderWay = 0
   var drops = DatagramDrops()
   var questions: [(request: MirrorRequest, open: [SerialNumber], session: UInt64)] = []
@@ -80,6 +81,8 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
   var confirmations: [Confirmation] = []
   /// Who waits for the end of a session's registrations.
   var departures: [(session: UInt64, ended: @Sendable () -> Void)] = []
+  /// Who waits for the end of all registrations at some LUNs.
+  var vacating: [UnitsVacating] = []
   /// Who has aborted writes, and waits for the end of their I/O.
   var aborting: [WritesAborting] = []
   /// Who waits for the end of all registrations.
@@ -117,6 +120,7 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       handle(note)
       work += 1
     }
+    noteCopies()
     // What is missing is said only when nothing waits in a socket.
     let mustLook = !questions.isEmpty || reportDue ?? .max <= now
     var isDrained = true
@@ -137,7 +141,9 @@ struct ReceiverDuty: LaneDuty, ~Copyable {
       judge(now: now)
     }
     for registration in registrations { takeStores(registration) }
+    admitStores(now: now)
     runStores()
+    tellEnded(now: now)
     MemoryBacking.finishPlacing()
     work += attachStreams(now: now)
     for registration in registrations { registration.flushAnswers() }

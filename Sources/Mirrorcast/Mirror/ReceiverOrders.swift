@@ -36,6 +36,7 @@ extension ReceiverDuty {
         end(registration)
       }
       departures.append((id, ended))
+    case .endUnits(let units, let ended): endAll(at: units, ended)
     case .stop(let done):
       for registration in registrations { end(registration) }
       stopping = done
@@ -62,14 +63,13 @@ extension ReceiverDuty {
     }
     let units = try mapped(request.luns, of: target, virtualLUN: request.virtualLUN)
     let place = try ReceptionPlace(request, session, configured: configuration.interface)
-    try mirrored.claim(
-      request, units, at: target.name, by: (owner: owner, session: session.id))
+    let keeping = try enter(units, request, session)
     let registration: Registration
     do throws(RegistrationFault) {
-      registration = try open(
-        request, (owner, target), session, units: units, place: place)
+      registration = try claim(
+        request, (owner, target), session, units: units, place: place, keeping)
     } catch {
-      mirrored.release(request, by: owner)
+      leave(units, request, isKept: keeping != nil)
       throw error
     }
     registrations.append(registration)
@@ -92,8 +92,27 @@ extension ReceiverDuty {
     return (keys, units)
   }
 
+  private mutating func claim(
+    _ request: RegistrationRequest,
+    _ whose: (owner: MirroredNumbers.Owner, target: ServedTarget), _ session: SessionPort,
+    units: [ServedUnit], place: ReceptionPlace, _ keeping: UnitKeeping?
+  ) throws(RegistrationFault) -> Registration {
+    try mirrored.claim(
+      request, units, at: whose.target.name, by: (owner: whose.owner, session: session.id))
+    do throws(RegistrationFault) {
+      let registration = try open(request, whose, session, units: units, place: place)
+      registration.kept = keeping.map {
+        KeptPlace(keeping: $0, toldLowest: request.firstWrite)
+      }
+      return registration
+    } catch {
+      mirrored.release(request, by: whose.owner)
+      throw error
+    }
+  }
+
   /// The LUNs of a map, all there and of one size.
-  private func mapped(
+  func mapped(
     _ luns: [Int], of target: ServedTarget, virtualLUN: Int
   ) throws(RegistrationFault) -> [ServedUnit] {
     let served = target.units
@@ -171,7 +190,7 @@ extension ReceiverDuty {
     }
   }
 
-  private mutating func grant(
+  mutating func grant(
     _ registration: Registration, place: ReceptionPlace
   ) throws(RegistrationFault) -> TextKeys {
     let configuration = registration.receiver.configuration
@@ -200,41 +219,6 @@ extension ReceiverDuty {
     }
     return grant.keys(
       firstWrite: registration.request.firstWrite, port: registration.request.port)
-  }
-
-  /// A later registration: a new epoch, or more LUNs in the patent's text.
-  private mutating func registerAgain(
-    _ request: RegistrationRequest, _ target: ServedTarget, _ known: Registration
-  ) throws(RegistrationFault) -> TextKeys {
-    guard !known.isEnding else { throw RegistrationFault(.busy, "this registration ends") }
-    let place = try ReceptionPlace(
-      request, known.session, configured: configuration.interface, known: known.place)
-    if request.isLiteral {
-      let added = request.luns.filter { lun in
-        !known.units.contains { Int($0.number.value) == lun }
-      }
-      let units = try mapped(added, of: target, virtualLUN: request.virtualLUN)
-      guard units.allSatisfy({ $0.logicalUnit.geometry == known.units[0].logicalUnit.geometry })
-      else { throw RegistrationFault(.sizesDiffer, "the mapped LUNs differ in size") }
-      try mirrored.add(units, to: known.owner)
-      guard known.receiver.addUnits(units.map(\.number.field)) else {
-        mirrored.remove(units, from: known.owner)
-        throw RegistrationFault(.busy, "LUNs are added while no write is open, and a few at most")
-      }
-      known.units += units
-      return try grant(known, place: place)
-    }
-    guard request.blockLength == known.receiver.configuration.blockLength,
-      request.stripe == known.request.stripe, request.luns == known.request.luns,
-      request.virtualLUN == known.request.virtualLUN,
-      place.group.matches(known.place.group), place.source == known.place.source
-    else {
-      throw RegistrationFault(.badRequest, "an epoch changes members, not the mirror itself")
-    }
-    guard known.receiver.handleEpoch(request.epoch, firstWrite: request.firstWrite) else {
-      throw RegistrationFault(.staleEpoch, "the epoch is \(known.receiver.currentEpoch) already")
-    }
-    return try grant(known, place: place)
   }
 
   // MARK: Asking

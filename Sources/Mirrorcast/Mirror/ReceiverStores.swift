@@ -10,7 +10,11 @@ extension ReceiverDuty {
   mutating func takeStores(_ registration: Registration) {
     guard !registration.receiver.stores.isEmpty else { return }
     for store in registration.receiver.stores {
-      waitingStores.append((registration.serial, store))
+      if registration.kept == nil {
+        waitingStores.append((registration.serial, store))
+      } else {
+        admissions.append(store, of: registration)
+      }
     }
     registration.receiver.stores.removeAll(keepingCapacity: true)
   }
@@ -62,11 +66,9 @@ extension ReceiverDuty {
     if let error = note.error {
       logger.error("a mirrored write failed: \(error)")
       status = .checkCondition
-      var result = CommandResult(
-        SenseData(error.diskFailure, registration.receiver.configuration.geometry))
-      let device = registration.units[Int(note.token & 0xffff)].device
-      result.usesDescriptors = device.with { $0.usesDescriptors }
-      sense = result.senseBytes
+      sense = Self.sense(
+        SenseData(error.diskFailure, registration.receiver.configuration.geometry),
+        at: registration.units[Int(note.token & 0xffff)])
     }
     registration.receiver.handleStored(
       slot: Int(note.token >> 16 & 0xffff), unit: Int(note.token & 0xffff),
@@ -101,7 +103,10 @@ extension ReceiverDuty {
 
   /// Lets go of registrations that have ended and whose I/O is done, and confirms.
   mutating func finishEndings() {
-    defer { finishDepartures() }
+    defer {
+      finishDepartures()
+      finishVacating()
+    }
     guard registrations.contains(where: { $0.isEnding && $0.receiver.isQuiescent }) else { return }
     for registration in registrations where registration.isEnding {
       guard registration.receiver.isQuiescent else { continue }
@@ -112,6 +117,7 @@ extension ReceiverDuty {
       }
       ports.release(registration.repairs)
       mirrored.release(registration.request, by: registration.owner)
+      leave(registration.units, registration.request, isKept: registration.kept != nil)
       let counters = registration.receiver.counters
       logger.info(
         "mirror ended",

@@ -17,6 +17,8 @@ final class Registration {
   let group: SharedPort
   let repairs: SharedPort
   var places: RegistrationPlaces
+  /// Nil where nothing is kept of the mirror.
+  var kept: KeptPlace?
   var units: [ServedUnit] { didSet { places.judges = UnitJudges(units, of: session.id) } }
   var receiver: Receiver
   /// The word that opens a stream for the answers, and the stream once it is open.

@@ -16,6 +16,8 @@ package struct ServedUnit: Sendable {
   package let backing: any BlockBacking
   package let changes = MediumChanges()
   package let pace = CachePace()
+  /// What it remembers of a mirror that it belongs to.
+  package let keeping: UnitKeeping
   /// The file or device; nil for memory.
   private(set) var path: String?
 
@@ -23,12 +25,16 @@ package struct ServedUnit: Sendable {
 
   package init(
     number: LogicalUnitNumber, logicalUnit: LogicalUnit, backing: any BlockBacking,
-    stateFile: StateFile? = nil
+    stateFile: StateFile? = nil, journal: JournalFile.Place = .none("there is no place for it")
   ) throws(BackingRefusal) {
     self.number = number
     self.logicalUnit = logicalUnit
     self.backing = backing
     device = try SharedDevice(logicalUnit, stateFile: stateFile)
+    keeping = try UnitKeeping(
+      UnitKeeping.Disk(
+        number: number, backing: backing, changes: changes,
+        isWriteProtected: logicalUnit.isWriteProtected), journal: journal)
   }
 
   /// Opens the backing that the specification names; `stateFolder`: where disks keep what outlasts
@@ -65,7 +71,8 @@ package struct ServedUnit: Sendable {
     do throws(BackingRefusal) {
       try self.init(
         number: number, logicalUnit: unit, backing: backing,
-        stateFile: path.map(StateFile.init(path:)))
+        stateFile: path.map(StateFile.init(path:)),
+        journal: specification.journalPlace(in: stateFolder, named: identity.serialNumber))
       self.path = specification.path
     } catch {
       throw MirrorcastError("LUN \(number.value) can't be served: \(error)")

@@ -14,4 +14,9 @@ struct Serving: Sendable {
   let recoveries: RecoveryBudget
   let contention = ContentionWatch()
   let limits: TargetLimits
+
+  /// Whether ordinary commands may not change what is on that disk's medium.
+  func isMirrored(_ unit: ServedUnit) -> Bool {
+    unit.keeping.isKept || host?.isMirrored(unit) ?? false
+  }
 }

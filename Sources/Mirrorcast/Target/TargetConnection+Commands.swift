@@ -27,7 +27,8 @@ extension TargetConnection {
 
   private func surroundings(of unit: ServedUnit) -> Surroundings {
     Surroundings(
-      units: units.reachable, isMirrored: serving.host?.isMirrored(unit) ?? false)
+      units: units.reachable, isMirrored: serving.isMirrored(unit),
+      readiness: unit.keeping.readiness(for: port.id))
   }
 
   private func proceed(
@@ -98,7 +99,7 @@ extension TargetConnection {
     // Counted before the mirror's mark is looked at, see MediumChanges.
     let changes = command.request.operation.changesMedium ? command.unit.changes : nil
     changes?.begin()
-    if changes != nil, serving.host?.isMirrored(command.unit) ?? false {
+    if changes != nil, serving.isMirrored(command.unit) {
       changes?.end()
       return end(handle, CommandCompletion(SCSI.CommandResult(.writeProtected)))
     }

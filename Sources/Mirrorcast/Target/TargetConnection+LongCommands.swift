@@ -72,7 +72,7 @@ extension TargetConnection {
         connection.settle()
       }
     }
-    guard run.start(unless: { serving.host?.isMirrored(unit) ?? false }) else {
+    guard run.start(unless: { serving.isMirrored(unit) }) else {
       _ = unit.device.with { $0.finishSanitize(nil) }
       return session.completeCommand(
         handle, CommandCompletion(SCSI.CommandResult(status: .taskSetFull)))

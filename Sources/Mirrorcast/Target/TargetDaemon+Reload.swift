@@ -95,6 +95,7 @@ extension TargetDaemon {
     }
     // Before anybody can register one of these disks for a mirror.
     resumeSanitizing(opened.flatMap { $0 }, on: running.group, running.serving.workers)
+    startKeeping(opened.flatMap { $0 }, on: running.group, running.serving.workers)
     var targets: [ServedTarget] = []
     for (index, target) in plan.targets.enumerated() {
       let units = ServedUnits(target.staying + opened[index])
@@ -174,6 +175,12 @@ extension TargetDaemon {
     }
     // Without a host there is nobody else who marks them.
     for unit in plan.leaving { unit.changes.withdraw() }
+    if let unit = plan.leaving.first(where: { !$0.keeping.withdraw() }) {
+      restore(plan, running)
+      throw MirrorcastError(
+        "LUN \(unit.number.value) of \(unit.targetName) belongs to a mirror that is open",
+        advice: "Close the mirror first, then reload.")
+    }
     // Asked after the mark is set, for a SANITIZE is noted before it looks at the mark.
     if let unit = plan.leaving.first(where: { $0.device.with { $0.isSanitizing } }) {
       restore(plan, running)
@@ -185,7 +192,10 @@ extension TargetDaemon {
 
   /// All of them stay, after all.
   private func restore(_ plan: ReloadPlan, _ running: Running) {
-    for unit in plan.leaving { unit.changes.restore() }
+    for unit in plan.leaving {
+      unit.changes.restore()
+      unit.keeping.restore()
+    }
     running.serving.host?.settle(plan.comingPlaces)
   }
 
@@ -246,6 +256,7 @@ extension TargetDaemon {
       if let failure = await Flush.of(unit, by: running.serving.workers) {
         logger.error("not all data of \(words) is on the medium: \(failure)")
       }
+      unit.keeping.stop()
       leftovers.append(Leftover(backing: unit.backing, words: words))
     }
     return leftovers

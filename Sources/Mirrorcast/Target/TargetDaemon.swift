@@ -96,6 +96,7 @@ public final class TargetDaemon: Service {
     running.withLock { $0 = nil }
     turns.give()
     workers.stop()
+    for unit in directory.targets.flatMap(\.units.list) { unit.keeping.stop() }
     try? await group.shutdownGracefully()
     try outcome.get()
   }
@@ -111,6 +112,7 @@ public final class TargetDaemon: Service {
       recoveries: RecoveryBudget(byteCountMax: limits.recoveryBytesInAllMax), limits: limits)
     // Before anybody can register the disk for a mirror.
     resumeSanitizing(directory.targets.flatMap(\.units.list), on: group, workers)
+    startKeeping(directory.targets.flatMap(\.units.list), on: group, workers)
     let portals: [Portal]
     do {
       portals = try await Portal.open(configuration.portals, on: group, serving, logger)
@@ -152,6 +154,19 @@ public final class TargetDaemon: Service {
     for unit in units {
       guard let request = unit.device.with({ $0.pendingSanitize }) else { continue }
       SanitizeRun(request, of: unit, workers, limits, on: group.next(), logger) { _ in }.resume()
+    }
+  }
+
+  /// From now on the disks can remember which mirrors they belong to.
+  func startKeeping(
+    _ units: [ServedUnit], on group: any EventLoopGroup, _ workers: StorageWorkers
+  ) {
+    for unit in units {
+      let loop = group.next()
+      unit.keeping.start(
+        UnitKeeping.Shell(workers: workers, logger: logger) { nanoseconds, body in
+          loop.scheduleTask(in: .nanoseconds(Int64(clamping: nanoseconds)), body)
+        })
     }
   }
 

@@ -58,9 +58,8 @@ final class UnitCopy: StorageWork {
     if let refusal = destination.device.with({ $0.refusal(ofWriteFrom: session) }) {
       return refusal
     }
-    if serving.host?.isMirrored(destination) ?? false {
-      return CommandResult(.writeProtected)
-    }
+    if let sense = source.keeping.readiness(for: session).sense { return CommandResult(sense) }
+    if serving.isMirrored(destination) { return CommandResult(.writeProtected) }
     do throws(StorageError) {
       try move(segment, source.backing, destination.backing)
       return nil

@@ -1,0 +1,49 @@
+// What sessions ask about the records, the marks and the bytes of a target's LUNs. It goes to the
+// LUN itself, not to a lane: a claim comes before any registration, and outlasts it.
+import ISCSI
+import Replication
+import Storage
+import Synchronization
+
+extension MirrorService {
+  /// A request about a LUN's record or marks.
+  func keep(
+    _ text: KeepingText, of target: ServedTarget, _ session: SessionPort, _ reply: TaskHandle
+  ) throws(RegistrationFault) {
+    let unit = try unit(text.lun, of: target)
+    asked.withLock { $0[session.id, default: [:]][unit.id] = unit.keeping }
+    unit.keeping.ask(text.request, session: session.id) { answer in
+      let keys = answer.keys
+      session.perform { $0.respondText(reply, keys) }
+    }
+  }
+
+  /// The digests of a range, for the initiator that has claimed the LUN.
+  func digest(
+    _ request: DigestRequest, of target: ServedTarget, _ session: SessionPort, _ reply: TaskHandle
+  ) throws(RegistrationFault) {
+    let unit = try unit(request.lun, of: target)
+    let answer: @Sendable (DigestAnswer) -> Void = { answer in
+      let keys = answer.keys
+      session.perform { $0.respondText(reply, keys) }
+    }
+    guard unit.keeping.isHolder(session.id) else {
+      return answer(.refused(.notClaimed, "claim it first"))
+    }
+    guard request.offset + request.length <= unit.backing.byteCount else {
+      return answer(.refused(.badRequest, "the range lies off the disk"))
+    }
+    guard workers.submit(DigestWork(request, of: unit.backing, answer)) else {
+      return answer(.refused(.storage, "too much is under way: ask again"))
+    }
+  }
+
+  private func unit(
+    _ number: Int, of target: ServedTarget
+  ) throws(RegistrationFault) -> ServedUnit {
+    guard let unit = target.units[number] else {
+      throw RegistrationFault(.noSuchLUN, "there is no LUN \(number) here")
+    }
+    return unit
+  }
+}
