@@ -41,7 +41,10 @@ private struct InquiryData {
 
 extension InitiatorConnection {
   /// Asks for all that is to be known of a disk; throws where there is none.
-  func describeDisk(_ number: LogicalUnitNumber) async throws(MirrorcastError) -> DiskDescription {
+  /// - Parameter mayLack: it need not be ready, since it is a leg that lacks something.
+  func describeDisk(
+    _ number: LogicalUnitNumber, thatMayLack mayLack: Bool = false
+  ) async throws(MirrorcastError) -> DiskDescription {
     let inquiry = try await inquire(number)
     guard inquiry.isThere else { throw absent(number) }
     guard inquiry.deviceType == 0 else {
@@ -49,8 +52,10 @@ extension InitiatorConnection {
         "LUN \(number.value) at \(portal) is no disk (device type \(inquiry.deviceType))",
         advice: "`mirrorcast ls \(portal)` lists the disks.")
     }
-    let ready = try await command(lun: number, .testUnitReady)
-    try check(ready, number, "is not ready")
+    if !mayLack {
+      let ready = try await command(lun: number, .testUnitReady)
+      try check(ready, number, "is not ready")
+    }
     let geometry = try await geometry(number)
     return DiskDescription(
       geometry: geometry,

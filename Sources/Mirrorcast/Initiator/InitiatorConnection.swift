@@ -10,6 +10,8 @@ package struct ConnectionHooks: Sendable {
   package var onMirrored: @Sendable (PDU) -> Void
   /// The connection of a session has ended, and not by `close`: why, for people. Once.
   package var onClosed: @Sendable (String) -> Void
+  /// The target has answered a ping, whoever sent it.
+  package var onPingAnswered: @Sendable () -> Void = {}
 
   package init(
     onMirrored: @escaping @Sendable (PDU) -> Void = { _ in },
@@ -120,6 +122,14 @@ package final class InitiatorConnection: Sendable {
     completion: @escaping @Sendable (Result<CommandOutcome, MirrorcastError>) -> Void
   ) {
     submit(lun: lun, block, transfer: .write(data), completion: completion)
+  }
+
+  /// As `text`; the callback comes on the event loop. Texts go in the order of the calls.
+  func submitText(
+    _ keys: TextKeys,
+    completion: @escaping @Sendable (Result<TextKeys, MirrorcastError>) -> Void
+  ) {
+    onLoop { $0.sendText(keys, completion: completion) }
   }
 
   /// Sends keys and waits for the target's.

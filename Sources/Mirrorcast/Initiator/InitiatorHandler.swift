@@ -177,7 +177,7 @@ final class InitiatorHandler: ChannelInboundHandler {
     case .taskManagementDone(_, _, let ended):
       for tag in ended { requests.take(tag)?(MirrorcastError("\(portal) has aborted the command")) }
     case .pingAnswered:
-      break
+      hooks.onPingAnswered()
     case .mirrored(let pdu):
       hooks.onMirrored(pdu)
     case .asyncMessage(let event, let parameters, _, _):

@@ -28,6 +28,16 @@ struct CallTable {
     calls[token] = call
   }
 
+  /// Takes a call that doesn't wait with the others; its token.
+  mutating func takeAtOnce(_ call: WriteCall) -> UInt64 {
+    guard let token = free.popLast() else {
+      calls.append(call)
+      return UInt64(calls.count - 1)
+    }
+    calls[token] = call
+    return UInt64(token)
+  }
+
   subscript(token: UInt64) -> WriteCall {
     guard let call = calls[Int(token)] else { preconditionFailure("a call that is over") }
     return call

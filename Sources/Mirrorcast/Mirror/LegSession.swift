@@ -13,6 +13,7 @@ struct LegSession: Sendable {
   let sizes: [BlockGeometry]
   /// All LUNs that this initiator sees there.
   let inventory: [Int]
+  let stay: Int
 
   /// URLs that are one leg: LUNs of one target.
   private static func byTarget(_ urls: [LogicalUnitURL]) -> [[LogicalUnitURL]] {
@@ -34,8 +35,7 @@ struct LegSession: Sendable {
     do {
       for urls in byTarget(options.legs) {
         sessions += try await open(
-          urls, firstIndex: sessions.count, identity: options.identity, inbox: inbox,
-          logger: logger)
+          urls, place: (sessions.count, 0), options, inbox: inbox, logger: logger)
       }
       return sessions
     } catch {
@@ -46,21 +46,25 @@ struct LegSession: Sendable {
 
   /// Logs in to one target. A target of another make becomes a leg for each LUN.
   static func open(
-    _ urls: [LogicalUnitURL], firstIndex: Int, identity: InitiatorIdentity,
+    _ urls: [LogicalUnitURL], place: (firstIndex: Int, stay: Int), _ options: MirrorOptions,
     inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> [LegSession] {
+    let isKept = options.name != nil
     var connections: [InitiatorConnection] = []
     do {
       for url in urls {
         let connection = try await connect(
-          url, index: firstIndex + connections.count, identity: identity, inbox: inbox,
-          logger: logger)
+          url, place: (place.firstIndex + connections.count, place.stay),
+          identity: options.identity, inbox: inbox, logger: logger)
         connections.append(connection)
-        if connection.isMirrorcast { return [try await session(urls, connection)] }
+        if connection.isMirrorcast {
+          return [try await session(urls, connection, stay: place.stay, isKept: isKept)]
+        }
+        guard !isKept else { throw MirrorcastError.foreignLeg(url) }
       }
       var sessions: [LegSession] = []
       for (url, connection) in zip(urls, connections) {
-        sessions.append(try await session([url], connection))
+        sessions.append(try await session([url], connection, stay: place.stay, isKept: false))
       }
       return sessions
     } catch {
@@ -70,27 +74,31 @@ struct LegSession: Sendable {
   }
 
   private static func connect(
-    _ url: LogicalUnitURL, index: Int, identity: InitiatorIdentity, inbox: LaneInbox<SenderOrder>,
-    logger: Logger
+    _ url: LogicalUnitURL, place: (index: Int, stay: Int), identity: InitiatorIdentity,
+    inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> InitiatorConnection {
-    try await InitiatorConnection.open(
+    let (index, stay) = place
+    var hooks = ConnectionHooks(
+      onMirrored: { inbox.post(.mirrored(leg: index, stay: stay, $0)) },
+      onClosed: { inbox.post(.lost(leg: index, stay: stay, $0)) })
+    hooks.onPingAnswered = { inbox.post(.pinged(leg: index, stay: stay)) }
+    return try await InitiatorConnection.open(
       host: url.host, port: url.port,
       login: InitiatorLoginRequest(
         identity: identity, targetName: url.targetName, offersMirror: true),
-      logger: logger,
-      hooks: ConnectionHooks(
-        onMirrored: { inbox.post(.mirrored(leg: index, $0)) },
-        onClosed: { inbox.post(.lost(leg: index, $0)) }))
+      logger: logger, hooks: hooks)
   }
 
   private static func session(
-    _ urls: [LogicalUnitURL], _ connection: InitiatorConnection
+    _ urls: [LogicalUnitURL], _ connection: InitiatorConnection, stay: Int, isKept: Bool
   ) async throws -> LegSession {
     var sizes: [BlockGeometry] = []
-    for url in urls { sizes.append(try await connection.describeDisk(url.number).geometry) }
+    for url in urls {
+      sizes.append(try await connection.describeDisk(url.number, thatMayLack: isKept).geometry)
+    }
     return LegSession(
       urls: urls, connection: connection, sizes: sizes,
-      inventory: try await inventory(connection))
+      inventory: try await inventory(connection), stay: stay)
   }
 
   /// The LUNs that this initiator sees at a target.
@@ -233,7 +241,7 @@ extension InitiatorConnection {
 
   /// Asks by text. A target that does not answer within `limit` seconds loses its session: what it
   /// has made of the question can't be known.
-  private func ask(_ keys: TextKeys, within limit: Double) async throws -> TextKeys {
+  func ask(_ keys: TextKeys, within limit: Double) async throws -> TextKeys {
     let watch = Task {
       guard (try? await Task.sleep(for: .seconds(limit))) != nil else { return false }
       await close()

@@ -26,6 +26,8 @@ public final class Mirror: Sendable {
   let logger: Logger
   /// One for each lane.
   let parts: [MirrorPart]
+  /// Nil where the mirror is not kept.
+  let keeping: MirrorKeeping?
   let state: Mutex<State>
 
   /// What concerns all parts.
@@ -46,6 +48,7 @@ public final class Mirror: Sendable {
     options = establishment.options
     logger = establishment.logger
     self.parts = parts
+    keeping = establishment.keeping
     state = Mutex(State(notices: notices))
   }
 
@@ -53,9 +56,10 @@ public final class Mirror: Sendable {
   deinit {
     guard state.withLock({ $0.end == nil }) else { return }
     logger.warning("a mirror was let go without its end", metadata: ["group": "\(options.group)"])
-    Task { [parts] in
+    Task { [parts, keeping] in
       for part in parts { await part.finishWrites() }
       for part in parts { await part.close() }
+      keeping?.end()
     }
   }
 
@@ -160,7 +164,7 @@ public final class Mirror: Sendable {
       let isCarried = leg.isCarried || deaf.contains(LegSet(index))
       let own = leg.lacksQueuePair ? "udp" : statistics.transport
       let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : own
-      for status in leg.statuses {
+      for status in keeping?.statuses(of: leg.urls) ?? leg.statuses {
         statistics.legs.append(
           MirrorStatistics.Leg(
             url: status.url, status: status, servedBy: way, lostBlocks: counted.lostBlocks,

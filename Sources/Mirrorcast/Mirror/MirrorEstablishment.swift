@@ -18,7 +18,11 @@ extension Mirror {
   /// Establishes a mirror: sessions with all legs, registrations, a probe of the group.
   ///
   /// Throws `MirrorcastError` naming the leg and what to do; nothing is left behind then.
+  ///
+  /// A mirror with a name is opened: its legs say what they remember. Where that doesn't allow it,
+  /// nothing is changed and the error has a line for each leg.
   public static func establish(_ options: MirrorOptions, logger: Logger) async throws -> Mirror {
+    if options.name != nil { return try await MirrorKeeping.open(options, logger) }
     var establishment = try Establishment(options, logger)
     return try await establishment.perform()
   }
@@ -42,6 +46,8 @@ struct Establishment: Sendable {
   let options: MirrorOptions
   let settings: LaneSettings
   let logger: Logger
+  /// Nil where the mirror is not kept.
+  let keeping: MirrorKeeping?
   /// The same for all parts.
   private let mirror = UInt64.random(in: 1...UInt64.max)
   private(set) var size: (byteCount: UInt64, blockSize: Int) = (0, 0)
@@ -52,7 +58,9 @@ struct Establishment: Sendable {
   /// The longest block that is tried; the interface may allow less.
   private var blockLengthMax = Limits.blockLengthMax
 
-  init(_ options: MirrorOptions, _ logger: Logger) throws(MirrorcastError) {
+  init(
+    _ options: MirrorOptions, _ logger: Logger, keeping: MirrorKeeping? = nil
+  ) throws(MirrorcastError) {
     guard !options.legs.isEmpty, options.legs.count <= Limits.legsMax else {
       throw MirrorcastError("a mirror has 1 to \(Limits.legsMax) legs")
     }
@@ -76,6 +84,7 @@ struct Establishment: Sendable {
     }
     self.options = options
     self.logger = logger
+    self.keeping = keeping
   }
 
   mutating func perform() async throws -> Mirror {
@@ -86,7 +95,7 @@ struct Establishment: Sendable {
       return made
     }
     // Registrations are taken back in words: those of the next attempt want the same LUNs.
-    _ = await made.terminate()
+    _ = await made.withdraw()
     let long = "datagrams of \(request.blockLength + Datagram.overheadByteCount) bytes"
     notices = [
       "\(deaf.map { "\($0)" }.joined(separator: ", ")) did not confirm \(long):"
@@ -161,6 +170,7 @@ struct Establishment: Sendable {
         registration: UInt32.random(in: 1...UInt32.max), group: options.group.address,
         port: UInt16(options.group.port + index), luns: [], virtualLUN: virtualLUN)
       request.firstWrite = SerialNumber(UInt32.random(in: 0...UInt32.max))
+      request.holder = keeping?.holder
       request.sender = try path.port.localEndpoint().wireText
       request.queuePair = path.port.queuePair.map(QueuePairText.init)
       request.plainSender = path.plainSender
@@ -233,6 +243,7 @@ struct Establishment: Sendable {
       writeLengthMax: request.writeLengthMax)
     configuration.recovery = options.recovery.machine
     configuration.waitsForStatus = options.status == .all
+    configuration.isKept = keeping != nil
     configuration.isSolicited = options.isSolicited
     // The parts share what may leave.
     configuration.bytesPerSecondMax = options.bytesPerSecondMax.map {
@@ -265,7 +276,8 @@ struct Establishment: Sendable {
     let ends = draft.ends
     let duty = SenderDuty(
       sender: sender, legs: legs, ways: draft.ways, outlet: outlet,
-      shared: (ends.inbox, ends.calls, ends.board, logger))
+      shared: (ends.inbox, ends.calls, ends.board, logger),
+      kept: keeping.map { KeptLane(part: draft.index, $0.inbox, options.keeping, sender) })
     let lane = try Lane(
       name: LaneSettings.name(ofLane: draft.index), placement: placement, idle: settings.idle,
       signal: ends.inbox.signal, duty: duty)

@@ -15,13 +15,16 @@ final class MirrorLeg: Sendable {
   let isCarried: Bool
   /// A target of ours without RDMA in a mirror by RDMA.
   let lacksQueuePair: Bool
+  /// Which of the leg's stays in the mirror, under its index, this is.
+  let stay: Int
 
   init(
-    fate: LegRecord, connection: InitiatorConnection, repair: Endpoint?, answers: AnswerOffer?,
+    fate: LegRecord, session: LegSession, repair: Endpoint?, answers: AnswerOffer?,
     isCarried: Bool = false, lacksQueuePair: Bool = false
   ) {
     self.fate = fate
-    self.connection = connection
+    connection = session.connection
+    stay = session.stay
     self.repair = repair
     self.answers = answers
     self.isCarried = isCarried
@@ -38,11 +41,11 @@ final class MirrorLeg: Sendable {
     var repair: Endpoint?
     if let grant { repair = try SendingPath.repairs(grant, on: interface) }
     self.init(
-      fate: fate, connection: session.connection, repair: repair,
+      fate: fate, session: session, repair: repair,
       answers: grant.flatMap { SendingPath.answers($0, on: interface) },
       isCarried: grant?.isCarried(in: request) ?? false,
       lacksQueuePair: grant?.lacksQueuePair(of: request) ?? false)
-    fate.follow { inbox.post(.lost(leg: index, $0)) }
+    fate.follow { [stay] in inbox.post(.lost(leg: index, stay: stay, $0)) }
   }
 
   var urls: [LogicalUnitURL] { fate.urls }

@@ -9,8 +9,10 @@ extension Mirror {
   /// Takes one more leg into the mirror; writes from now on go there too.
   ///
   /// What was written before is not on it: bring it there first, or copy it afterwards. Where it
-  /// can't be had in one lane it joins none.
+  /// can't be had in one lane it joins none. A kept mirror copies that itself: this returns when the
+  /// leg is a member, `whenInSync` when it has all.
   public func addLeg(_ url: LogicalUnitURL) async throws {
+    if let keeping { return try await keeping.add(url, to: self) }
     try await changing {
       let membership = parts[0].membership.withLock { $0 }
       // Who was dropped may come back, as a new leg.
@@ -21,54 +23,19 @@ extension Mirror {
       guard membership.legs.count < Limits.legsMax else {
         throw MirrorcastError("a mirror has at most \(Limits.legsMax) legs")
       }
-      var sessions: [LegSession] = []
-      do {
-        for part in parts {
-          let session = try await part.open(url, as: membership.legs.count, logger: logger)
-          sessions.append(session)
-          try check(session, virtualLUN: membership.request.virtualLUN)
-        }
-        try await join(sessions, as: membership.legs.count)
-      } catch {
-        for session in sessions { await session.connection.close() }
-        throw error
-      }
+      _ = try await LegJoin(self).perform(url, as: membership.legs.count, stay: 0)
+      noteDeaf()
     }
-  }
-
-  private func check(_ session: LegSession, virtualLUN: Int) throws(MirrorcastError) {
-    guard session.sizes[0].byteCount == byteCount,
-      Int(session.sizes[0].blockLength) == blockSize
-    else {
-      throw MirrorcastError(
-        "\(session.urls[0]) has \(session.sizes[0].byteCount) bytes, the mirror \(byteCount)")
-    }
-    guard !session.inventory.contains(virtualLUN) || !session.connection.isMirrorcast else {
-      throw MirrorcastError("virtual LUN \(virtualLUN) is a LUN there")
-    }
-  }
-
-  private func join(_ sessions: [LegSession], as index: Int) async throws {
-    let fate = LegRecord(sessions[0].urls)
-    var joinings: [MirrorPart.Joining] = []
-    do {
-      for (part, session) in zip(parts, sessions) {
-        joinings.append(try await part.prepare(session, fate, as: index))
-      }
-    } catch {
-      for (part, joining) in zip(parts, joinings) { await part.abandon(joining) }
-      throw error
-    }
-    await withTaskGroup(of: Void.self) { group in
-      for (part, joining) in zip(parts, joinings) {
-        group.addTask { await part.commit(joining, as: index) }
-      }
-    }
-    noteDeaf()
   }
 
   /// Lets a leg go, with all its LUNs: writes from now on are good without it; its map is removed.
+  /// A kept mirror drops none: it would remember for ever what that one lacks.
   public func dropLeg(_ url: LogicalUnitURL) async throws {
+    guard keeping == nil else {
+      throw MirrorcastError(
+        "a kept mirror keeps its legs",
+        advice: "End it; `mirrorcast resolve --keep` goes on without those that are gone.")
+    }
     try await changing {
       let membership = parts[0].membership.withLock { $0 }
       let member = membership.legs.indices.first {
@@ -134,6 +101,10 @@ extension Mirror {
     for part in parts {
       guard await part.isIdle() else { return statuses }
     }
+    if let keeping {
+      await keeping.flush()
+      return statuses
+    }
     // Once for each LUN: what is synchronized is the LUN's cache, whichever session wrote to it.
     let present = parts[0].membership.withLock { $0.present }
     await withTaskGroup(of: Void.self) { group in
@@ -143,17 +114,22 @@ extension Mirror {
   }
 
   private var statuses: [LegStatus] {
-    parts[0].membership.withLock { $0.legs }.flatMap(\.statuses)
+    keeping?.statuses ?? parts[0].membership.withLock { $0.legs }.flatMap(\.statuses)
   }
 
   /// Ends the mirror: waits for open writes, removes the map at each leg, leaves the group, logs
   /// out.
   ///
   /// - Returns: how each leg stands at the end; a leg that failed before keeps its words.
-  public func terminate() async -> [LegStatus] {
+  public func terminate() async -> [LegStatus] { await end(isClosing: true) }
+
+  /// Takes the registrations back and ends the sessions; what a kept mirror keeps stays open.
+  func withdraw() async -> [LegStatus] { await end(isClosing: false) }
+
+  private func end(isClosing: Bool) async -> [LegStatus] {
     let end = state.withLock { state in
       for part in parts { part.refuseCalls() }
-      let end = state.end ?? Task { await self.end() }
+      let end = state.end ?? Task { await self.endOnce(isClosing: isClosing) }
       state.end = end
       return end
     }
@@ -162,12 +138,15 @@ extension Mirror {
 
   /// Step by step in all parts: a session that ends is a leg that leaves, so none ends before all
   /// maps are removed.
-  private func end() async -> [LegStatus] {
+  private func endOnce(isClosing: Bool) async -> [LegStatus] {
     await changeEnded()
     for part in parts { await part.finishWrites() }
+    if isClosing { await keeping?.close() }
     await eachPart { await $0.removeMaps() }
     let statuses = statuses
     await eachPart { await $0.close() }
+    // The claims outlive what was registered under them.
+    if isClosing { keeping?.end() }
     return statuses
   }
 

@@ -19,11 +19,12 @@ extension MirrorPart {
   }
 
   /// Opens a session with a leg that is to be the next one.
-  func open(_ url: LogicalUnitURL, as index: Int, logger: Logger) async throws -> LegSession {
-    inbox.post(.expect(leg: index))
+  func open(
+    _ url: LogicalUnitURL, as index: Int, stay: Int = 0, logger: Logger
+  ) async throws -> LegSession {
+    inbox.post(.expect(leg: index, stay: stay))
     return try await LegSession.open(
-      [url], firstIndex: index, identity: options.identity, inbox: inbox,
-      logger: logger)[0]
+      [url], place: (index, stay), options, inbox: inbox, logger: logger)[0]
   }
 
   /// Holds new writes back and registers the next epoch with the new leg; undone by `abandon`.
@@ -36,7 +37,7 @@ extension MirrorPart {
       var grant: RegistrationGrant?
       if session.connection.isMirrorcast {
         let got = try await session.connection.register(
-          request, session.urls, within: options.deadlineSeconds,
+          request, session.urls, within: joiningSeconds,
           orWithoutRDMA: options.transport.admitsOthers)
         guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
         else {
@@ -68,12 +69,19 @@ extension MirrorPart {
     let description =
       joining.grant?.description(of: joining.request)
       ?? LegDescription(path: .foreign, openWritesMax: Limits.openWritesMax, credit: .max)
-    let added = await withCheckedContinuation { continuation in
-      inbox.post(.add(joining.leg, joining.way, description) { continuation.resume(returning: $0) })
+    let isBack = membership.withLock { index < $0.legs.count }
+    if isBack {
+      inbox.post(.readmit(leg: index, joining.leg, joining.way, description))
+    } else {
+      let added = await withCheckedContinuation { continuation in
+        inbox.post(
+          .add(joining.leg, joining.way, description) { continuation.resume(returning: $0) })
+      }
+      precondition(added == index, "legs are numbered in the order in which they come")
     }
-    precondition(added == index, "legs are numbered in the order in which they come")
     membership.withLock {
-      $0.legs.append(joining.leg)
+      if isBack { $0.legs[index] = joining.leg } else { $0.legs.append(joining.leg) }
+      $0.deaf.remove(LegSet(index))
       $0.request = joining.request
     }
     if joining.leg.hearsDatagrams { _ = await probe(LegSet(index)) }
@@ -109,6 +117,12 @@ extension MirrorPart {
     await leg.connection.close()
   }
 
+  /// How long an answer to a new epoch is waited for: writes wait meanwhile. Legs of a kept mirror
+  /// come back at any time, and by themselves.
+  private var joiningSeconds: Double {
+    options.name == nil ? options.deadlineSeconds : min(options.deadlineSeconds, 2)
+  }
+
   private func pause() async -> SerialNumber {
     await withCheckedContinuation { continuation in
       inbox.post(.pause { continuation.resume(returning: $0) })
@@ -118,7 +132,7 @@ extension MirrorPart {
   /// Every present member confirms the new epoch; one that doesn't leaves the mirror and is named.
   private func agree(_ request: RegistrationRequest, but excluded: LegSet) async {
     let present = membership.withLock { $0.present }
-    let limit = options.deadlineSeconds
+    let limit = joiningSeconds
     await withTaskGroup(of: Void.self) { group in
       for (index, leg) in present where !leg.isForeign && !excluded.contains(LegSet(index)) {
         group.addTask { [inbox] in
@@ -126,7 +140,7 @@ extension MirrorPart {
             let own = leg.lacksQueuePair ? request.withoutQueuePair : request
             _ = try await leg.connection.register(own, leg.urls, within: limit)
           } catch {
-            inbox.post(.lost(leg: index, "\(error)"))
+            inbox.post(.lost(leg: index, stay: leg.stay, "\(error)"))
           }
         }
       }

@@ -1,3 +1,4 @@
+import Bytes
 import Replication
 
 /// A search for legs that don't hear the group, under way.
@@ -15,5 +16,25 @@ struct Probing {
   /// then its room is what to wait for, or the end of patience with the last probe.
   func nextDeadline(isBlocked: Bool) -> UInt64? {
     isBlocked && tries < Self.triesMax ? nil : nextSend
+  }
+}
+
+extension SenderDuty {
+  mutating func probe(now: UInt64) -> Int {
+    guard let probe = probing else { return 0 }
+    if probe.pending.isEmpty || probe.tries >= Probing.triesMax {
+      guard probe.pending.isEmpty || now >= probe.nextSend else { return 0 }
+      probe.pending.forEach { sender.serveByConnection($0) }
+      probing = nil
+      probe.done(probe.pending)
+      return 1
+    }
+    guard now >= probe.nextSend, !outlet.isFull else { return 0 }
+    probing?.tries += 1
+    probing?.nextSend = now + Probing.intervalNanoseconds
+    outlet.assemble(to: SenderOutlet.group) {
+      sender.assembleProbe(into: &$0, epoch: probe.epoch)
+    }
+    return 1
   }
 }

@@ -39,8 +39,9 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var waiters = SenderWaiters()
   /// Statuses by LUN that came before their response, by leg and tag.
   var unitStatuses: [LegTag: [UnitStatus]] = [:]
-  /// Legs whose connection ended before they were members.
-  var earlyLosses: [Int: String] = [:]
+  var stays = LegStays()
+  /// Nil where the mirror is not kept.
+  var kept: KeptLane?
 
   /// A task tag at a leg.
   struct LegTag: Hashable {
@@ -53,7 +54,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
     sender: Sender, legs: [MirrorLeg], ways: [DepartureWay?], outlet: consuming SenderOutlet,
     shared: (
       inbox: LaneInbox<SenderOrder>, calls: WriteCalls, board: MirrorBoard, logger: Logger
-    )
+    ), kept: KeptLane? = nil
   ) {
     self.sender = sender
     self.legs = legs
@@ -62,6 +63,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
     newCalls = shared.calls
     board = shared.board
     logger = shared.logger
+    self.kept = kept
     carried = [[ArraySlice<UInt8>]](repeating: [], count: Limits.legsMax)
     streams = LegStreams(registration: sender.configuration.registration, logger: shared.logger)
     for index in legs.indices { attach(index, by: ways[index]) }
@@ -87,6 +89,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
     if mustLook { lookAtStreams() }
     hear()
     work += takeAnswers(now: now)
+    attendKept(now: now)
     submitWaiting(now: now)
     sender.handleTimeout(now: now)
     work += probe(now: now)
@@ -107,7 +110,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
     // What a send has found out is still to be told to the machine.
     if outlet.isLost, !isPortLost { return 0 }
     let probe = probing?.nextDeadline(isBlocked: outlet.isBlocked) ?? .max
-    let due = min(probe, min(sender.nextDeadline ?? .max, outlet.nextLook ?? .max))
+    let due = min(
+      min(probe, keptDeadline), min(sender.nextDeadline ?? .max, outlet.nextLook ?? .max))
     return due == .max ? nil : due
   }
 
@@ -215,4 +219,6 @@ struct SenderWaiters {
   var idle: [@Sendable () -> Void] = []
   /// Nothing is open; what waits may go on waiting.
   var noneOpen: [@Sendable () -> Void] = []
+  /// Nothing before a number is open.
+  var ended: [(before: SerialNumber, done: @Sendable () -> Void)] = []
 }

@@ -10,17 +10,22 @@ import SCSI
 extension SenderDuty {
   mutating func handle(_ order: SenderOrder, now: UInt64) {
     switch order {
+    // What comes late of an earlier stay is about nobody.
+    case .mirrored(let leg, let stay, _) where !stays.isPresent(stay, of: leg): break
+    case .lost(let leg, let stay, _) where !stays.isPresent(stay, of: leg): break
     // A session that closed before it became a leg has none.
-    case .mirrored(let leg, _) where leg >= legs.count: break
-    case .lost(let leg, let words) where leg >= legs.count: earlyLosses[leg] = words
-    case .expect(let leg): earlyLosses[leg] = nil
-    case .mirrored(let leg, let pdu): handle(pdu, leg: leg, now: now)
+    case .mirrored(let leg, _, _) where leg >= legs.count: break
+    case .lost(let leg, _, let words) where leg >= legs.count: stays.earlyLosses[leg] = words
+    case .expect(let leg, let stay): stays.expect(stay, of: leg)
+    case .mirrored(let leg, _, let pdu): handle(pdu, leg: leg, now: now)
+    case .pinged(let leg, let stay):
+      if stays.isPresent(stay, of: leg) { kept?.silence.handleHeard(leg: leg, now: now) }
     case .foreign(let leg, let number, let failure):
       sender.handleForeign(leg: leg, number: number, failure: failure, now: now)
     // Before it is a member there is nothing to lose yet: it is lost as soon as it is one.
-    case .lost(let leg, let words) where !sender.activeLegs.contains(LegSet(leg)):
-      earlyLosses[leg] = words
-    case .lost(let leg, let words):
+    case .lost(let leg, _, let words) where !sender.activeLegs.contains(LegSet(leg)):
+      stays.earlyLosses[leg] = words
+    case .lost(let leg, _, let words):
       sender.handleLost(leg: leg, .connection(words), now: now)
     case .probe(let legs, let epoch, let done):
       probing = Probing(epoch: epoch, pending: legs, done: done)
@@ -32,7 +37,7 @@ extension SenderDuty {
         sender.resume(epoch: epoch, joining: joining, now: now)
         // One that was lost before it was a member is lost as soon as it is one.
         joining.forEach { leg in
-          guard let words = earlyLosses.removeValue(forKey: leg) else { return }
+          guard let words = stays.earlyLosses.removeValue(forKey: leg) else { return }
           sender.handleLost(leg: leg, .connection(words), now: now)
         }
       } else {
@@ -43,10 +48,16 @@ extension SenderDuty {
       let index = sender.add(description)
       attach(index, by: way)
       done(index)
+    case .readmit(let index, let leg, let way, let description):
+      legs[index] = leg
+      sender.readmit(index, as: description)
+      attach(index, by: way)
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
     case .end: streams.isEnding = true
     case .whenIdle(let done): waiters.idle.append(done)
     case .whenNoneOpen(let done): waiters.noneOpen.append(done)
+    case .whenEnded(let number, let done): waiters.ended.append((number, done))
+    case .kept(let order): handle(order, now: now)
     }
   }
 
@@ -67,6 +78,7 @@ extension SenderDuty {
       for done in waiters.noneOpen { done() }
       waiters.noneOpen.removeAll()
     }
+    completeEnded()
     guard !waiters.idle.isEmpty, sender.isIdle, !calls.hasWaiting else { return }
     publish()
     for done in waiters.idle { done() }
@@ -107,6 +119,7 @@ extension SenderDuty {
   private mutating func handle(
     _ header: BasicHeaderSegment, _ data: RawSpan, leg: Int, now: UInt64
   ) {
+    kept?.silence.handleHeard(leg: leg, now: now)
     let tag = header.initiatorTaskTag
     switch header.opcode {
     case .readyToTransfer: sender.handleReadyToTransfer(leg: leg, tag: tag, now: now)
@@ -161,26 +174,6 @@ extension SenderDuty {
     }
   }
 
-  // MARK: Probing
-
-  mutating func probe(now: UInt64) -> Int {
-    guard let probe = probing else { return 0 }
-    if probe.pending.isEmpty || probe.tries >= Probing.triesMax {
-      guard probe.pending.isEmpty || now >= probe.nextSend else { return 0 }
-      probe.pending.forEach { sender.serveByConnection($0) }
-      probing = nil
-      probe.done(probe.pending)
-      return 1
-    }
-    guard now >= probe.nextSend, !outlet.isFull else { return 0 }
-    probing?.tries += 1
-    probing?.nextSend = now + Probing.intervalNanoseconds
-    outlet.assemble(to: SenderOutlet.group) {
-      sender.assembleProbe(into: &$0, epoch: probe.epoch)
-    }
-    return 1
-  }
-
   // MARK: Events
 
   mutating func handleEvents(now: UInt64) -> Int {
@@ -230,8 +223,10 @@ extension SenderDuty {
       logger.notice(
         "a write is done again: a leg had news",
         metadata: ["leg": "\(legs[leg].urls[0])", "news": "\(LegRecord.words(failure))"])
-    // Of kept mirrors.
-    case .held, .copied, .suspect: break
+    case .held(let token): noteHeld(token)
+    case .copied(let token, let failures): endCopy(token, isGood: failures.isEmpty)
+    case .suspect(let offset, let length):
+      kept?.tell(.suspect(part: kept?.part ?? 0, offset..<offset + UInt64(length)))
     case .bufferChanged:
       logger.warning("a buffer changed while its write was open: the write starts anew")
     }
@@ -259,6 +254,7 @@ extension SenderDuty {
     case .refused(let failure): words = "it refused what others did: \(LegRecord.words(failure))"
     case .dropped: return
     }
+    kept?.tell(.left(place: leg, stay: legs[leg].stay, words))
     // Known where the leg left by another part before.
     guard legs[leg].leave(words) else { return }
     for url in legs[leg].urls {

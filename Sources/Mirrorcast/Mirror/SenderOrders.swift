@@ -35,18 +35,22 @@ import Replication
 /// What is asked of an initiator's lane.
 enum SenderOrder: Sendable {
   /// A PDU of the mirror that came on a leg's connection.
-  case mirrored(leg: Int, PDU)
+  case mirrored(leg: Int, stay: Int, PDU)
   /// A plain WRITE at a leg of another make has ended.
   case foreign(leg: Int, SerialNumber, LegFailure?)
-  case lost(leg: Int, String)
+  case lost(leg: Int, stay: Int, String)
+  /// A leg answered a ping.
+  case pinged(leg: Int, stay: Int)
   /// A leg of this index is about to come.
-  case expect(leg: Int)
+  case expect(leg: Int, stay: Int)
   /// Find out which legs hear full datagrams to the group.
   case probe(LegSet, epoch: UInt16, done: @Sendable (_ deaf: LegSet) -> Void)
   /// Hold new writes back; tells the next write number.
   case pause(@Sendable (SerialNumber) -> Void)
   case resume(epoch: UInt16?, joining: LegSet)
   case add(MirrorLeg, DepartureWay?, LegDescription, done: @Sendable (Int) -> Void)
+  /// A leg that left comes back under its index.
+  case readmit(leg: Int, MirrorLeg, DepartureWay?, LegDescription)
   case drop(leg: Int)
   /// The legs are about to end the mirror, and their streams with it.
   case end
@@ -54,4 +58,23 @@ enum SenderOrder: Sendable {
   case whenIdle(@Sendable () -> Void)
   /// Call when nothing is open any more; what waits may go on waiting.
   case whenNoneOpen(@Sendable () -> Void)
+  /// Call when no write before that number is open any more.
+  case whenEnded(before: SerialNumber, @Sendable () -> Void)
+  case kept(KeptOrder)
+}
+
+/// What is asked of a lane of a kept mirror.
+enum KeptOrder: Sendable {
+  case hold(token: UInt64, Range<UInt64>)
+  case release(token: UInt64)
+  /// What one leg has, for others, in a range that is held under that token.
+  case copy(WriteCall, hold: UInt64, targets: LegSet)
+  /// All that stay have stored that these legs left.
+  case confirm(LegSet)
+  /// So many ranges in which writes had failed everywhere are equal again.
+  case mended(Int)
+  /// The mirror can't go on.
+  case stop
+  /// Tell the legs which writes have ended everywhere.
+  case tellLowest
 }

@@ -61,9 +61,35 @@ public struct MirrorOptions: Sendable {
   public var lanes = LaneOptions()
   /// Under which the sessions log in.
   public var identity = InitiatorIdentity(name: "iqn.2025-01.org.mirrorcast:initiator")
+  /// The mirror is kept at its legs under this name: they remember what may differ, and one that
+  /// was away gets what it missed. Nil: nothing is remembered.
+  public var name: String?
+  public var keeping = KeepingOptions()
 
   public init(legs: [LogicalUnitURL], group: GroupAddress) {
     self.legs = legs
     self.group = group
   }
+}
+
+/// What is wanted of a mirror that has a name.
+public struct KeepingOptions: Sendable {
+  /// Nil: as the mirror has it; a new one takes `usual`.
+  public var required: LegRequirement?
+  /// Legs that belong to no mirror yet and are to belong to this one.
+  public var added: Set<LogicalUnitURL> = []
+  /// The legs of a new mirror are equal already, or nobody minds what they hold: nothing is
+  /// compared.
+  public var areEqual = false
+  /// The leg that is right, where legs went on without each other or some are gone for good: what
+  /// the others have beyond it is discarded.
+  public var kept: LogicalUnitURL?
+  /// How long writes wait for legs to come back where too few are left, before the mirror stops.
+  public var patienceSeconds: Double = 30
+  /// A leg that owes an answer and says nothing at all for so long is taken for lost.
+  public var silenceSeconds: Double = 0.8
+  /// Called for all that happens, one event after the other; it must not block.
+  public var onEvent: @Sendable (KeptMirrorEvent) -> Void = { _ in }
+
+  public init() {}
 }

@@ -4,14 +4,18 @@ public struct MirrorcastError: Error, Sendable, CustomStringConvertible {
   public var what: String
   /// What to do about it, as a sentence; nil where nothing useful is known.
   public var advice: String?
+  /// What was found out on the way, a line for each object.
+  public var details: [String]
 
-  public init(_ what: String, advice: String? = nil) {
+  public init(_ what: String, advice: String? = nil, details: [String] = []) {
     self.what = what
     self.advice = advice
+    self.details = details
   }
 
   public var description: String {
-    guard let advice else { return what }
-    return "\(what). \(advice)"
+    let all = ([what] + details.map { "\n  \($0)" }).joined()
+    guard let advice else { return all }
+    return details.isEmpty ? "\(what). \(advice)" : "\(all)\n\(advice)"
   }
 }

@@ -1,0 +1,247 @@
+// The initiator of a kept mirror at work: one task that hears all news in one order, tells the
+// coordinator, and carries out what that orders. What takes time is begun here and comes back as
+// news.
+//
+// Law: before the coordinator is told that a leg is lost, every lane is; and what it then orders for
+// that loss goes to the lanes behind it. So no lane hears that a loss is confirmed before it knows
+// of it, and would wait for ever. A leg that is lost while it is being taken into the lanes is told
+// as lost only when that has ended, one way or the other, for the same reason.
+import Bytes
+import Glibc
+import Lanes
+import Logging
+import Replication
+
+/// The task of one kept mirror.
+struct KeepingLoop {
+  let keeping: MirrorKeeping
+  var coordinator: Coordinator
+  var seats: [LegSeat]
+  /// Once the mirror is established; the disk's blocks and the longest write with them.
+  var lanes = KeptLanes()
+  var copies = CopyBoard()
+  var joins = JoinQueue()
+  var callers = KeptCallers()
+  private var pace = CallerPace()
+  private var timer = KeptTimer()
+  var isOver = false
+
+  init(_ keeping: MirrorKeeping) throws(MirrorcastError) {
+    self.keeping = keeping
+    let options = keeping.options
+    seats = options.legs.map { LegSeat(url: $0) }
+    var configuration = CoordinatorConfiguration(
+      wish: OpeningWish(options), holder: keeping.holder, seed: UInt64.random(in: 1...UInt64.max))
+    configuration.patienceNanoseconds = UInt64(options.keeping.patienceSeconds * 1e9)
+    coordinator = Coordinator(configuration)
+  }
+
+  var options: MirrorOptions { keeping.options }
+  var inbox: KeptInbox { keeping.inbox }
+
+  mutating func run(_ news: AsyncStream<KeptNews>) async {
+    for await item in news {
+      let now = MonotonicClock.now()
+      coordinator.wallSeconds = UInt64(max(time(nil), 0))
+      coordinator.isBusy = pace.isBusy(lanes.parts, now: now)
+      handle(item, now: now)
+      carryOut(now: now)
+      callers.resume(coordinator, seats, keeping.board)
+      guard !isOver else { break }
+      timer.set(coordinator.nextDeadline, now: now, inbox)
+    }
+    timer.set(nil, now: 0, inbox)
+    inbox.finish()
+    // What was posted meanwhile finds nobody.
+    for await item in news { item.refuse() }
+    callers.end()
+    await withTaskGroup(of: Void.self) { group in
+      for link in seats.compactMap(\.link) { group.addTask { await link.close() } }
+    }
+  }
+
+  // MARK: News
+
+  private mutating func handle(_ news: KeptNews, now: UInt64) {
+    switch news {
+    case .connected, .unreachable, .answered, .lost: handleLink(news, now: now)
+    case .left(let place, let stay, let words):
+      guard let leg = seats.firstIndex(where: { $0.place == place && $0.stay == stay }) else {
+        return
+      }
+      lose(leg, words, now: now)
+    case .held, .suspect, .compared, .copied, .unreadable: handleCopying(news, now: now)
+    case .begun(let mirror): begin(mirror, now: now)
+    case .notBegun(let error): fail(error)
+    case .joined, .notJoined, .settledIn: handleJoining(news, now: now)
+    case .timePassed:
+      timer.passed()
+      coordinator.handleTimeout(now: now)
+    default: handleCaller(news, now: now)
+    }
+  }
+
+  private mutating func handleLink(_ news: KeptNews, now: UInt64) {
+    switch news {
+    case .connected(let leg, let stay, let link):
+      guard seats[leg].stay == stay else {
+        Task { await link.close() }
+        return
+      }
+      seats[leg].link = link
+      coordinator.handleConnected(leg: leg, now: now)
+    case .unreachable(let leg, let stay, let words):
+      guard seats[leg].stay == stay else { return }
+      seats[leg].stay += 1
+      coordinator.handleUnreachable(leg: leg, words: words, now: now)
+    case .answered(let leg, let stay, let token, let answer):
+      guard seats[leg].stay == stay else { return }
+      coordinator.handleAnswer(leg: leg, token: token, answer, now: now)
+    case .lost(let leg, let stay, let words):
+      guard seats[leg].stay == stay else { return }
+      lose(leg, words, now: now)
+    default: break
+    }
+  }
+
+  private mutating func handleCaller(_ news: KeptNews, now: UInt64) {
+    switch news {
+    case .open(let waiter):
+      callers.opening = waiter
+      coordinator.open(now: now)
+    case .add(let url, let waiter): add(url, waiter, now: now)
+    case .flushable(let waiter): waiter.resume(returning: flushable)
+    case .whenConfirmed(let waiter): callers.confirming.append(waiter)
+    case .whenInSync(let waiter): callers.syncing.append(waiter)
+    case .close(let waiter):
+      callers.closing.append(waiter)
+      closeWhenJoined(now: now)
+    case .end: isOver = true
+    default: break
+    }
+  }
+
+  private mutating func add(
+    _ url: LogicalUnitURL, _ waiter: CheckedContinuation<Void, any Error>, now: UInt64
+  ) {
+    let isMember = seats.contains { $0.url == url }
+    guard !isMember, !callers.isClosing,
+      let leg = coordinator.add(label: "\(url)", now: now)
+    else {
+      return waiter.resume(
+        throwing: MirrorcastError(
+          isMember ? "\(url) is a leg already" : "the mirror takes no leg now: \(url)"))
+    }
+    seats.append(LegSeat(url: url))
+    keeping.board.update { $0.append(KeptLeg(url)) }
+    callers.adding[leg] = waiter
+  }
+
+  private var flushable: [FlushedLeg] {
+    let joined = coordinator.joinedLegs
+    return seats.indices.compactMap { leg in
+      guard let link = seats[leg].link, joined.contains(LegSet(leg)),
+        coordinator.state(ofLeg: leg).hasEverything
+      else { return nil }
+      return FlushedLeg(leg: leg, stay: seats[leg].stay, link: link)
+    }
+  }
+
+  /// Once nobody is being taken into the lanes.
+  mutating func closeWhenJoined(now: UInt64) {
+    guard callers.isClosing, !joins.isRunning else { return }
+    joins.waiting = []
+    // The legs take away the marks of what has ended everywhere.
+    lanes.post(.tellLowest)
+    coordinator.close(now: now)
+  }
+
+  // MARK: Losing a leg
+
+  mutating func lose(_ leg: Int, _ words: String, now: UInt64) {
+    closeLink(leg)
+    tellLanes(leg, words)
+    guard !seats[leg].isJoining else {
+      if seats[leg].departure == nil { seats[leg].departure = .untold(words) }
+      return
+    }
+    seats[leg].stay += 1
+    if coordinator.joinedLegs.contains(LegSet(leg)) { callers.awaited.insert(LegSet(leg)) }
+    coordinator.handleLost(leg: leg, words: words, now: now)
+  }
+
+  /// The coordinator doesn't want a leg any more.
+  mutating func leave(_ leg: Int, _ words: String) {
+    closeLink(leg)
+    tellLanes(leg, words)
+    if seats[leg].isJoining { seats[leg].departure = .told(words) } else { seats[leg].stay += 1 }
+  }
+
+  private mutating func closeLink(_ leg: Int) {
+    guard let link = seats[leg].link else { return }
+    seats[leg].link = nil
+    Task { await link.close() }
+  }
+
+  func tellLanes(_ leg: Int, _ words: String) {
+    guard let place = seats[leg].place else { return }
+    for part in lanes.parts {
+      part.inbox.post(.lost(leg: place, stay: seats[leg].stay, words))
+    }
+  }
+
+  /// The mirror could not be opened.
+  mutating func fail(_ error: any Error) {
+    callers.opening?.resume(throwing: error)
+    callers.opening = nil
+    isOver = true
+  }
+}
+
+/// One leg as the keeping follows it.
+struct LegSeat: Sendable {
+  /// A leg that is gone while it is being taken into the lanes.
+  enum Departure: Sendable {
+    /// The coordinator has yet to hear of it.
+    case untold(String)
+    case told(String)
+
+    var words: String {
+      switch self {
+      case .untold(let words), .told(let words): words
+      }
+    }
+  }
+
+  let url: LogicalUnitURL
+  /// Counts how often it came; news of an earlier stay are nobody's.
+  var stay = 0
+  var link: LegLink?
+  /// Its index in the lanes, once it has one.
+  var place: Int?
+  var isJoining = false
+  var departure: Departure?
+  /// It is to be connected to again, once it has left the lanes.
+  var wantsConnection = false
+}
+
+extension OpeningWish {
+  init(_ options: MirrorOptions) {
+    let keeping = options.keeping
+    func places(_ urls: some Sequence<LogicalUnitURL>) -> LegSet {
+      LegSet(urls.compactMap { options.legs.firstIndex(of: $0) })
+    }
+    self.init(name: options.name ?? "", labels: options.legs.map { "\($0)" })
+    added = places(keeping.added)
+    areEqual = keeping.areEqual
+    kept = keeping.kept.flatMap { options.legs.firstIndex(of: $0) }
+    required = keeping.required.map {
+      switch $0 {
+      case .usual: .usual
+      case .all: .all
+      case .count(let count): .count(count)
+      case .named(let urls): .named(places(urls))
+      }
+    }
+  }
+}

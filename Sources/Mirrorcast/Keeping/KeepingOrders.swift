@@ -1,0 +1,173 @@
+// What the coordinator orders, carried out.
+import Logging
+import Replication
+
+extension KeepingLoop {
+  mutating func carryOut(now: UInt64) {
+    while !coordinator.orders.isEmpty {
+      let orders = coordinator.orders
+      coordinator.orders.removeAll()
+      for order in orders { carryOut(order, now: now) }
+    }
+  }
+
+  private mutating func carryOut(_ order: CoordinatorOrder, now: UInt64) {
+    switch order {
+    case .connect(let leg): connect(leg)
+    case .ask(let leg, let token, let request): ask(leg, token, request)
+    case .leave(let leg, let words): leave(leg, words)
+    case .begin(let legs): establish(legs)
+    case .join(let leg):
+      joins.waiting.append(leg)
+      joinNext()
+    case .confirm(let legs): confirm(legs)
+    case .mended: mend()
+    case .stop: lanes.post(.stop)
+    case .compare(let token, let source, let targets, let bytes):
+      compare(token, source, targets, bytes)
+    case .hold(let token, let bytes): hold(token, bytes)
+    case .copy(let token, let source, let targets, let bytes):
+      copy(token, source, targets, bytes)
+    case .release(let token): release(token)
+    case .tell(let event): tell(event)
+    }
+  }
+
+  // MARK: Sessions
+
+  mutating func connect(_ leg: Int) {
+    guard !seats[leg].isJoining else {
+      seats[leg].wantsConnection = true
+      return
+    }
+    let (url, stay, inbox) = (seats[leg].url, seats[leg].stay, inbox)
+    Task { [keeping] in
+      do throws(MirrorcastError) {
+        let link = try await LegLink.open(
+          url, keeping.options.identity, logger: keeping.logger,
+          onLost: { inbox.post(.lost(leg: leg, stay: stay, "connection lost: \($0)")) })
+        inbox.post(.connected(leg: leg, stay: stay, link))
+      } catch {
+        inbox.post(.unreachable(leg: leg, stay: stay, error.what))
+      }
+    }
+  }
+
+  private func ask(_ leg: Int, _ token: UInt64, _ request: KeepingRequest) {
+    // Without a link the leg is about to be told as lost, and all that it was asked with it.
+    guard let link = seats[leg].link else { return }
+    let (stay, inbox) = (seats[leg].stay, inbox)
+    let seconds: Double =
+      switch request {
+      // A medium is flushed before the answer.
+      case .close, .synced, .release: max(options.deadlineSeconds, 60)
+      case .claim, .adopt, .mark, .marks: options.deadlineSeconds
+      }
+    link.ask(request, within: seconds) { result in
+      switch result {
+      case .success(let answer):
+        inbox.post(.answered(leg: leg, stay: stay, token: token, answer))
+      case .failure(let failure): inbox.post(.lost(leg: leg, stay: stay, failure.words))
+      }
+    }
+  }
+
+  // MARK: Registration
+
+  /// The legs of the order become the mirror's, in their order.
+  private mutating func establish(_ legs: LegSet) {
+    var inner = options
+    inner.legs = []
+    legs.forEach { leg in
+      seats[leg].place = inner.legs.count
+      inner.legs.append(seats[leg].url)
+    }
+    Task { [keeping, inner] in
+      do {
+        var establishment = try Establishment(inner, keeping.logger, keeping: keeping)
+        keeping.inbox.post(.begun(try await establishment.perform()))
+      } catch {
+        keeping.inbox.post(.notBegun(error))
+      }
+    }
+  }
+
+  mutating func begin(_ mirror: Mirror, now: UInt64) {
+    lanes.parts = mirror.parts
+    lanes.stripeLength = mirror.writeLengthMax
+    lanes.blockSize = mirror.blockSize
+    lanes.byteCount = mirror.byteCount
+    copies.begin(partCount: mirror.parts.count)
+    var joined: LegSet = []
+    for leg in seats.indices where seats[leg].place != nil {
+      if seats[leg].stay == 0 {
+        joined.insert(LegSet(leg))
+      } else {
+        // Lost while the lanes were being made, which may not have heard of it.
+        let place = seats[leg].place ?? 0
+        for part in lanes.parts {
+          part.inbox.post(.lost(leg: place, stay: 0, "it was lost while the mirror was opened"))
+        }
+      }
+    }
+    keeping.board.update { board in joined.forEach { board[$0].isHere = true } }
+    callers.opening?.resume(returning: mirror)
+    callers.opening = nil
+    coordinator.handleBegun(joined, now: now)
+  }
+
+  // MARK: Lanes
+
+  /// A leg that is being taken in would hear of it too early.
+  private mutating func confirm(_ legs: LegSet) {
+    var places: LegSet = []
+    legs.forEach { leg in
+      callers.awaited.remove(LegSet(leg))
+      if seats[leg].isJoining {
+        joins.confirmed.insert(LegSet(leg))
+      } else if let place = seats[leg].place {
+        places.insert(LegSet(place))
+      }
+    }
+    if !places.isEmpty { lanes.post(.confirm(places)) }
+  }
+
+  private mutating func mend() {
+    for (part, count) in copies.takeSuspects().enumerated() where count > 0 {
+      lanes.parts[part].inbox.post(.kept(.mended(count)))
+    }
+  }
+
+  // MARK: Words
+
+  private mutating func tell(_ event: KeepingEvent) {
+    if case .refused(let refusal) = event {
+      fail(MirrorcastError(refusal, name: options.name ?? ""))
+      return
+    }
+    if case .notTaken(let leg, let reason) = event {
+      callers.adding.removeValue(forKey: leg)?.resume(
+        throwing: MirrorcastError("\(seats[leg].url) is not taken: \(reason)"))
+    }
+    if case .unreadable = event { callers.isUnreadable = true }
+    let told = KeptMirrorEvent(event) { seats[$0].url }
+    keeping.board.update { board in event.note(on: &board) }
+    guard let told else { return }
+    log(told)
+    options.keeping.onEvent(told)
+  }
+
+  private func log(_ event: KeptMirrorEvent) {
+    let level: Logger.Level =
+      switch event {
+      case .leg(_, .absent, _, _), .notTaken, .suspended: .warning
+      case .unreadable, .stopped: .error
+      case .opened, .leg, .resumed, .closed: .notice
+      case .copying: .debug
+      }
+    // Whoever wants to hear of it has been told, and tells people.
+    keeping.logger.log(
+      level: level == .warning || level == .error ? .notice : .debug, "\(event)",
+      metadata: ["mirror": "\(options.name ?? "")", "weight": "\(level)"])
+  }
+}

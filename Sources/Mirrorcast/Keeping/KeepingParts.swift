@@ -1,0 +1,128 @@
+// The small things that the keeping of a mirror is made of: who waits, when to wake up, whether
+// callers are busy.
+import Lanes
+import Replication
+
+/// The lanes of the mirror, once there are any.
+struct KeptLanes: Sendable {
+  var parts: [MirrorPart] = []
+  /// Bytes of the disk's stripes, which is the longest write.
+  var stripeLength = 1
+  var blockSize = 1
+  var byteCount: UInt64 = 0
+
+  func post(_ order: KeptOrder) {
+    for part in parts { part.inbox.post(.kept(order)) }
+  }
+
+  /// The parts that have a stripe of a range.
+  func parts(of bytes: Range<UInt64>) -> [Int] {
+    let stripes = pieces(of: bytes)
+    var found: Set<Int> = []
+    for index in 0..<min(stripes.pieceCount, parts.count) { found.insert(stripes[index].part) }
+    return found.sorted()
+  }
+
+  func pieces(of bytes: Range<UInt64>) -> StripePieces {
+    StripePieces(
+      offset: bytes.lowerBound, count: bytes.count, length: UInt64(stripeLength),
+      partCount: parts.count)
+  }
+}
+
+/// Legs that are to be taken into the lanes, one after the other: each is a new epoch.
+struct JoinQueue: Sendable {
+  var waiting: [Int] = []
+  var isRunning = false
+  /// Losses of legs that are being taken in: told to the lanes when that has ended.
+  var confirmed: LegSet = []
+}
+
+/// Who waits for something of a kept mirror.
+struct KeptCallers: Sendable {
+  var opening: CheckedContinuation<Mirror, any Error>?
+  var adding: [Int: CheckedContinuation<Void, any Error>] = [:]
+  var confirming: [CheckedContinuation<Void, Never>] = []
+  var syncing: [CheckedContinuation<Void, Never>] = []
+  var closing: [CheckedContinuation<Void, Never>] = []
+  /// Legs whose loss the others have yet to store.
+  var awaited: LegSet = []
+  /// Since somebody waits for legs to be in sync: it can't be reached.
+  var isUnreadable = false
+
+  var isClosing: Bool { !closing.isEmpty }
+
+  /// Lets those go on whose time has come.
+  mutating func resume(_ coordinator: Coordinator, _ seats: [LegSeat], _ board: KeptBoard) {
+    let isEnded = coordinator.phase == .ended
+    if awaited.isEmpty || isEnded {
+      for waiter in confirming { waiter.resume() }
+      confirming = []
+    }
+    if !syncing.isEmpty {
+      let isCopying = zip(seats, board.legs).contains { $0.link != nil && $1.state != .inSync }
+      if !isCopying || isUnreadable || isEnded {
+        for waiter in syncing { waiter.resume() }
+        syncing = []
+      }
+    } else {
+      isUnreadable = false
+    }
+    guard isEnded else { return }
+    for waiter in closing { waiter.resume() }
+    closing = []
+    for (_, waiter) in adding { waiter.resume(throwing: MirrorcastError("the mirror has ended")) }
+    adding = [:]
+  }
+
+  /// Nobody is left waiting.
+  mutating func end() {
+    opening?.resume(throwing: MirrorcastError("the mirror has ended"))
+    opening = nil
+    for waiter in confirming + syncing + closing { waiter.resume() }
+    for (_, waiter) in adding { waiter.resume(throwing: MirrorcastError("the mirror has ended")) }
+    (confirming, syncing, closing, adding) = ([], [], [], [:])
+  }
+}
+
+/// Whether callers have written lately: then copies make room for them.
+struct CallerPace: Sendable {
+  /// Writes that long ago count.
+  private static let latelyNanoseconds: UInt64 = 200_000_000
+
+  private var writes: UInt64 = 0
+  private var changedAt: UInt64?
+
+  mutating func isBusy(_ parts: [MirrorPart], now: UInt64) -> Bool {
+    let counted = parts.reduce(0) { $0 + $1.board.latest.sender.writes }
+    if counted != writes {
+      writes = counted
+      changedAt = now
+    }
+    return changedAt.map { now < $0 + Self.latelyNanoseconds } ?? false
+  }
+}
+
+/// Posts the news that time has passed.
+struct KeptTimer: Sendable {
+  private var due: UInt64?
+  private var task: Task<Void, Never>?
+
+  mutating func set(_ deadline: UInt64?, now: UInt64, _ inbox: KeptInbox) {
+    guard deadline != due else { return }
+    task?.cancel()
+    due = deadline
+    task = deadline.map { deadline in
+      Task {
+        let pause = deadline > now ? deadline - now : 0
+        guard (try? await Task.sleep(for: .nanoseconds(Int64(pause)))) != nil else { return }
+        inbox.post(.timePassed)
+      }
+    }
+  }
+
+  mutating func passed() {
+    due = nil
+    task = nil
+  }
+}

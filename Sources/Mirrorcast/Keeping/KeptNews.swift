@@ -1,0 +1,83 @@
+// What the keeping of a mirror hears, in one order, from all sides: the legs' sessions, the lanes,
+// its own copies and joins, its callers. A lane's thread only posts, and never waits.
+import Bytes
+import Replication
+
+/// Something that the keeping of a mirror is told, or asked.
+enum KeptNews: Sendable {
+  // From sessions. A stay that is over is about nobody.
+  case connected(leg: Int, stay: Int, LegLink)
+  case unreachable(leg: Int, stay: Int, String)
+  case answered(leg: Int, stay: Int, token: UInt64, KeepingAnswer)
+  case lost(leg: Int, stay: Int, String)
+
+  // From lanes, which count legs by their places.
+  case left(place: Int, stay: Int, String)
+  case held(part: Int, token: UInt64)
+  /// In that range the legs may differ.
+  case suspect(part: Int, Range<UInt64>)
+
+  // From what was begun.
+  case begun(Mirror)
+  case notBegun(any Error)
+  case joined(leg: Int, stay: Int, firstWrites: [SerialNumber])
+  case notJoined(leg: Int, stay: Int, String)
+  /// No write that the leg has no part in is open any more.
+  case settledIn(leg: Int, stay: Int)
+  case compared(token: UInt64, [LegSet])
+  case copied(token: UInt64)
+  case unreadable(token: UInt64, leg: Int, stay: Int, String)
+
+  case timePassed
+
+  // From callers.
+  case open(CheckedContinuation<Mirror, any Error>)
+  case add(LogicalUnitURL, CheckedContinuation<Void, any Error>)
+  /// Which legs a flush is for.
+  case flushable(CheckedContinuation<[FlushedLeg], Never>)
+  /// Called when no leg's loss waits to be stored at the others.
+  case whenConfirmed(CheckedContinuation<Void, Never>)
+  case whenInSync(CheckedContinuation<Void, Never>)
+  case close(CheckedContinuation<Void, Never>)
+  case end
+}
+
+/// A leg whose medium is to have all.
+struct FlushedLeg: Sendable {
+  let leg: Int
+  let stay: Int
+  let link: LegLink
+}
+
+/// Where news are posted, from any thread; never waits. What is posted is bounded by what was asked
+/// and by the writes that are open.
+struct KeptInbox: Sendable {
+  private let continuation: AsyncStream<KeptNews>.Continuation
+
+  static func make() -> (AsyncStream<KeptNews>, KeptInbox) {
+    let (stream, continuation) = AsyncStream<KeptNews>.makeStream()
+    return (stream, KeptInbox(continuation: continuation))
+  }
+
+  func post(_ news: KeptNews) {
+    let result = continuation.yield(news)
+    if case .terminated = result { news.refuse() }
+  }
+
+  func finish() { continuation.finish() }
+}
+
+extension KeptNews {
+  /// Nobody listens any more: who waits is told so.
+  func refuse() {
+    let error = MirrorcastError("the mirror has ended")
+    switch self {
+    case .open(let waiter): waiter.resume(throwing: error)
+    case .add(_, let waiter): waiter.resume(throwing: error)
+    case .flushable(let waiter): waiter.resume(returning: [])
+    case .whenConfirmed(let waiter), .whenInSync(let waiter), .close(let waiter): waiter.resume()
+    case .connected(_, _, let link): Task { await link.close() }
+    default: break
+    }
+  }
+}

@@ -1,0 +1,93 @@
+// What happens to a kept mirror and why it isn't opened, in words for callers.
+import Replication
+
+extension KeptMirrorEvent {
+  /// Nil where nobody is told.
+  init?(_ event: KeepingEvent, url: (Int) -> LogicalUnitURL) {
+    switch event {
+    case .opened(let generation, let isNew): self = .opened(generation: generation, isNew: isNew)
+    case .refused: return nil
+    case .leg(let leg, let state, let generation, let reason):
+      self = .leg(url(leg), LegState(state), generation: generation, reason: reason)
+    case .notTaken(let leg, let reason): self = .notTaken(url(leg), reason: reason)
+    case .unreadable(let leg, let reason): self = .unreadable(url(leg), reason: reason)
+    case .suspended(let reason): self = .suspended(reason: reason)
+    case .resumed: self = .resumed
+    case .stopped(let reason): self = .stopped(reason: reason)
+    case .copying(let leg, let remaining, let all, let bytes):
+      self = .copying(url(leg), remaining: remaining, of: all, copiedBytes: bytes)
+    case .closed(let failures):
+      self = .closed(
+        failures: failures.sorted { $0.key < $1.key }.map {
+          LegStatus(url: url($0.key), isGood: false, text: $0.value)
+        })
+    }
+  }
+}
+
+extension KeepingEvent {
+  /// What it changes on the board.
+  func note(on board: inout [KeptLeg]) {
+    switch self {
+    case .opened(let generation, _):
+      for leg in board.indices where board[leg].generation == 0 {
+        board[leg].generation = generation
+        board[leg].state = .inSync
+        board[leg].reason = "it has all"
+      }
+    case .leg(let leg, let state, let generation, let reason):
+      board[leg].state = LegState(state)
+      board[leg].generation = generation
+      board[leg].reason = reason
+      if state == .inSync || state == .absent { board[leg].remainingRegions = nil }
+      if state == .absent {
+        board[leg].isHere = false
+        board[leg].copiedBytes = 0
+      }
+    case .notTaken(let leg, let reason):
+      board[leg].isGivenUp = true
+      board[leg].reason = reason
+    case .copying(let leg, let remaining, let all, let bytes):
+      board[leg].remainingRegions = remaining
+      board[leg].totalRegions = all
+      board[leg].copiedBytes = bytes
+    case .closed(let failures):
+      for (leg, words) in failures { board[leg].closingFailure = words }
+    case .refused, .unreadable, .suspended, .resumed, .stopped: break
+    }
+  }
+}
+
+extension MirrorcastError {
+  /// Why a mirror is not opened, a line for each leg, and what to do.
+  init(_ refusal: OpeningRefusal, name: String) {
+    self.init(
+      "the mirror '\(name)' is not opened (\(refusal.kind.rawValue)): \(refusal.words)",
+      advice: refusal.kind.advice, details: refusal.lines)
+  }
+}
+
+extension OpeningRefusal.Kind {
+  fileprivate var advice: String {
+    switch self {
+    case .splitBrain:
+      "Choose the leg that is right, with: mirrorcast resolve --keep URL (and all legs by --to)."
+        + " What the others have beyond it is lost then."
+    case .missing, .tooFew:
+      "Start the targets of the missing legs. Where they are gone for good, go on without them by:"
+        + " mirrorcast resolve --keep URL."
+    case .noSource:
+      "Start the target of a leg that has everything, or take one as it is by:"
+        + " mirrorcast resolve --keep URL."
+    case .blank: "Add it to the mirror by: mirrorcast add URL."
+    case .otherMirror:
+      "Give each mirror its own name and legs; mirrorcast release URL takes a leg's record away,"
+        + " and with it what the leg knows of its mirror."
+    case .size: "Give all legs LUNs of one size."
+    case .held:
+      "End the other initiator first. The claim of one that died ends with its connections, which"
+        + " the leg's target notices within a minute."
+    case .unreached: "Start the targets, and name all legs by --to."
+    }
+  }
+}

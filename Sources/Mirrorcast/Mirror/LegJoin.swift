@@ -1,0 +1,73 @@
+// A leg comes into all parts of a mirror, or into none.
+import Bytes
+import Logging
+import Replication
+import SCSI
+import Synchronization
+
+/// What a leg has to fit to come into a mirror that lives.
+struct LegJoin: Sendable {
+  let parts: [MirrorPart]
+  let byteCount: UInt64
+  let blockSize: Int
+  let logger: Logger
+
+  /// Opens a session for each part and takes the leg into the next epoch of each, under a new index
+  /// or under the one that it had. Returns the first number of that epoch in each part.
+  func perform(
+    _ url: LogicalUnitURL, as index: Int, stay: Int
+  ) async throws -> [SerialNumber] {
+    let virtualLUN = parts[0].membership.withLock { $0.request.virtualLUN }
+    var sessions: [LegSession] = []
+    do {
+      for part in parts {
+        let session = try await part.open(url, as: index, stay: stay, logger: logger)
+        sessions.append(session)
+        try check(session, virtualLUN: virtualLUN)
+      }
+      return try await join(sessions, as: index)
+    } catch {
+      for session in sessions { await session.connection.close() }
+      throw error
+    }
+  }
+
+  private func check(_ session: LegSession, virtualLUN: Int) throws(MirrorcastError) {
+    guard session.sizes[0].byteCount == byteCount,
+      Int(session.sizes[0].blockLength) == blockSize
+    else {
+      throw MirrorcastError(
+        "\(session.urls[0]) has \(session.sizes[0].byteCount) bytes, the mirror \(byteCount)")
+    }
+    guard !session.inventory.contains(virtualLUN) || !session.connection.isMirrorcast else {
+      throw MirrorcastError("virtual LUN \(virtualLUN) is a LUN there")
+    }
+  }
+
+  private func join(_ sessions: [LegSession], as index: Int) async throws -> [SerialNumber] {
+    let fate = LegRecord(sessions[0].urls)
+    var joinings: [MirrorPart.Joining] = []
+    do {
+      for (part, session) in zip(parts, sessions) {
+        joinings.append(try await part.prepare(session, fate, as: index))
+      }
+    } catch {
+      for (part, joining) in zip(parts, joinings) { await part.abandon(joining) }
+      throw error
+    }
+    await withTaskGroup(of: Void.self) { group in
+      for (part, joining) in zip(parts, joinings) {
+        group.addTask { await part.commit(joining, as: index) }
+      }
+    }
+    return joinings.map(\.request.firstWrite)
+  }
+}
+
+extension LegJoin {
+  init(_ mirror: Mirror) {
+    self.init(
+      parts: mirror.parts, byteCount: mirror.byteCount, blockSize: mirror.blockSize,
+      logger: mirror.logger)
+  }
+}
