@@ -16,10 +16,15 @@ struct LegOutcome: Sendable {
 /// Remembers each leg's first failure and tells it at once; the other legs go on.
 final class LegWatch: Sendable {
   let legs: [LogicalUnitURL]
+  private let advice: String
   private let failures = Mutex<[LogicalUnitURL: String]>([:])
 
-  init(legs: [LogicalUnitURL]) {
+  init(legs: [LogicalUnitURL], isKept: Bool = false) {
     self.legs = legs
+    advice =
+      isKept
+      ? "When the leg is well again, bring it up to date by: mirrorcast resync."
+      : "The other legs go on. When the leg is well again, mirror the whole image anew."
   }
 
   /// Takes statuses, good ones too; `place` says when it was: `writing at byte 4096`.
@@ -30,7 +35,7 @@ final class LegWatch: Sendable {
       guard isNew else { continue }
       Console.shared.complain(
         "leg \(status.url) failed, \(place()): \(status.text)",
-        advice: "The other legs go on. When the leg is well again, mirror the whole image anew.")
+        advice: advice)
     }
   }
 

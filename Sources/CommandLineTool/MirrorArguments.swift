@@ -92,6 +92,9 @@ struct MirrorArguments: ParsableArguments {
     help: ArgumentHelp("Writes in flight; the legs may grant fewer.", valueName: "number"))
   var depth: Int = 16
 
+  @OptionGroup(title: "Kept mirrors")
+  var kept: KeptArguments
+
   @OptionGroup(title: "Login")
   var login: IdentityArguments
 
@@ -161,6 +164,7 @@ struct MirrorArguments: ParsableArguments {
     options.faults = faultArguments.faults
     options.lanes = laneArguments.lanes
     options.identity = try login.identity()
+    kept.apply(to: &options)
     return options
   }
 }

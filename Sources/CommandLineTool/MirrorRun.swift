@@ -42,6 +42,8 @@ struct RunResult: Sendable {
   var statistics: MirrorStatistics
   var legs: [LegOutcome]
   var notices: [String]
+  /// None where the mirror is not kept.
+  var keptLegs: [KeptLeg] = []
 
   var isGood: Bool { legs.allSatisfy(\.isGood) }
 }
@@ -62,7 +64,7 @@ struct MirrorRun {
     if !isQuiet {
       for notice in mirror.notices { Console.shared.say("note: \(notice)") }
     }
-    let run = MirrorRun(mirror: mirror, watch: LegWatch(legs: legs))
+    let run = MirrorRun(mirror: mirror, watch: LegWatch(legs: legs, isKept: options.name != nil))
     let start = ContinuousClock.now
     do {
       try await write(run)
@@ -71,13 +73,15 @@ struct MirrorRun {
       throw error
     }
     let elapsed = seconds(start.duration(to: .now))
+    await KeptRun.waitInSync(mirror, wait: 0, isQuiet: isQuiet)
     run.watch.record(await mirror.flush(), place: "flushing")
+    let keptLegs = mirror.keptLegs
     let statistics = mirror.statistics()
     run.watch.record(statistics.legs.map(\.status), place: "by the mirror's own account")
     run.watch.record(await mirror.terminate(), place: "terminating")
     return RunResult(
       counts: run.tally.result, seconds: elapsed, statistics: statistics,
-      legs: run.watch.outcomes(statistics), notices: mirror.notices)
+      legs: run.watch.outcomes(statistics), notices: mirror.notices, keptLegs: keptLegs)
   }
 
   /// Whole blocks, at most what was asked and what is in force.

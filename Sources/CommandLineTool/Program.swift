@@ -32,7 +32,9 @@ struct MirrorcastCommand: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       TargetCommand.self, CheckCommand.self, MirrorCommand.self, ReadCommand.self, ListCommand.self,
-      VerifyCommand.self, BenchCommand.self, DoctorCommand.self,
+      VerifyCommand.self, BenchCommand.self, DoctorCommand.self, StatusCommand.self,
+      AddCommand.self, ResyncCommand.self, ResolveCommand.self, ReleaseCommand.self,
+      ExerciseCommand.self,
     ])
 }
 
@@ -59,6 +61,7 @@ enum Program {
       MirrorcastCommand.exit(withError: ExitCode(1))
     }
     if let error = error as? MirrorcastError {
+      for line in error.details { Console.shared.say("  \(line)") }
       Console.shared.complain(error.what, advice: error.advice)
       MirrorcastCommand.exit(withError: ExitCode(1))
     }

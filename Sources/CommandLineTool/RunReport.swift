@@ -37,7 +37,15 @@ extension RunResult {
       ("questions", .integer(statistics.questions)),
       ("wireBytesPerPayloadByte", .number(wireBytesPerPayloadByte)),
       ("legs", .array(legs.map(\.json))),
-    ] + statistics.pacingMembers + statistics.laneMembers
+    ] + statistics.pacingMembers + statistics.laneMembers + keptMembers
+  }
+
+  private var keptMembers: [(String, JSONValue)] {
+    guard !keptLegs.isEmpty else { return [] }
+    return [
+      ("generation", .integer(keptLegs.map(\.generation).max() ?? 0)),
+      ("keptLegs", .array(keptLegs.map(\.json))),
+    ]
   }
 
   /// What was written and how fast, in two lines; in a third what losses have made of the pace.

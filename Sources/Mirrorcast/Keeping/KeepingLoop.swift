@@ -2,7 +2,7 @@
 // coordinator, and carries out what that orders. What takes time is begun here and comes back as
 // news.
 //
-// Law: before the coordinator is told that a leg is lost, every lane is; and what it then orders for
+// Law: before the coordinator is told that a leg is lost, every lane is; what it then orders for
 // that loss goes to the lanes behind it. So no lane hears that a loss is confirmed before it knows
 // of it, and would wait for ever. A leg that is lost while it is being taken into the lanes is told
 // as lost only when that has ended, one way or the other, for the same reason.

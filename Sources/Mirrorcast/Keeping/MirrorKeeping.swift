@@ -145,4 +145,29 @@ extension Mirror {
   /// Returns when every leg of a kept mirror that is here is in sync, or when one can't become it:
   /// the mirror stopped, or bytes that it lacks can't be read.
   public func whenInSync() async { await keeping?.whenInSync() }
+
+  /// Reads whole blocks at one leg of a kept mirror that has everything; not in step with writes
+  /// that are open. Throws where the leg isn't here, or can't be read.
+  public func read(
+    at offset: UInt64, count: Int, from url: LogicalUnitURL
+  ) async throws(MirrorcastError) -> [UInt8] {
+    guard count > 0, count <= 1 << 20, count % blockSize == 0, offset % UInt64(blockSize) == 0,
+      offset <= byteCount, UInt64(count) <= byteCount - offset
+    else {
+      throw MirrorcastError("a read of \(count) bytes at \(offset) doesn't fit the mirror's blocks")
+    }
+    let legs = await withCheckedContinuation { continuation in
+      guard let keeping else { return continuation.resume(returning: [FlushedLeg]()) }
+      keeping.inbox.post(.flushable(continuation))
+    }
+    guard let leg = legs.first(where: { $0.link.url == url }) else {
+      throw MirrorcastError("\(url) is not here, or lacks something")
+    }
+    do throws(LinkFailure) {
+      return try await leg.link.read(
+        offset..<offset + UInt64(count), blockSize: blockSize, within: options.deadlineSeconds)
+    } catch {
+      throw MirrorcastError("\(url): \(error.words)")
+    }
+  }
 }

@@ -77,8 +77,9 @@ extension SenderDuty {
 
   /// Looks for silent legs, and tells idle ones what has ended.
   mutating func attendKept(now: UInt64) {
-    guard let isTold = kept?.isToBeTold(
-      sender.lowestOpen, isBusy: sender.openWrites > 0, now: now)
+    guard
+      let isTold = kept?.isToBeTold(
+        sender.lowestOpen, isBusy: sender.openWrites > 0, now: now)
     else { return }
     if isTold { tellLowest() }
     guard sender.openWrites > 0, let due = kept?.silence.nextLook, due <= now,

@@ -9,8 +9,8 @@ extension Mirror {
   /// Takes one more leg into the mirror; writes from now on go there too.
   ///
   /// What was written before is not on it: bring it there first, or copy it afterwards. Where it
-  /// can't be had in one lane it joins none. A kept mirror copies that itself: this returns when the
-  /// leg is a member, `whenInSync` when it has all.
+  /// can't be had in one lane it joins none. A kept mirror copies that itself: this returns when
+  /// the leg is a member, `whenInSync` when it has all.
   public func addLeg(_ url: LogicalUnitURL) async throws {
     if let keeping { return try await keeping.add(url, to: self) }
     try await changing {

@@ -1,0 +1,189 @@
+import ArgumentParser
+import Mirrorcast
+
+/// `mirrorcast exercise`: whether a kept mirror loses anything, whatever happens to its legs.
+struct ExerciseCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "exercise",
+    abstract: "Write, read back and judge, while legs come and go. OVERWRITES the disks.",
+    discussion: """
+      Writes of many lengths go to random places, and each sector says where it belongs and which \
+      write it is of. Legs that are in sync are read meanwhile, and wholly at the end: each sector \
+      has to be of the last write that was acknowledged there, or of a later one. End a leg's \
+      target, cut its network, start it again, as you like:
+        mirrorcast exercise --name disk --seconds 60 --state /tmp/exercise.state \\
+          --group 239.1.2.3 --to … --to … --to …
+
+      With --state an exercise that was killed is gone on with by the next one, which first \
+      verifies what the killed one had acknowledged. Exit status 0 only when nothing was lost and \
+      all legs that are in sync are equal.
+      """)
+
+  @OptionGroup
+  var arguments: MirrorArguments
+
+  @Option(help: ArgumentHelp("How long to write; 0 verifies alone.", valueName: "seconds"))
+  var seconds: Double = 10
+
+  @Option(
+    help: ArgumentHelp(
+      "How much of the disks to use, from their beginning, 1G at most. (default: as much as may be)",
+      valueName: "size"),
+    transform: ByteSize.init(parsing:))
+  var size: ByteSize?
+
+  @Option(
+    help: ArgumentHelp(
+      "The file in which acknowledged writes are stored before they count.", valueName: "file"))
+  var state: String?
+
+  @Option(name: .customLong("exercise-seed"), help: "The choice of places and lengths.")
+  var exerciseSeed: UInt64?
+
+  @Flag(help: "Only read at the end, not while it writes.")
+  var quietReads = false
+
+  @Flag(help: "Print the result as one JSON object on standard output.")
+  var json = false
+
+  @Flag(help: "Say nothing but errors and the result.")
+  var quiet = false
+
+  private static let byteCountMax: UInt64 = 1 << 30
+  private static let readersCount = 2
+  /// Numbers that a killed run may have given out without storing them.
+  private static let gap: UInt64 = 1 << 32
+
+  func validate() throws {
+    try arguments.kept.needName()
+    guard seconds >= 0, seconds <= 7 * 86400 else {
+      throw usageError("--seconds \(seconds) is no time", advice: "Give 0 to 604800 seconds.")
+    }
+    if let size, !(65536...Self.byteCountMax).contains(size.byteCount) {
+      throw usageError("--size \(size) is not possible", advice: "Give 64K to 1G.")
+    }
+  }
+
+  func run() async throws {
+    let options = try arguments.options()
+    // Before anything is opened: it may be none.
+    let entries = try state.map { (path) throws(MirrorcastError) in
+      try ExerciseRecord(path).entries
+    }
+    let mirror = try await Mirror.establish(options, logger: arguments.log.logger)
+    do {
+      let result = try await exercise(mirror, entries ?? [])
+      let statuses = await mirror.terminate()
+      try report(result, mirror.keptLegs, statuses)
+    } catch {
+      _ = await mirror.terminate()
+      throw error
+    }
+  }
+
+  /// What came of it.
+  private struct Result {
+    var writes = ExerciseWriter.Outcome()
+    var reads: ExerciseReads.Outcome
+    var isVerified: Bool { reads.faultCount == 0 && reads.differing == 0 }
+  }
+
+  private func exercise(
+    _ mirror: Mirror, _ entries: [ExerciseRecord.Entry]
+  ) async throws -> Result {
+    let byteCount = min(size?.byteCount ?? Self.byteCountMax, mirror.byteCount)
+    let sectorCount = Int(byteCount) / mirror.blockSize
+    var acknowledged = [UInt64](repeating: 0, count: sectorCount)
+    var last: UInt64 = 0
+    for entry in entries {
+      guard entry.sectors.upperBound <= sectorCount else {
+        throw MirrorcastError(
+          "\(state ?? "") is of a larger disk", advice: "Give the same --size as before.")
+      }
+      for sector in entry.sectors { acknowledged[sector] = max(acknowledged[sector], entry.write) }
+      last = max(last, entry.write)
+    }
+    let firstWrite = last + Self.gap
+    let model = ExerciseModel(
+      sectorSize: mirror.blockSize, acknowledged: acknowledged, firstWrite: firstWrite)
+    let reads = ExerciseReads(model, through: mirror)
+    if last > 0 { try await readAll(reads, mirror, "verifying", byteCount) }
+    var writes = ExerciseWriter.Outcome()
+    if seconds > 0 {
+      writes = try await write(model, reads, mirror, firstWrite)
+      await KeptRun.waitInSync(mirror, wait: 0, isQuiet: quiet)
+      try await readAll(reads, mirror, "verifying", byteCount)
+    }
+    return Result(writes: writes, reads: reads.result)
+  }
+
+  private func readAll(
+    _ reads: ExerciseReads, _ mirror: Mirror, _ verb: String, _ byteCount: UInt64
+  ) async throws {
+    let legCount = UInt64(reads.inSync.count)
+    guard legCount > 0 else {
+      throw MirrorcastError("no leg is in sync: nothing can be verified")
+    }
+    let progress = Progress(verb: verb, total: byteCount * legCount, isQuiet: quiet)
+    await progress.during { await reads.readAll(progress) }
+  }
+
+  private func write(
+    _ model: ExerciseModel, _ reads: ExerciseReads, _ mirror: Mirror, _ firstWrite: UInt64
+  ) async throws -> ExerciseWriter.Outcome {
+    let seed = exerciseSeed ?? UInt64.random(in: 0...UInt64.max)
+    let writer = ExerciseWriter(
+      ExerciseWriter.Plan(
+        seconds: seconds, depth: max(1, min(arguments.depth, mirror.depthMax)),
+        lengthMax: min(mirror.writeLengthMax, 256 << 10) / mirror.blockSize * mirror.blockSize,
+        seed: seed, firstWrite: firstWrite),
+      model, through: mirror)
+    let readers = (0..<(quietReads ? 0 : Self.readersCount)).map { index in
+      Task { await reads.roam(seed: seed &+ UInt64(index) &+ 1) }
+    }
+    defer { for reader in readers { reader.cancel() } }
+    let path = state
+    return try await onOwnThread {
+      // Opened again on this thread: the file is appended to by nobody else.
+      let record = try path.map { (path) throws(MirrorcastError) in try ExerciseRecord(path) }
+      return try writer.perform { entries in
+        if !entries.isEmpty { try record?.append(entries) }
+      }
+    }
+  }
+
+  // MARK: The result
+
+  private func report(_ result: Result, _ legs: [KeptLeg], _ statuses: [LegStatus]) throws {
+    let (writes, reads) = (result.writes, result.reads)
+    if json {
+      Console.shared.result(
+        JSONValue.object([
+          ("lost", .bool(!result.isVerified)), ("acknowledged", .integer(writes.acknowledged)),
+          ("failed", .integer(writes.failed)), ("bytes", .integer(writes.bytes)),
+          (
+            "longestPauseMicroseconds", .number(Double(writes.pauseNanosecondsMax) / 1000)
+          ),
+          ("reads", .integer(reads.reads)), ("readBytes", .integer(reads.bytes)),
+          ("readsFailed", .integer(reads.failed)), ("faults", .integer(reads.faultCount)),
+          ("differingRanges", .integer(reads.differing)),
+          ("generation", .integer(legs.map(\.generation).max() ?? 0)),
+          ("legs", .array(legs.map(\.json))),
+        ]).description)
+    } else {
+      let pause = Quantity.decimal(Double(writes.pauseNanosecondsMax) / 1e6, places: 1)
+      Console.shared.result(
+        """
+        \(writes.acknowledged) writes acknowledged, \(writes.failed) failed, \
+        \(Quantity.bytes(writes.bytes)); longest pause \(pause) ms
+        \(reads.reads) reads, \(Quantity.bytes(reads.bytes)): \(reads.faultCount) faults, \
+        \(reads.differing) ranges that differ
+        \(result.isVerified ? "nothing was lost" : "LOST: see what was said above")
+        """)
+    }
+    if let failure = writes.firstFailure {
+      Console.shared.complain("a write failed: \(failure)", advice: nil)
+    }
+    guard result.isVerified else { throw ExitCode(1) }
+  }
+}

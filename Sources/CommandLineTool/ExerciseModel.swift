@@ -1,0 +1,86 @@
+// What an exercise knows of each sector: the last write that was acknowledged there, and the last
+// one that was begun. Overlapping writes of one mirror end in the order in which they were begun,
+// so a sector is right when it is of the first, of the second, or of one in between.
+
+import Synchronization
+
+/// The sectors of an exercise, for its writer and its readers.
+final class ExerciseModel: Sendable {
+  private struct State {
+    var acknowledged: [UInt64]
+    var begun: [UInt64]
+  }
+
+  /// What is wrong with bytes that were read.
+  struct Fault: Sendable, Equatable {
+    var sector: UInt64
+    var words: String
+  }
+
+  let sectorSize: Int
+  let sectorCount: Int
+  private let state: Mutex<State>
+  /// Of the run itself; later runs begin far behind it.
+  private let firstWrite: UInt64
+
+  /// - Parameters:
+  ///   - acknowledged: from earlier runs, by sector.
+  ///   - firstWrite: the first number of this run, higher than all before.
+  init(sectorSize: Int, acknowledged: [UInt64], firstWrite: UInt64) {
+    self.sectorSize = sectorSize
+    self.firstWrite = firstWrite
+    sectorCount = acknowledged.count
+    // What an earlier run had begun, and wasn't told the end of, has a number before this run's.
+    let begun = [UInt64](repeating: firstWrite - 1, count: acknowledged.count)
+    state = Mutex(State(acknowledged: acknowledged, begun: begun))
+  }
+
+  func begin(_ sectors: Range<Int>, write: UInt64) {
+    state.withLock { state in
+      for sector in sectors { state.begun[sector] = max(state.begun[sector], write) }
+    }
+  }
+
+  func acknowledge(_ sectors: Range<Int>, write: UInt64) {
+    state.withLock { state in
+      for sector in sectors {
+        state.acknowledged[sector] = max(state.acknowledged[sector], write)
+      }
+    }
+  }
+
+  /// What is acknowledged now: a read that begins later has to show that, or something later.
+  func acknowledged(_ sectors: Range<Int>) -> [UInt64] {
+    state.withLock { Array($0.acknowledged[sectors]) }
+  }
+
+  /// Judges bytes that were read after `acknowledged` was asked; the faults, at most so many.
+  func judge(
+    _ bytes: [UInt8], _ sectors: Range<Int>, acknowledged: [UInt64], faultsMax: Int = 4
+  ) -> [Fault] {
+    let begun = state.withLock { Array($0.begun[sectors]) }
+    var faults: [Fault] = []
+    for (index, sector) in sectors.enumerated() where faults.count < faultsMax {
+      let content = bytes[index * sectorSize..<(index + 1) * sectorSize]
+      let words = fault(
+        StampedSector.judge(content, sector: UInt64(sector)), from: acknowledged[index],
+        to: begun[index])
+      if let words { faults.append(Fault(sector: UInt64(sector), words: words)) }
+    }
+    return faults
+  }
+
+  private func fault(
+    _ finding: StampedSector.Finding, from lowest: UInt64, to highest: UInt64
+  ) -> String? {
+    switch finding {
+    case .foreign:
+      lowest == 0 ? nil : "holds none of our writes, though \(lowest) was acknowledged"
+    case .damaged: "is torn or damaged"
+    case .write(let write):
+      write < lowest
+        ? "is of write \(write), though \(lowest) was acknowledged"
+        : write > highest ? "is of write \(write), which was never begun" : nil
+    }
+  }
+}

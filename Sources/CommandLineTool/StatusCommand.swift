@@ -1,0 +1,153 @@
+import ArgumentParser
+import Mirrorcast
+
+/// `mirrorcast status`: what legs remember of their mirror.
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status",
+    abstract: "Show what iSCSI disks remember of the kept mirror that they belong to.",
+    discussion: """
+        mirrorcast status iscsi://10.0.0.1/iqn.2026-01.org.example:a/0 iscsi://…
+
+      For each disk the mirror's name, generation and time, its own state, how many regions may \
+      differ, and the members. A disk whose mirror is open says so and no more: the initiator that \
+      has it open knows. Nothing is changed. Exit status 1 when a disk could not be asked.
+      """)
+
+  @Argument(
+    help: "Disks: iscsi://HOST[:PORT]/IQN/LUN.",
+    transform: parsing(LogicalUnitURL.init(parsing:)))
+  var urls: [LogicalUnitURL]
+
+  @Flag(help: "Print the result as one JSON object on standard output.")
+  var json = false
+
+  @OptionGroup(title: "Login")
+  var login: IdentityArguments
+
+  @OptionGroup
+  var log: LogArguments
+
+  func run() async throws {
+    let identity = try login.identity()
+    var legs: [LegSelfDescription] = []
+    var failed: [JSONValue] = []
+    for url in urls {
+      do throws(MirrorcastError) {
+        legs.append(
+          try await LegSelfDescription.read(url, identity: identity, logger: log.logger))
+      } catch {
+        Console.shared.complain(error.what, advice: error.advice)
+        failed.append(
+          .object([("url", .string("\(url)")), ("error", .string(error.what))]))
+      }
+    }
+    if json {
+      Console.shared.result(
+        JSONValue.object([("legs", .array(legs.map(\.json) + failed))]).description)
+    } else {
+      for leg in legs { Console.shared.result(leg.text) }
+    }
+    guard failed.isEmpty else { throw ExitCode(1) }
+  }
+}
+
+/// `mirrorcast release`: disks that belong to no mirror any more.
+struct ReleaseCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "release",
+    abstract: "Take the record of a kept mirror away from iSCSI disks.",
+    discussion: """
+      The disks are ordinary ones again, their bytes as they are, and know nothing of what they \
+      may lack. The mirror must not be open; as long as other legs name a disk as a member, they \
+      wait for it where it is needed.
+        mirrorcast release iscsi://10.0.0.3/iqn.2026-01.org.example:c/0
+      """)
+
+  @Argument(
+    help: "Disks: iscsi://HOST[:PORT]/IQN/LUN.",
+    transform: parsing(LogicalUnitURL.init(parsing:)))
+  var urls: [LogicalUnitURL]
+
+  @OptionGroup(title: "Login")
+  var login: IdentityArguments
+
+  @OptionGroup
+  var log: LogArguments
+
+  func run() async throws {
+    let identity = try login.identity()
+    for url in urls {
+      let leg = try await LegSelfDescription.release(url, identity: identity, logger: log.logger)
+      let name = leg.record.map { "no member of '\($0.mirrorName)' any more" }
+      Console.shared.result("\(url): \(name ?? "belonged to no mirror")")
+    }
+  }
+}
+
+extension LegSelfDescription {
+  /// One line for people.
+  var line: String {
+    guard let record else { return "\(url) belongs to no mirror" }
+    let marked = "\(markedRegions) of \(regionCount) regions may differ"
+    let end = record.isClosed ? "closed" : "not closed"
+    return "\(url): '\(record.mirrorName)', generation \(record.generation) of"
+      + " \(Self.time(record.madeAt)), \(record.state.rawValue), \(end), \(marked)"
+  }
+
+  /// The line, and one for each member.
+  var text: String {
+    guard let record else { return line }
+    let members = record.members.map {
+      "  \($0.isOwn ? "*" : " ") \($0.label): \($0.state.rawValue)"
+        + ($0.isRequired ? ", required" : "")
+    }
+    return ([line] + members).joined(separator: "\n")
+  }
+
+  var json: JSONValue {
+    var members: [(String, JSONValue)] = [
+      ("url", .string("\(url)")), ("markedRegions", .integer(UInt64(markedRegions))),
+      ("regions", .integer(UInt64(regionCount))), ("regionBytes", .integer(regionLength)),
+      ("intact", .bool(isIntact)),
+    ]
+    if let record {
+      members += [
+        ("mirror", .string(record.mirrorName)), ("generation", .integer(record.generation)),
+        ("generationID", .string(String(record.generationID, radix: 16))),
+        ("madeAt", .integer(record.madeAt)), ("state", .string(record.state.rawValue)),
+        ("closed", .bool(record.isClosed)),
+        ("required", .integer(UInt64(record.requiredCount))),
+        (
+          "members",
+          .array(
+            record.members.map {
+              .object([
+                ("label", .string($0.label)), ("state", .string($0.state.rawValue)),
+                ("required", .bool($0.isRequired)), ("own", .bool($0.isOwn)),
+              ])
+            })
+        ),
+      ]
+    }
+    return .object(members)
+  }
+
+  /// `2026-01-31 12:00:00 UTC`.
+  static func time(_ seconds: UInt64) -> String {
+    func two(_ value: UInt64) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    guard seconds < 1 << 40 else { return "\(seconds) s after 1970" }
+    // The proleptic Gregorian calendar in eras of 400 years that begin with March.
+    let days = seconds / 86400 + 719_468
+    let (era, day) = (days / 146_097, days % 146_097)
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365
+    let dayOfYear = day - (365 * year + year / 4 - year / 100)
+    let month = (5 * dayOfYear + 2) / 153
+    let dayOfMonth = dayOfYear - (153 * month + 2) / 5 + 1
+    let isNextYear: UInt64 = month >= 10 ? 1 : 0
+    let calendarMonth = month < 10 ? month + 3 : month - 9
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+    return "\(year + era * 400 + isNextYear)-\(two(calendarMonth))-\(two(dayOfMonth))"
+      + " \(two(hour)):\(two(minute)):\(two(second)) UTC"
+  }
+}

@@ -1,0 +1,125 @@
+// What a leg remembers of its mirror, for people: to look at, and to take away. Both claim the leg
+// for a moment: one that an initiator has open answers that it is held.
+public import Logging
+import Replication
+
+/// A leg's record of the kept mirror that it belongs to.
+public struct RecordedLeg: Sendable {
+  /// A member as the record names it.
+  public struct Member: Sendable {
+    /// Where it was reached last.
+    public var label: String
+    public var state: LegState
+    /// The mirror takes no write without it.
+    public var isRequired: Bool
+    /// It is the leg that has the record.
+    public var isOwn: Bool
+  }
+
+  public var url: LogicalUnitURL
+  /// What people call the mirror.
+  public var mirrorName: String
+  public var generation: UInt64
+  /// Random; two legs of one generation's number and different identities went on alone.
+  public var generationID: UInt64
+  /// When the generation was made, in seconds since 1970.
+  public var madeAt: UInt64
+  public var state: LegState
+  /// The mirror was ended in order.
+  public var isClosed: Bool
+  public var members: [Member]
+  /// How many legs that have everything the mirror needs to take a write.
+  public var requiredCount: Int
+
+  init(_ url: LogicalUnitURL, _ record: MirrorRecord) {
+    self.url = url
+    mirrorName = record.name
+    generation = record.generation.counter
+    generationID = record.generation.id
+    madeAt = record.generation.madeAt
+    state = LegState(record.state)
+    isClosed = record.isClosed
+    requiredCount = record.generation.requiredCount
+    members = record.generation.members.map {
+      Member(
+        label: $0.label, state: LegState($0.state), isRequired: $0.isRequired,
+        isOwn: $0.id == record.member)
+    }
+  }
+}
+
+/// What a leg says of itself when nobody has it.
+public struct LegSelfDescription: Sendable {
+  public var url: LogicalUnitURL
+  /// Nil where it belongs to no mirror.
+  public var record: RecordedLeg?
+  /// Regions in which it may differ from the others.
+  public var markedRegions: Int
+  public var regionCount: Int
+  /// Bytes of a region.
+  public var regionLength: UInt64
+  /// It was never without its power since these marks were made, or there are none.
+  public var isIntact: Bool
+
+  /// Asks a leg; throws where it can't be reached, or another initiator has it.
+  public static func read(
+    _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
+  ) async throws(MirrorcastError) -> LegSelfDescription {
+    let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
+    let result: Result<LegDescriptor, MirrorcastError> = await claim(link)
+    await link.close()
+    return LegSelfDescription(url, try result.get())
+  }
+
+  /// Takes a leg's record away: its LUN is an ordinary one again. Returns what it was.
+  public static func release(
+    _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
+  ) async throws(MirrorcastError) -> LegSelfDescription {
+    let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
+    let result: Result<LegDescriptor, MirrorcastError>
+    do throws(MirrorcastError) {
+      let descriptor = try await claim(link).get()
+      if descriptor.record != nil { _ = try check(await link.ask(.release, within: 60), url) }
+      result = .success(descriptor)
+    } catch {
+      result = .failure(error)
+    }
+    await link.close()
+    return LegSelfDescription(url, try result.get())
+  }
+
+  private init(_ url: LogicalUnitURL, _ descriptor: LegDescriptor) {
+    self.url = url
+    record = descriptor.record.map { RecordedLeg(url, $0) }
+    markedRegions = descriptor.markedCount
+    regionCount = descriptor.layout.regionCount
+    regionLength = descriptor.layout.regionLength
+    isIntact = descriptor.isIntact
+  }
+
+  private static func claim(_ link: LegLink) async -> Result<LegDescriptor, MirrorcastError> {
+    let answer = await link.ask(.claim(holder: UInt64.random(in: 1...UInt64.max)), within: 30)
+    do throws(MirrorcastError) {
+      guard case .description(let descriptor) = try check(answer, link.url) else {
+        throw MirrorcastError("\(link.url) answers nothing of itself")
+      }
+      return .success(descriptor)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private static func check(
+    _ answer: Result<KeepingAnswer, LinkFailure>, _ url: LogicalUnitURL
+  ) throws(MirrorcastError) -> KeepingAnswer {
+    switch answer {
+    case .failure(let failure): throw MirrorcastError("\(url): \(failure.words)")
+    case .success(.refused(let refusal, let words)):
+      throw MirrorcastError(
+        "\(url) refuses (\(refusal.rawValue)): \(words)",
+        advice: refusal == .held
+          ? "An initiator has the mirror open: it says itself how its legs stand." : nil)
+    case .success(let answer): return answer
+    }
+  }
+}
