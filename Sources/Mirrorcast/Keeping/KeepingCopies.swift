@@ -119,9 +119,12 @@ extension KeepingLoop {
     let (lanes, inbox) = (lanes, inbox)
     let seconds = max(options.deadlineSeconds, 30)
     Task {
-      guard let link = source.link else { return inbox.post(.copied(token: token)) }
+      guard let bulk = source.bulk else {
+        return inbox.post(
+          .unreadable(token: token, leg: source.leg, stay: source.stay, "it is not here"))
+      }
       do throws(LinkFailure) {
-        let data = try await link.read(bytes, blockSize: lanes.blockSize, within: seconds)
+        let data = try await bulk.read(bytes, blockSize: lanes.blockSize, within: seconds)
         lanes.write(data, at: bytes.lowerBound, under: token, to: places) {
           inbox.post(.copied(token: token))
         }
@@ -139,7 +142,8 @@ extension KeepingLoop {
   }
 
   private func stop(_ leg: Int) -> Comparison.Place {
-    Comparison.Place(leg: leg, stay: seats[leg].stay, link: seats[leg].link)
+    Comparison.Place(
+      leg: leg, stay: seats[leg].stay, bulk: lanes.bulk(seats[leg]))
   }
 
   private func members(of legs: LegSet) -> [Int] {
@@ -153,7 +157,7 @@ struct Comparison: Sendable {
   struct Place: Sendable {
     let leg: Int
     let stay: Int
-    let link: LegLink?
+    let bulk: LegBulk?
   }
 
   let bytes: Range<UInt64>
@@ -191,9 +195,9 @@ struct Comparison: Sendable {
   }
 
   private func digests(_ place: Place) async -> Result<[UInt8], LinkFailure> {
-    guard let link = place.link else { return .failure(.lost("it is not here")) }
+    guard let bulk = place.bulk else { return .failure(.refused("it is not here")) }
     do throws(LinkFailure) {
-      return .success(try await link.digests(bytes, chunk: chunk, within: seconds))
+      return .success(try await bulk.digests(bytes, chunk: chunk, within: seconds))
     } catch {
       return .failure(error)
     }

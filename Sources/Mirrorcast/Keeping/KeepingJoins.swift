@@ -101,7 +101,7 @@ extension KeepingLoop {
 }
 
 extension LegJoin {
-  init(_ lanes: KeptLanes, _ keeping: MirrorKeeping) {
+  init(_ lanes: KeptLanes, _ keeping: KeptMirror) {
     self.init(
       parts: lanes.parts, byteCount: lanes.byteCount, blockSize: lanes.blockSize,
       logger: keeping.logger)

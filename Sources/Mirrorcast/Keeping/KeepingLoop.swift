@@ -14,7 +14,7 @@ import Replication
 
 /// The task of one kept mirror.
 struct KeepingLoop {
-  let keeping: MirrorKeeping
+  let keeping: KeptMirror
   var coordinator: Coordinator
   var seats: [LegSeat]
   /// Once the mirror is established; the disk's blocks and the longest write with them.
@@ -26,7 +26,7 @@ struct KeepingLoop {
   private var timer = KeptTimer()
   var isOver = false
 
-  init(_ keeping: MirrorKeeping) throws(MirrorcastError) {
+  init(_ keeping: KeptMirror) throws(MirrorcastError) {
     self.keeping = keeping
     let options = keeping.options
     seats = options.legs.map { LegSeat(url: $0) }
@@ -140,10 +140,10 @@ struct KeepingLoop {
   private var flushable: [FlushedLeg] {
     let joined = coordinator.joinedLegs
     return seats.indices.compactMap { leg in
-      guard let link = seats[leg].link, joined.contains(LegSet(leg)),
-        coordinator.state(ofLeg: leg).hasEverything
+      guard joined.contains(LegSet(leg)), coordinator.state(ofLeg: leg).hasEverything,
+        let bulk = lanes.bulk(seats[leg])
       else { return nil }
-      return FlushedLeg(leg: leg, stay: seats[leg].stay, link: link)
+      return FlushedLeg(leg: leg, stay: seats[leg].stay, bulk: bulk)
     }
   }
 

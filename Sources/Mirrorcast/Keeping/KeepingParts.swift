@@ -2,6 +2,7 @@
 // callers are busy.
 import Lanes
 import Replication
+import Synchronization
 
 /// The lanes of the mirror, once there are any.
 struct KeptLanes: Sendable {
@@ -13,6 +14,14 @@ struct KeptLanes: Sendable {
 
   func post(_ order: KeptOrder) {
     for part in parts { part.inbox.post(.kept(order)) }
+  }
+
+  /// A leg's way for bulk, where it has a place.
+  func bulk(_ seat: LegSeat) -> LegBulk? {
+    guard let place = seat.place, let first = parts.first else { return nil }
+    let legs = first.membership.withLock { $0.legs }
+    guard place < legs.count, legs[place].stay == seat.stay else { return nil }
+    return LegBulk(url: seat.url, connection: legs[place].connection)
   }
 
   /// The parts that have a stripe of a range.

@@ -46,7 +46,7 @@ enum KeptNews: Sendable {
 struct FlushedLeg: Sendable {
   let leg: Int
   let stay: Int
-  let link: LegLink
+  let bulk: LegBulk
 }
 
 /// Where news are posted, from any thread; never waits. What is posted is bounded by what was asked

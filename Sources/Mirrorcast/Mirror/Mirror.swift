@@ -27,7 +27,7 @@ public final class Mirror: Sendable {
   /// One for each lane.
   let parts: [MirrorPart]
   /// Nil where the mirror is not kept.
-  let keeping: MirrorKeeping?
+  let keeping: KeptMirror?
   let state: Mutex<State>
 
   /// What concerns all parts.

@@ -22,7 +22,7 @@ extension Mirror {
   /// A mirror with a name is opened: its legs say what they remember. Where that doesn't allow it,
   /// nothing is changed and the error has a line for each leg.
   public static func establish(_ options: MirrorOptions, logger: Logger) async throws -> Mirror {
-    if options.name != nil { return try await MirrorKeeping.open(options, logger) }
+    if options.name != nil { return try await KeptMirror.open(options, logger) }
     var establishment = try Establishment(options, logger)
     return try await establishment.perform()
   }
@@ -47,7 +47,7 @@ struct Establishment: Sendable {
   let settings: LaneSettings
   let logger: Logger
   /// Nil where the mirror is not kept.
-  let keeping: MirrorKeeping?
+  let keeping: KeptMirror?
   /// The same for all parts.
   private let mirror = UInt64.random(in: 1...UInt64.max)
   private(set) var size: (byteCount: UInt64, blockSize: Int) = (0, 0)
@@ -59,7 +59,7 @@ struct Establishment: Sendable {
   private var blockLengthMax = Limits.blockLengthMax
 
   init(
-    _ options: MirrorOptions, _ logger: Logger, keeping: MirrorKeeping? = nil
+    _ options: MirrorOptions, _ logger: Logger, keeping: KeptMirror? = nil
   ) throws(MirrorcastError) {
     guard !options.legs.isEmpty, options.legs.count <= Limits.legsMax else {
       throw MirrorcastError("a mirror has 1 to \(Limits.legsMax) legs")

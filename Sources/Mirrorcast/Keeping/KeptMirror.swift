@@ -5,7 +5,7 @@ import Replication
 import Synchronization
 
 /// What remembers, at its legs, what a mirror with a name may differ in.
-final class MirrorKeeping: Sendable {
+final class KeptMirror: Sendable {
   /// By which the legs know all sessions of this initiator for one's.
   let holder: UInt64
   let inbox: KeptInbox
@@ -25,7 +25,7 @@ final class MirrorKeeping: Sendable {
   static func open(_ options: MirrorOptions, _ logger: Logger) async throws -> Mirror {
     try check(options)
     let (news, inbox) = KeptInbox.make()
-    let keeping = MirrorKeeping(options, inbox, logger: logger)
+    let keeping = KeptMirror(options, inbox, logger: logger)
     var loop = try KeepingLoop(keeping)
     let run = Task { await loop.run(news) }
     do {
@@ -102,7 +102,7 @@ final class MirrorKeeping: Sendable {
       for leg in flushed {
         group.addTask { [inbox] in
           do throws(LinkFailure) {
-            try await leg.link.flush(within: seconds)
+            try await leg.bulk.flush(within: seconds)
           } catch {
             inbox.post(.lost(leg: leg.leg, stay: leg.stay, error.words))
           }
@@ -160,11 +160,11 @@ extension Mirror {
       guard let keeping else { return continuation.resume(returning: [FlushedLeg]()) }
       keeping.inbox.post(.flushable(continuation))
     }
-    guard let leg = legs.first(where: { $0.link.url == url }) else {
+    guard let leg = legs.first(where: { $0.bulk.url == url }) else {
       throw MirrorcastError("\(url) is not here, or lacks something")
     }
     do throws(LinkFailure) {
-      return try await leg.link.read(
+      return try await leg.bulk.read(
         offset..<offset + UInt64(count), blockSize: blockSize, within: options.deadlineSeconds)
     } catch {
       throw MirrorcastError("\(url): \(error.words)")
