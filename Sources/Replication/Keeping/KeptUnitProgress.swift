@@ -119,7 +119,7 @@ extension KeptUnit {
       }
     }
     guard isWanted else { return }
-    clearing.handleFlushBegun(stores)
+    clearing.handleFlushBegun()
     mediumToken = journal.flushMedium()
   }
 

@@ -46,11 +46,9 @@ struct MarkClearing: Sendable {
     return !found.isEmpty
   }
 
-  /// The flush begins: what has open stores now may end while it runs, without being covered.
-  mutating func handleFlushBegun(_ stores: OpenStores) {
-    guard candidates != nil else { return }
-    candidates?.subtract(stores.open)
-    isFlushing = true
+  /// The flush begins. What had open stores was no candidate, and what has some by now was touched.
+  mutating func handleFlushBegun() {
+    isFlushing = candidates != nil
   }
 
   /// The flush is done. Returns whose marks may go.

@@ -88,8 +88,10 @@ import Testing
     bench.wait()
     let flush = bench.held.removeFirst()
     bench.isHolding = false
-    bench.ask(
+    // Which doesn't wait for it.
+    let left = bench.ask(
       .adopt(KeepingBench.record(counter: 2, states: [.inSync, .absent]), replaces: false))
+    #expect(left == .done)
     bench.carryOut(flush)
     bench.run()
     #expect(bench.marked == [3..<4])

@@ -241,4 +241,31 @@ import Testing
     #expect(bench.marked == [])
     #expect(try bench.reloaded().unit.record == bench.unit.record)
   }
+
+  @Test func `a record that only the page cache has is made safe before the next one is written`()
+    throws
+  {
+    for seed in 0..<200 {
+      var random = SeededRandom(UInt64(seed))
+      var bench = try UnitBench.opened()
+      bench.isHolding = true
+      bench.ask(.adopt(KeepingBench.record(counter: 2, states: inSync), replaces: false))
+      bench.carryOut(bench.held.removeFirst())
+      bench.file.failFlush(upTo: bench.file.flushPoint)
+      // The process is started again, and finds what the flush didn't bring.
+      var next = try bench.reloaded()
+      #expect(next.unit.record?.generation.counter == 2)
+      next.ask(.claim(holder: 7))
+      next.isHolding = true
+      next.ask(.adopt(KeepingBench.record(counter: 3, states: inSync), replaces: false))
+      while next.unit.roundsEnded == 0 {
+        next.carryOut(next.held.removeFirst())
+        next.run()
+      }
+      for request in next.held { next.carryOut(request) }
+      next.file.loseCache(using: &random)
+      let counter = try next.reloaded().unit.record?.generation.counter
+      #expect(counter == 2 || counter == 3)
+    }
+  }
 }
