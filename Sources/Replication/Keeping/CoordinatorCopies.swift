@@ -180,6 +180,13 @@ extension Coordinator {
 }
 
 extension CoordinatedLeg {
+  /// Whether it is on its way to be in sync.
+  var isGettingCopies: Bool {
+    guard stage == .joined else { return isJoining }
+    if case .none = copy.stage { return false }
+    return true
+  }
+
   /// Whether it is known what the leg lacks, and it is given it.
   var isCopying: Bool {
     guard stage == .joined, case .copying = copy.stage else { return false }

@@ -86,7 +86,7 @@ package struct MirrorGeneration: Sendable, Equatable {
   /// Whether any member lacks something: then no region's mark may be taken away.
   package var isDegraded: Bool { members.contains { $0.state != .inSync } }
 
-  /// Whether these legs, all of which have everything, may take writes without the others.
+  /// Whether these legs, when all of them have everything, may take writes without the others.
   package func maySuffice(_ present: Set<UInt64>) -> Bool {
     present.count >= requiredCount
       && members.allSatisfy { !$0.isRequired || present.contains($0.id) }

@@ -193,12 +193,13 @@ extension Opening {
     }
   }
 
+  /// Legs that lack something are given it before anything is written.
   private func checkSufficient(_ generation: MirrorGeneration) throws(OpeningRefusal) {
-    let here = generation.members.filter(\.state.hasEverything)
+    let here = generation.members.filter { $0.state != .absent }
     guard !generation.maySuffice(Set(here.map(\.id))) else { return }
     throw refusal(
       .tooFew,
-      "\(here.count) of its \(generation.members.count) legs are here and have everything;"
-        + " it needs \(generation.requiredCount), and those that are named", about: reached)
+      "\(here.count) of its \(generation.members.count) legs are here; it needs"
+        + " \(generation.requiredCount), and those that are named", about: reached)
   }
 }

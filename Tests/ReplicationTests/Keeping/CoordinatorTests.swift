@@ -140,6 +140,28 @@ import Testing
     #expect(mirror.events.contains { if case .stopped = $0 { true } else { false } })
   }
 
+  @Test func `a mirror of which too few legs have everything is opened once more have it`() throws {
+    let mirror = try VirtualKeeping { $0.areEqual = true }
+    mirror.open()
+    mirror.kill(1)
+    mirror.kill(2)
+    mirror.write(3, 30)
+    mirror.restartInitiator(holder: 2)
+    try mirror.restartLeg(1)
+    try mirror.restartLeg(2)
+    var isOpened = false
+    mirror.willDo = { order in
+      if case .tell(.opened) = order {
+        isOpened = true
+        #expect(mirror.legs[1].data == mirror.legs[0].data)
+      }
+      return true
+    }
+    mirror.open()
+    #expect(isOpened)
+    #expect(states(mirror) == [.inSync, .inSync, .inSync])
+  }
+
   @Test func `who comes back in time lets writes go on`() throws {
     let mirror = try VirtualKeeping { $0.areEqual = true }
     mirror.open()

@@ -104,7 +104,7 @@ class Nemesis:
         self._rest(seconds)
 
     def _rules(self, leg, text):
-        rules = f"table inet cut {{ {text} }}"
+        rules = f"table inet cut {{\n{text}\n}}\n"
         done = subprocess.run([*self.network.at(leg.host), "nft", "-f", "-"], input=rules,
                               capture_output=True, text=True)
         check(done.returncode == 0, f"nft: {done.stderr}")
@@ -137,7 +137,8 @@ class Nemesis:
         self.say(f"{leg.name} loses {share / 10:.0f} % of its datagrams for {seconds:.1f} s")
         self._with_rules(leg, seconds, f"""
             chain some {{ type filter hook input priority 0;
-              meta l4proto udp numgen random mod 1000 < {share} drop; }}""")
+              meta l4proto udp numgen random mod 1000 < {share} drop;
+            }}""")
 
     def stop(self, leg, seconds):
         self.say(f"{leg.name} stopped for {seconds:.1f} s")
