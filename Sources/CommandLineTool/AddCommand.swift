@@ -7,8 +7,9 @@ struct AddCommand: AsyncParsableCommand {
     commandName: "add",
     abstract: "Add a leg to a kept mirror, and copy to it what the mirror holds.",
     discussion: """
-      OVERWRITES the new leg's disk with the mirror's bytes. The mirror must not be open elsewhere. \
-      All of it is compared with a leg that is in sync, and copied where it differs:
+      OVERWRITES the new leg's disk with the mirror's bytes. The mirror must not be open \
+      elsewhere. All of the disk is compared with a leg that is in sync, and copied where it \
+      differs:
         mirrorcast add iscsi://10.0.0.3/iqn.2026-01.org.example:c/0 --name disk \\
           --group 239.1.2.3 --to … --to …
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Mirrorcast
 
 /// `mirrorcast exercise`: whether a kept mirror loses anything, whatever happens to its legs.
@@ -27,7 +28,7 @@ struct ExerciseCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "How much of the disks to use, from their beginning, 1G at most. (default: as much as may be)",
+      "How much of the disks to use, from their beginning, 1G at most. (default: all of that)",
       valueName: "size"),
     transform: ByteSize.init(parsing:))
   var size: ByteSize?
@@ -103,7 +104,8 @@ struct ExerciseCommand: AsyncParsableCommand {
       for sector in entry.sectors { acknowledged[sector] = max(acknowledged[sector], entry.write) }
       last = max(last, entry.write)
     }
-    let firstWrite = last + Self.gap
+    // Higher than any of an earlier run, known or not.
+    let firstWrite = max(last + Self.gap, UInt64(max(time(nil), 0)) << 24)
     let model = ExerciseModel(
       sectorSize: mirror.blockSize, acknowledged: acknowledged, firstWrite: firstWrite)
     let reads = ExerciseReads(model, through: mirror)

@@ -127,7 +127,9 @@ package struct Sender: Sendable {
       giveUp(submission)
       return true
     }
-    guard queue.count + holds.asideCount < configuration.queueMax else { return false }
+    guard queue.count + holds.asideCount + withheld.count < configuration.queueMax else {
+      return false
+    }
     queue.append(submission)
     admit(now: now)
     return true

@@ -15,78 +15,6 @@ import Bytes
 import ISCSI
 import SCSI
 
-/// Completions that may not be told yet, and why the lowest open number stands still.
-struct Withheld: Sendable {
-  /// An end of a write that waits to be told.
-  struct Ending: Sendable {
-    var token: UInt64
-    var failures: [LegOutcome]
-    /// Legs that have the write and were not confirmed to have left.
-    var storing: LegSet
-    var isCount: Bool
-
-    var event: SenderEvent {
-      isCount
-        ? .counted(token: token, failures: failures) : .completed(token: token, failures: failures)
-    }
-
-    /// The others know that these legs have left. What nobody has who stays is no better for that.
-    mutating func strip(_ legs: LegSet) {
-      let left = failures.filter { !legs.contains(LegSet($0.leg)) }
-      let stored = storing.subtracting(legs)
-      if left.isEmpty, stored.isEmpty {
-        for leg in 0..<Limits.legsMax where storing.contains(LegSet(leg)) {
-          failures.append(LegOutcome(leg: leg, failure: .lost))
-        }
-      } else {
-        failures = left
-      }
-      storing = stored
-    }
-  }
-
-  /// Legs that left, of which not all survivors know yet.
-  private(set) var unconfirmed: LegSet = []
-  /// Ranges in which the legs may differ.
-  var suspects = 0
-  /// Writes that are done again.
-  var repeats = 0
-  private(set) var isStopped = false
-  /// In the order in which they are told: not more than the window has numbers, twice.
-  private var endings: [Ending] = []
-
-  /// Whether completions wait.
-  var isHolding: Bool { !unconfirmed.isEmpty && !isStopped }
-  /// Whether the lowest open number stands still.
-  var isFrozen: Bool { !unconfirmed.isEmpty || suspects > 0 || repeats > 0 || isStopped }
-  var isEmpty: Bool { endings.isEmpty }
-
-  mutating func leave(_ leg: Int) { unconfirmed.insert(LegSet(leg)) }
-
-  mutating func append(_ ending: Ending) { endings.append(ending) }
-
-  mutating func confirm(_ legs: LegSet) {
-    unconfirmed.subtract(legs)
-    for index in endings.indices { endings[index].strip(legs) }
-  }
-
-  mutating func stop() {
-    isStopped = true
-    for index in endings.indices where endings[index].failures.isEmpty {
-      // A leg lacks it, and the others don't know.
-      unconfirmed.forEach {
-        endings[index].failures.append(LegOutcome(leg: $0, failure: .lost))
-      }
-    }
-  }
-
-  /// What may be told now.
-  mutating func release(into events: inout [SenderEvent]) {
-    for ending in endings { events.append(ending.event) }
-    endings.removeAll()
-  }
-}
-
 extension LegFailure {
   /// The leg refused the write before any of it was stored, as the standards have it.
   var hasStoredNothing: Bool {
@@ -133,7 +61,20 @@ extension Sender {
       writes[slot].failures.removeAll { confirmed.contains(LegSet($0.leg)) }
     }
     withheld.confirm(confirmed)
-    guard withheld.unconfirmed.isEmpty else { return }
+    tellWithheld(now: now)
+  }
+
+  /// Too few legs are left, though all that left may be confirmed: what ends waits to be told.
+  package mutating func suspend() { withheld.isSuspended = true }
+
+  /// Enough are here again, and have everything.
+  package mutating func endSuspension(now: UInt64) {
+    withheld.isSuspended = false
+    tellWithheld(now: now)
+  }
+
+  private mutating func tellWithheld(now: UInt64) {
+    guard !withheld.isHolding, !withheld.isStopped else { return }
     withheld.release(into: &events)
     raiseLowest()
     admit(now: now)
@@ -151,7 +92,7 @@ extension Sender {
   /// is lost at all legs.
   package mutating func stop(now: UInt64) {
     guard !withheld.isStopped else { return }
-    withheld.stop()
+    withheld.stop(away: LegSet(legs.indices).subtracting(activeLegs))
     withheld.release(into: &events)
     repairs.removeAll()
     announcements.removeAll()

@@ -21,6 +21,8 @@ extension KeepingLoop {
       joins.waiting.append(leg)
       joinNext()
     case .confirm(let legs): confirm(legs)
+    case .suspend: lanes.post(.suspend)
+    case .endSuspension: lanes.post(.endSuspension)
     case .mended: mend()
     case .stop: lanes.post(.stop)
     case .compare(let token, let source, let targets, let bytes):

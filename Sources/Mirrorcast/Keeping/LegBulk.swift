@@ -1,6 +1,6 @@
-// What is read at a leg for copies and comparisons, and its flush: on the session of its first part,
-// which the leg knows for its holder's. Mirrored writes are answered on streams, mostly, so that
-// little waits behind these bytes.
+// What is read at a leg for copies and comparisons, and its flush: on the session of its first
+// part, which the leg knows for its holder's. Mirrored writes are answered on streams, mostly, so
+// that little waits behind these bytes.
 import Bytes
 import ISCSI
 import Replication

@@ -59,6 +59,7 @@ final class LegLink: Sendable {
     completion: @escaping @Sendable (Result<KeepingAnswer, LinkFailure>) -> Void
   ) {
     let reply = SingleReply(completion)
+    guard let request = request.asText else { return reply.give(.success(.done)) }
     let watch = Task { [portal = url.portal] in
       guard (try? await Task.sleep(for: .seconds(seconds))) != nil else { return }
       reply.give(.failure(.lost("\(portal) did not answer for \(seconds) s")))
@@ -101,6 +102,19 @@ final class SingleReply<Value: Sendable>: Sendable {
   func give(_ value: Value) {
     guard !isGiven.exchange(true, ordering: .relaxed) else { return }
     callback(value)
+  }
+}
+
+extension KeepingRequest {
+  /// As it is asked: ranges in order, as a text has them; nil where there is nothing to ask.
+  fileprivate var asText: KeepingRequest? {
+    switch self {
+    case .mark(let ranges):
+      ranges.isEmpty ? nil : .mark(ranges.sorted { $0.lowerBound < $1.lowerBound })
+    case .synced(let ranges):
+      ranges.isEmpty ? nil : .synced(ranges.sorted { $0.lowerBound < $1.lowerBound })
+    default: self
+    }
   }
 }
 

@@ -102,6 +102,8 @@ extension SenderDuty {
       sender.releaseHold(token: token, now: now)
     case .copy(let call, let hold, let targets): copy(call, under: hold, to: targets, now: now)
     case .confirm(let legs): sender.confirmDetached(legs, now: now)
+    case .suspend: sender.suspend()
+    case .endSuspension: sender.endSuspension(now: now)
     case .mended(let count): sender.confirmMended(count, now: now)
     case .stop: sender.stop(now: now)
     case .tellLowest: tellLowest()

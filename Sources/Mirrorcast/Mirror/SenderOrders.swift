@@ -71,6 +71,9 @@ enum KeptOrder: Sendable {
   case copy(WriteCall, hold: UInt64, targets: LegSet)
   /// All that stay have stored that these legs left.
   case confirm(LegSet)
+  /// Too few legs are left.
+  case suspend
+  case endSuspension
   /// So many ranges in which writes had failed everywhere are equal again.
   case mended(Int)
   /// The mirror can't go on.

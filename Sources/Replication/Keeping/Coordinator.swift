@@ -127,6 +127,7 @@ package struct Coordinator: Sendable {
       }
     }
     guard phase == .running, let record else { return }
+    suspendIfTooFew("legs were lost while the mirror was opened", now: now)
     orders.append(
       .tell(.opened(generation: record.generation.counter, isNew: record.generation.counter == 1)))
     for leg in legs.indices where state(ofLeg: leg) != .inSync {
@@ -210,6 +211,15 @@ package struct Coordinator: Sendable {
     guard !isAwaited else { return }
     phase = .ended
     orders.append(.tell(.closed(failures: round.closeFailures)))
+  }
+
+  /// Before any loss is confirmed that leaves too few: nothing is told as GOOD until enough are
+  /// back.
+  mutating func suspendIfTooFew(_ words: String, now: UInt64) {
+    guard phase == .running, !suffices, patienceEnd == nil else { return }
+    patienceEnd = now + configuration.patienceNanoseconds
+    orders.append(.suspend)
+    orders.append(.tell(.suspended("\(words); too few legs are left")))
   }
 
   // MARK: Questions

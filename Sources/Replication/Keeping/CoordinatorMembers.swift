@@ -115,15 +115,15 @@ extension Coordinator {
       round.told[leg] = state
       tell(leg)
     }
-    if suffices {
-      if !round.unconfirmed.isEmpty {
-        orders.append(.confirm(round.unconfirmed))
-        round.unconfirmed = []
-      }
-      if patienceEnd != nil {
-        patienceEnd = nil
-        orders.append(.tell(.resumed))
-      }
+    if !round.unconfirmed.isEmpty {
+      orders.append(.confirm(round.unconfirmed))
+      round.unconfirmed = []
+    }
+    // Only now, since who has everything may have become it by this very generation.
+    if suffices, patienceEnd != nil {
+      patienceEnd = nil
+      orders.append(.endSuspension)
+      orders.append(.tell(.resumed))
     }
     for leg in legs.indices where legs[leg].stage == .claimed && !legs[leg].isJoining {
       guard state(ofLeg: leg) != .absent, phase == .running else { continue }
@@ -179,9 +179,7 @@ extension Coordinator {
     for other in legs.indices {
       if case .gathering = legs[other].copy.stage { gather(other) }
     }
-    guard phase == .running, !suffices, patienceEnd == nil else { return }
-    patienceEnd = now + configuration.patienceNanoseconds
-    orders.append(.tell(.suspended("\(words); too few legs are left")))
+    suspendIfTooFew(words, now: now)
   }
 
   mutating func setAway(_ leg: Int, _ words: String, now: UInt64) {

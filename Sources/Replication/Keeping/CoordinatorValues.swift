@@ -39,6 +39,10 @@ package enum CoordinatorOrder: Sendable, Equatable {
   case join(leg: Int)
   /// The members have stored that these legs are absent: `Sender.confirmDetached`.
   case confirm(LegSet)
+  /// Too few legs are left: `Sender.suspend`.
+  case suspend
+  /// Enough are back: `Sender.endSuspension`.
+  case endSuspension
   /// All is equal again where writes ended badly everywhere: `Sender.confirmMended`.
   case mended
   /// The mirror can't go on: `Sender.stop`.
