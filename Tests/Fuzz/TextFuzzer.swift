@@ -5,6 +5,7 @@
 //     kind │ flags text 255 …      segments: requests to a target, answers to an initiator
 import Bytes
 import ISCSI
+import Replication
 
 func fuzzText(_ bytes: [UInt8]) {
   guard bytes.count <= 1 << 17 else { return }
@@ -36,6 +37,13 @@ private func fuzzKeys(_ bytes: [UInt8]) {
     }
   }
   guard let strict else { return }
+  // What is read as a request about a LUN's record, or as an answer, is said in the same words.
+  if case .keep(let text)? = try? MirrorText(strict) {
+    require((try? MirrorText(text.keys)) == .keep(text), "a request doesn't read back")
+  }
+  if let answer = try? KeepingAnswer(strict), (try? KeepingAnswer(answer.keys)) != answer {
+    guard case .refused = answer else { fatalError("an answer doesn't read back") }
+  }
   require((try? TextKeys(strict: strict.encoded[...])) == strict, "keys don't read back")
 }
 

@@ -223,11 +223,11 @@ import Testing
     #expect(TargetLimits().fitting(descriptors: 2048, disks: 0) == TargetLimits())
   }
 
-  @Test func `each file or device that is served has a descriptor beside them`() throws {
+  @Test func `each file or device that is served has two descriptors beside them`() throws {
     let configuration = try TargetConfiguration(
       portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: TargetScene.name,
       logicalUnits: ["0=memory:1M", "1=file:a", "2=device:b", "3=file:c,size=1M"])
-    #expect(configuration.diskDescriptors == 3)
+    #expect(configuration.diskDescriptors == 6)
     let limits = TargetLimits()
     #expect(limits.descriptorsWanted(disks: 3) == limits.descriptorsWanted(disks: 0) + 3)
     #expect(limits.fitting(descriptors: 2048, disks: 1) != limits)

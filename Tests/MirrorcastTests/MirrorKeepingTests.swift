@@ -57,64 +57,12 @@ import Testing
   @Test func `refuses ordinary changes and strange registrations, and remembers it`() async throws {
     let group = try MirrorScene.newGroup()
     let image = pattern(512, 9)
-    let zeros = [UInt8](repeating: 0, count: 512)
     let record = keptRecord(members: 2)
     try await serving { target in
-      let other = try target.client()
-      #expect(try other.write(pattern(4096, 1), at: 0).status == 0)
-      let holder = try KeptClient(target)
-      #expect(try holder.ask(.adopt(record, replaces: false)).refusal == .notClaimed)
-      try holder.open(record)
-      // Another one has no part in it.
-      let stranger = try KeptClient(target, "iqn.2026-01.test:stranger")
-      #expect(try stranger.ask(.claim(holder: 2)).refusal == .held)
-      #expect(
-        result(try stranger.ask(registration(9, group: group, holder: 2).keys)) == "kept")
-      #expect(result(try stranger.ask(registration(9, group: group).keys)) == "kept")
-      #expect(try stranger.ask(.claim(holder: 2), lun: 3).refusal == .badRequest)
-      // What is in sync and open is read by everybody, and changed by nobody.
-      #expect(try other.read(4096, at: 0).data == pattern(4096, 1))
-      for client in [other, holder.client] {
-        #expect(try client.write(image, at: 8).words == Self.protected)
-        #expect(try client.run(.synchronizeCache16).status == 0)
-      }
-      #expect(try other.read(512, at: 8).data == zeros)
-      // A mirrored write is stored, and what it touches is marked.
-      #expect(
-        result(try holder.ask(registration(9, group: group, holder: 1).keys)) == "registered")
-      let sender = try PlainSender()
-      let maker = DatagramMaker(registration: 9, virtualLUN: UInt16(Self.virtualLUN))
-      sender.send(maker.command(0, block: 8, image), to: group.address, port: group.port)
-      let answer = try #require(try holder.client.receive())
-      #expect(answer.header.opcode == .scsiResponse && answer.header.byte3 == 0)
-      #expect(try other.read(512, at: 8).data == image)
-      let error = await #expect(throws: MirrorcastError.self) {
-        try await target.daemon.reload(
-          Mirrorcast.TargetConfiguration(
-            portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: Self.name,
-            logicalUnits: ["7=memory:1M"]))
-      }
-      #expect(error?.what.contains("LUN 0") == true, "\(error?.what ?? "")")
+      try await beginLife(target, group, record, image)
     }
     try await serving { target in
-      let other = try target.client()
-      #expect(try other.read(512, at: 8).words == Self.notOpened)
-      #expect(try other.run(CommandDescriptorBlock(.testUnitReady)).words == Self.notOpened)
-      #expect(try other.write(image, at: 8).words == Self.protected)
-      #expect(try other.run(.readCapacity16(), expected: 32).status == 0)
-      let holder = try KeptClient(target)
-      #expect(result(try holder.ask(registration(9, group: group).keys)) == "kept")
-      let descriptor = try holder.ask(.claim(holder: 77)).descriptor
-      #expect(descriptor?.record == record)
-      #expect(descriptor?.markedCount ?? 0 > 0)
-      #expect(descriptor?.isIntact == false)
-      // Whoever has claimed it may read and compare.
-      #expect(try holder.client.read(512, at: 8).data == image)
-      let next = keptRecord(members: 2, counter: 2)
-      #expect(try holder.ask(.adopt(next, replaces: false)) == .done)
-      #expect(try holder.ask(.close) == .done)
-      #expect(try other.read(512, at: 8).data == image)
-      #expect(try other.write(image, at: 8).words == Self.protected)
+      try await goOn(target, group, record, image)
     }
     try await serving { target in
       let other = try target.client()
@@ -125,6 +73,71 @@ import Testing
       #expect(try other.write(pattern(512, 3), at: 8).status == 0)
       #expect(!FileManager.default.fileExists(atPath: journal))
     }
+  }
+
+  /// The first life: a LUN becomes a mirror's, and takes a write of it.
+  private func beginLife(
+    _ target: SceneTarget, _ group: GroupAddress, _ record: MirrorRecord, _ image: [UInt8]
+  ) async throws {
+    let other = try target.client()
+    #expect(try other.write(pattern(4096, 1), at: 0).status == 0)
+    let holder = try KeptClient(target)
+    #expect(try holder.ask(.adopt(record, replaces: false)).refusal == .notClaimed)
+    try holder.open(record)
+    // Another one has no part in it.
+    let stranger = try KeptClient(target, "iqn.2026-01.test:stranger")
+    #expect(try stranger.ask(.claim(holder: 2)).refusal == .held)
+    #expect(
+      result(try stranger.ask(registration(9, group: group, holder: 2).keys)) == "kept")
+    #expect(result(try stranger.ask(registration(9, group: group).keys)) == "kept")
+    #expect(try stranger.ask(.claim(holder: 2), lun: 3).refusal == .badRequest)
+    // What is in sync and open is read by everybody, and changed by nobody.
+    #expect(try other.read(4096, at: 0).data == pattern(4096, 1))
+    for client in [other, holder.client] {
+      #expect(try client.write(image, at: 8).words == Self.protected)
+      #expect(try client.run(.synchronizeCache16).status == 0)
+    }
+    #expect(try other.read(512, at: 8).data == [UInt8](repeating: 0, count: 512))
+    // A mirrored write is stored, and what it touches is marked.
+    #expect(
+      result(try holder.ask(registration(9, group: group, holder: 1).keys)) == "registered")
+    let sender = try PlainSender()
+    let maker = DatagramMaker(registration: 9, virtualLUN: UInt16(Self.virtualLUN))
+    sender.send(maker.command(0, block: 8, image), to: group.address, port: group.port)
+    let answer = try #require(try holder.client.receive())
+    #expect(answer.header.opcode == .scsiResponse && answer.header.byte3 == 0)
+    #expect(try other.read(512, at: 8).data == image)
+    let error = await #expect(throws: MirrorcastError.self) {
+      try await target.daemon.reload(
+        Mirrorcast.TargetConfiguration(
+          portal: PortalAddress(parsing: "127.0.0.1:0"), targetName: Self.name,
+          logicalUnits: ["7=memory:1M"]))
+    }
+    #expect(error?.what.contains("LUN 0") == true, "\(error?.what ?? "")")
+  }
+
+  /// The second one, after a first that ended without a word.
+  private func goOn(
+    _ target: SceneTarget, _ group: GroupAddress, _ record: MirrorRecord, _ image: [UInt8]
+  ) async throws {
+    let other = try target.client()
+    #expect(try other.read(512, at: 8).words == Self.notOpened)
+    #expect(try other.run(CommandDescriptorBlock(.testUnitReady)).words == Self.notOpened)
+    #expect(try other.write(image, at: 8).words == Self.protected)
+    #expect(try other.run(.readCapacity16(), expected: 32).status == 0)
+    let holder = try KeptClient(target)
+    #expect(result(try holder.ask(registration(9, group: group).keys)) == "kept")
+    let descriptor = try holder.ask(.claim(holder: 77)).descriptor
+    #expect(descriptor?.record == record)
+    #expect(descriptor?.markedCount ?? 0 > 0)
+    #expect(descriptor?.isIntact == false)
+    // Whoever has claimed it may read and compare.
+    #expect(try holder.client.read(512, at: 8).data == image)
+    let next = keptRecord(members: 2, counter: 2)
+    #expect(try holder.ask(.adopt(next, replaces: false)) == .done)
+    #expect(try holder.ask(.close) == .done)
+    #expect(try other.read(512, at: 8).data == image)
+    #expect(try other.write(image, at: 8).words == Self.protected)
   }
 
   @Test func `gives a leg that lacks something copies, and nobody its bytes`() async throws {
@@ -214,6 +227,44 @@ import Testing
       request.offset = (64 << 20) - 4096
       #expect(
         try holder.digests(request) == .refused(.badRequest, "the range lies off the disk"))
+    }
+  }
+
+  @Test func `a closed LUN takes no write of its mirror`() async throws {
+    let group = try MirrorScene.newGroup()
+    try await serving { target in
+      let holder = try KeptClient(target)
+      try holder.open()
+      #expect(result(try holder.ask(registration(4, group: group).keys)) == "registered")
+      #expect(try holder.ask(.close) == .done)
+      let sender = try PlainSender()
+      let maker = DatagramMaker(registration: 4, virtualLUN: UInt16(Self.virtualLUN))
+      sender.send(
+        maker.command(0, block: 0, pattern(512, 5)), to: group.address, port: group.port)
+      var answer = try #require(try holder.client.receive())
+      while answer.header.opcode != .scsiResponse {
+        answer = try #require(try holder.client.receive())
+      }
+      #expect(answer.header.byte3 == 2)
+      let sense = Array(answer.data.dropFirst(2))
+      // SPC-4: HARDWARE ERROR, INTERNAL TARGET FAILURE.
+      #expect([sense[2], sense[12], sense[13]] == [4, 0x44, 0])
+      #expect(try holder.client.read(512, at: 0).data == [UInt8](repeating: 0, count: 512))
+    }
+  }
+
+  @Test func `a lost session's mirror ends when its initiator is back`() async throws {
+    let group = try MirrorScene.newGroup()
+    try await serving { target in
+      let lost = try KeptClient(target)
+      try lost.open(keptRecord(), holder: 50)
+      #expect(result(try lost.ask(registration(4, group: group).keys)) == "registered")
+      let back = try KeptClient(target, isid: 2)
+      #expect(try back.ask(.claim(holder: 50)).descriptor?.record == keptRecord())
+      #expect(try lost.ask(.marks(from: 0)).refusal == .notClaimed)
+      #expect(result(try lost.ask(registration(4, group: group, holder: 50).keys)) == "kept")
+      #expect(try back.ask(.adopt(keptRecord(counter: 2), replaces: false)) == .done)
+      #expect(result(try back.ask(registration(4, group: group).keys)) == "registered")
     }
   }
 

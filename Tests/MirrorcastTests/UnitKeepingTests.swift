@@ -178,17 +178,41 @@ import Testing
     #expect(disk.keeping.mayStore(0..<512, part: 1, number: .init(1), now: 0) == .never)
   }
 
+  @Test func `an initiator that has lost its session takes the LUN over`() async throws {
+    let disk = try KeptDisk(file)
+    #expect(await disk.open() == .done)
+    _ = try disk.keeping.enter(1, session: 1, holder: nil) {}
+    #expect(disk.keeping.beginTakeover(.claim(holder: 2), session: 2) == nil)
+    #expect(disk.keeping.beginTakeover(.claim(holder: 1), session: 1) == nil)
+    let claim = KeepingRequest.claim(holder: 1)
+    #expect(disk.keeping.beginTakeover(claim, session: 3) == 1)
+    #expect(disk.keeping.beginTakeover(claim, session: 4) == nil)
+    let answers = AsyncStream<KeepingAnswer>.makeStream()
+    disk.keeping.ask(claim, session: 3) { answers.continuation.yield($0) }
+    // Until its parts have ended the old session is what it was.
+    #expect(disk.keeping.isHolder(1) && !disk.keeping.isHolder(3))
+    disk.keeping.leave(1, isKept: true)
+    disk.keeping.sessionClosed(1)
+    var iterator = answers.stream.makeAsyncIterator()
+    #expect(await iterator.next()?.descriptor?.record == keptRecord())
+    #expect(disk.keeping.isHolder(3) && !disk.keeping.isHolder(1))
+    #expect(await disk.ask(.close, session: 1).refusal == .notClaimed)
+    // It is opened anew.
+    #expect(disk.keeping.mayStore(0..<512, part: 1, number: .init(9), now: 0) == .never)
+    #expect(await disk.ask(.adopt(keptRecord(counter: 2), replaces: false), session: 3) == .done)
+  }
+
   @Test func `what can't be kept is told in words`() async throws {
-    let nowhere = try KeptDisk(file, "\(scratch.path)/no/such")
+    let nowhere = try KeptDisk(file, "\(scratch.path)/no-such/folder")
     let refused = await nowhere.open()
     #expect(refused.refusal == .storage)
-    #expect(refused.words.contains("/no/such/"), "\(refused.words)")
+    #expect(refused.words.contains("no-such/folder"), "\(refused.words)")
     #expect(!nowhere.keeping.isKept)
     // The folder is there by now.
     try FileManager.default.createDirectory(
-      atPath: "\(scratch.path)/no/such", withIntermediateDirectories: true)
+      atPath: "\(scratch.path)/no-such/folder", withIntermediateDirectories: true)
     #expect(await nowhere.ask(.adopt(keptRecord(), replaces: false)) == .done)
-    try FileManager.default.removeItem(atPath: "\(scratch.path)/no")
+    try FileManager.default.removeItem(atPath: "\(scratch.path)/no-such")
   }
 
   @Test func `a LUN that is read only is adopted by nobody`() async throws {

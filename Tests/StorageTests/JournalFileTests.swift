@@ -123,10 +123,10 @@ struct JournalFileTests {
     func place(_ text: String, _ folder: String? = nil) throws -> JournalFile.Place {
       try LogicalUnitSpecification("0=" + text).journalPlace(in: folder, named: "serial")
     }
-    #expect(try place("file:/a/disk.img") == .file(path: "/a/disk.img.mirror"))
-    #expect(try place("file:/a/disk.img", "/s") == .file(path: "/s/serial.mirror"))
-    #expect(try place("device:/dev/sdb", "/s") == .file(path: "/s/serial.mirror"))
-    #expect(try place("memory:1M", "/s") == .memory)
+    #expect(try place("file:disks/disk.img") == .file(path: "disks/disk.img.mirror"))
+    #expect(try place("file:disks/disk.img", "kept") == .file(path: "kept/serial.mirror"))
+    #expect(try place("device:/dev/sdb", "kept") == .file(path: "kept/serial.mirror"))
+    #expect(try place("memory:1M", "kept") == .memory)
     guard case .none(let words) = try place("device:/dev/sdb") else {
       Issue.record("a device without a folder has a place")
       return

@@ -11,11 +11,21 @@ extension MirrorService {
     _ text: KeepingText, of target: ServedTarget, _ session: SessionPort, _ reply: TaskHandle
   ) throws(RegistrationFault) {
     let unit = try unit(text.lun, of: target)
-    asked.withLock { $0[session.id, default: [:]][unit.id] = unit.keeping }
-    unit.keeping.ask(text.request, session: session.id) { answer in
+    let keeping = unit.keeping
+    asked.withLock { $0[session.id, default: [:]][unit.id] = keeping }
+    let former = keeping.beginTakeover(text.request, session: session.id)
+    keeping.ask(text.request, session: session.id) { answer in
       let keys = answer.keys
       session.perform { $0.respondText(reply, keys) }
     }
+    guard let former else { return }
+    endRegistrations(at: [unit.id]) { keeping.sessionClosed(former) }
+  }
+
+  /// Ends the registrations at some LUNs, whichever session's they are.
+  func endRegistrations(at units: Set<UInt64>, _ ended: @escaping @Sendable () -> Void) {
+    let awaited = LanesAwaited(lanes.count, ended)
+    for lane in lanes { lane.inbox.post(.endUnits(units) { awaited.end() }) }
   }
 
   /// The digests of a range, for the initiator that has claimed the LUN.

@@ -56,7 +56,7 @@ package final class MirrorService: MirrorHost {
     return service
   }
 
-  private let lanes: [ReceptionLane]
+  let lanes: [ReceptionLane]
   let workers: StorageWorkers
   private let mirrored = MirroredNumbers()
   /// The lane of each session that has asked for a registration.
@@ -181,15 +181,20 @@ package final class MirrorService: MirrorHost {
     let asked = asked.withLock { $0.removeValue(forKey: id) } ?? [:]
     let lane = laneOfSession.withLock { $0.removeValue(forKey: id) }
     let claimed = Set(asked.filter { $0.value.beginEnding(id) }.keys)
-    let awaited = LanesAwaited((lane == nil ? 0 : 1) + (claimed.isEmpty ? 0 : lanes.count) + 1) {
+    let awaited = LanesAwaited(2) {
       for keeping in asked.values { keeping.sessionClosed(id) }
       ended()
     }
-    if let lane { lanes[lane].inbox.post(.sessionClosed(id) { awaited.end() }) }
-    if !claimed.isEmpty {
-      for lane in lanes { lane.inbox.post(.endUnits(claimed) { awaited.end() }) }
+    if let lane {
+      lanes[lane].inbox.post(.sessionClosed(id) { awaited.end() })
+    } else {
+      awaited.end()
     }
-    awaited.end()
+    if claimed.isEmpty {
+      awaited.end()
+    } else {
+      endRegistrations(at: claimed) { awaited.end() }
+    }
   }
 
   package func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? {

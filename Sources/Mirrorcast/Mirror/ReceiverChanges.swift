@@ -1,5 +1,5 @@
-// A registration that is here already, registered again: a new epoch changes a mirror's members, and
-// the patent's text adds LUNs.
+// A registration that is here already, registered again: a new epoch changes a mirror's members,
+// and the patent's text adds LUNs.
 import Bytes
 import Datagrams
 import ISCSI

@@ -67,7 +67,8 @@ struct StoreAdmissions {
 }
 
 extension ReceiverDuty {
-  /// Lets a registration in at all of its LUNs, or at none; the LUN's keeping where it has a record.
+  /// Lets a registration in at all of its LUNs, or at none.
+  /// - Returns: the LUN's keeping where that has a record.
   func enter(
     _ units: [ServedUnit], _ request: RegistrationRequest, _ session: SessionPort
   ) throws(RegistrationFault) -> UnitKeeping? {

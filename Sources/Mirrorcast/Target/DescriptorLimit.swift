@@ -22,9 +22,9 @@ enum DescriptorLimit {
 }
 
 extension TargetConfiguration {
-  /// Files and devices that stay open: one for each LUN that is not in memory.
+  /// Files and devices that stay open: for each LUN that is not in memory itself and its journal.
   var diskDescriptors: Int {
-    targets.reduce(0) { $0 + $1.logicalUnits.count { $0.path != nil } }
+    targets.reduce(0) { $0 + 2 * $1.logicalUnits.count { $0.path != nil } }
   }
 }
 

@@ -38,7 +38,7 @@ struct KeepingDesk: Sendable {
     return deferred
   }
 
-  /// A session is gone; what it had asked of that kind.
+  /// A session has lost its claim; what it had asked.
   mutating func drop(_ session: UInt64) -> [Asked] {
     let gone = asked.filter { $0.value.session == session }
     for token in gone.keys { asked[token] = nil }

@@ -1,9 +1,11 @@
 // Who has a LUN that may belong to a kept mirror: one session by its claim, and the sessions that
-// have registered parts of its mirror; or mirrors without a name, which nothing is kept of. A value.
+// have registered parts of its mirror; or mirrors without a name, which nothing is kept of. A
+// value.
 //
 // Law: a claim ends only when no part of that mirror can touch the medium any more, whichever
-// session it came by. So when the claim's session is gone the parts of all other sessions are ended,
-// too, and who claims meanwhile waits.
+// session it came by. So when the claim's session is gone, or the same initiator claims by another,
+// the parts of all sessions are ended, and who claims meanwhile waits: what an old connection had
+// under way may be older than what was copied since.
 
 import Replication
 
@@ -47,7 +49,17 @@ struct KeepingTenants: Sendable {
     return true
   }
 
-  /// Nothing of a session that is gone can touch the medium any more.
+  /// The same initiator claims by another session, having lost the first one, of which nothing may
+  /// be known here: that session, whose claim is then ending.
+  mutating func beginTakeover(by session: UInt64, holder: UInt64) -> UInt64? {
+    guard let claim, !isEnding, claim.holder == holder, claim.session != session else {
+      return nil
+    }
+    isEnding = true
+    return claim.session
+  }
+
+  /// Nothing of a session whose claim was ending can touch the medium any more.
   mutating func end(_ session: UInt64) {
     guard claim?.session == session else { return }
     claim = nil

@@ -33,7 +33,7 @@ package struct ServedUnit: Sendable {
     device = try SharedDevice(logicalUnit, stateFile: stateFile)
     keeping = try UnitKeeping(
       UnitKeeping.Disk(
-        number: number, backing: backing, changes: changes,
+        number: number, backing: backing, device: device, changes: changes,
         isWriteProtected: logicalUnit.isWriteProtected), journal: journal)
   }
 

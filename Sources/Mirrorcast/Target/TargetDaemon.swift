@@ -7,6 +7,7 @@
 public import Logging
 import NIOCore
 import NIOPosix
+import Replication
 import SCSI
 public import ServiceLifecycle
 import Storage
@@ -163,6 +164,15 @@ public final class TargetDaemon: Service {
   ) {
     for unit in units {
       let loop = group.next()
+      if let record = unit.keeping.descriptor.record {
+        logger.info(
+          "belongs to a mirror",
+          metadata: [
+            "lun": "\(unit.number.value)", "target": "\(unit.targetName)",
+            "mirror": "\(record.name)", "state": "\(record.state)",
+            "closed": "\(record.isClosed)",
+          ])
+      }
       unit.keeping.start(
         UnitKeeping.Shell(workers: workers, logger: logger) { nanoseconds, body in
           loop.scheduleTask(in: .nanoseconds(Int64(clamping: nanoseconds)), body)

@@ -4,6 +4,7 @@
 import Bytes
 import Lanes
 import Replication
+import SCSI
 import Storage
 import Synchronization
 
@@ -12,6 +13,11 @@ extension UnitKeeping {
 
   /// A session asks; it is answered once, on any thread, unless it is gone before.
   func ask(_ request: KeepingRequest, session: UInt64, _ answer: @escaping KeepingDesk.Answer) {
+    // Asked without our lock: a disk's own lock is not taken under another.
+    let isSanitizing = disk.device.with { $0.isSanitizing }
+    if case .adopt = request, isSanitizing {
+      return answer(.refused(.storage, "the LUN is being sanitized"))
+    }
     let refusal = act { state -> KeepingAnswer? in
       let asked = KeepingDesk.Asked(
         request: request, session: session, answer: answer,
@@ -50,24 +56,34 @@ extension UnitKeeping {
     return nil
   }
 
+  /// The session whose claim this request takes over, as the same initiator's: it ends like that of
+  /// a session that is gone.
+  func beginTakeover(_ request: KeepingRequest, session: UInt64) -> UInt64? {
+    guard case .claim(let holder) = request else { return nil }
+    return state.withLock { $0.tenants.beginTakeover(by: session, holder: holder) }
+  }
+
   /// A session is gone; whether it had the claim. Then the registrations of other sessions here are
   /// to be ended before `sessionClosed`.
   func beginEnding(_ session: UInt64) -> Bool {
     state.withLock { $0.tenants.beginEnding(session) }
   }
 
-  /// Nothing of a session that is gone can touch the medium any more.
+  /// Nothing of a session that is gone, or taken over, can touch the medium any more.
   func sessionClosed(_ session: UInt64) {
     let refused = act { state -> [(KeepingDesk.Answer, KeepingAnswer)] in
+      var refused: [(KeepingDesk.Answer, KeepingAnswer)] = []
       for asked in state.desk.drop(session) {
         if case .adopt = asked.request { state.tenants.endAdopting() }
+        refused.append((asked.answer, .refused(.notClaimed, "the claim has ended")))
       }
       state.unit.handleSessionClosed(session, now: MonotonicClock.now())
       state.tenants.end(session)
-      guard !state.tenants.isEnding else { return [] }
-      return state.desk.takeDeferred().compactMap { asked in
-        take(asked, &state).map { (asked.answer, $0) }
+      guard !state.tenants.isEnding else { return refused }
+      for asked in state.desk.takeDeferred() {
+        if let refusal = take(asked, &state) { refused.append((asked.answer, refusal)) }
       }
+      return refused
     }
     for (answer, refusal) in refused { answer(refusal) }
   }

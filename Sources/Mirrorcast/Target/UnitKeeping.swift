@@ -27,10 +27,12 @@ package final class UnitKeeping: Sendable {
   struct Disk: Sendable {
     let number: LogicalUnitNumber
     let backing: any BlockBacking
+    let device: SharedDevice
     let changes: MediumChanges
     let isWriteProtected: Bool
   }
 
+  /// All that is behind the lock.
   struct State: Sendable {
     var unit: KeptUnit
     var tenants = KeepingTenants()

@@ -1,6 +1,6 @@
 // A disk that belongs to a mirror whose members are remembered may hold old data, or hold new data
-// that other members lack, and nobody but the mirror's initiator can tell. Whoever read it meanwhile
-// could see a write that never was acknowledged, and not see it later.
+// that other members lack, and nobody but the mirror's initiator can tell. Whoever read it
+// meanwhile could see a write that never was acknowledged, and not see it later.
 
 /// What a mirror that outlasts its initiator leaves of a disk's medium for ordinary commands.
 package enum MirrorReadiness: UInt8, Equatable, Sendable {
