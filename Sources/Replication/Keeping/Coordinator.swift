@@ -127,7 +127,7 @@ package struct Coordinator: Sendable {
       }
     }
     guard phase == .running, let record else { return }
-    suspendIfTooFew("legs were lost while the mirror was opened", now: now)
+    suspendIfTooFew("those that are here get what they lack first", now: now)
     orders.append(
       .tell(.opened(generation: record.generation.counter, isNew: record.generation.counter == 1)))
     for leg in legs.indices where state(ofLeg: leg) != .inSync {
@@ -152,8 +152,12 @@ package struct Coordinator: Sendable {
   package mutating func handleTimeout(now: UInt64) {
     guard phase == .running else { return }
     if let end = patienceEnd, end <= now {
-      stop("too few legs have come back")
-      return
+      // Who is being copied to will be one more.
+      guard legs.contains(where: { $0.isGettingCopies }) else {
+        stop("too few legs have come back")
+        return
+      }
+      patienceEnd = now + configuration.patienceNanoseconds
     }
     for leg in legs.indices where legs[leg].stage == .away && legs[leg].retryAt ?? .max <= now {
       connect(leg)

@@ -91,9 +91,7 @@ extension Coordinator {
 
   private mutating func roundDone(now: UInt64) {
     if phase == .opening {
-      let here = legs.indices.filter {
-        legs[$0].stage == .claimed && state(ofLeg: $0).hasEverything
-      }
+      let here = legs.indices.filter { legs[$0].stage == .claimed }
       guard record?.generation.maySuffice(Set(here.map { legs[$0].member })) == true else {
         refuse(
           OpeningRefusal(kind: .tooFew, words: "too few legs are left of those that were here"))

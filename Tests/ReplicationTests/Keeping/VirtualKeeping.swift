@@ -146,7 +146,7 @@ final class VirtualKeeping {
     case .begin(let set): coordinator.handleBegun(set, now: now)
     case .join(let leg): coordinator.handleJoined(leg: leg, now: now)
     case .confirm(let set): confirmed.formUnion(set)
-    case .mended, .stop: break
+    case .mended, .stop, .suspend, .endSuspension: break
     case .compare(let token, let source, let targets, let bytes):
       let region = layout.regions(of: bytes).lowerBound
       var differing: LegSet = []
