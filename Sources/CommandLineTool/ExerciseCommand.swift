@@ -86,7 +86,12 @@ struct ExerciseCommand: AsyncParsableCommand {
   private struct Result {
     var writes = ExerciseWriter.Outcome()
     var reads: ExerciseReads.Outcome
-    var isVerified: Bool { reads.faultCount == 0 && reads.differing == 0 }
+    var words: String {
+      guard !hasLost else { return "LOST: see what was said above" }
+      return reads.isWhole ? "nothing was lost" : "not verified: no leg could be read to its end"
+    }
+    var hasLost: Bool { reads.faultCount > 0 || reads.differing > 0 }
+    var isVerified: Bool { !hasLost && reads.isWhole }
   }
 
   private func exercise(
@@ -161,7 +166,8 @@ struct ExerciseCommand: AsyncParsableCommand {
     if json {
       Console.shared.result(
         JSONValue.object([
-          ("lost", .bool(!result.isVerified)), ("acknowledged", .integer(writes.acknowledged)),
+          ("lost", .bool(result.hasLost)), ("verified", .bool(result.isVerified)),
+          ("acknowledged", .integer(writes.acknowledged)),
           ("failed", .integer(writes.failed)), ("bytes", .integer(writes.bytes)),
           (
             "longestPauseMicroseconds", .number(Double(writes.pauseNanosecondsMax) / 1000)
@@ -180,7 +186,7 @@ struct ExerciseCommand: AsyncParsableCommand {
         \(Quantity.bytes(writes.bytes)); longest pause \(pause) ms
         \(reads.reads) reads, \(Quantity.bytes(reads.bytes)): \(reads.faultCount) faults, \
         \(reads.differing) ranges that differ
-        \(result.isVerified ? "nothing was lost" : "LOST: see what was said above")
+        \(result.words)
         """)
     }
     if let failure = writes.firstFailure {

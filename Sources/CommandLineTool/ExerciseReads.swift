@@ -18,6 +18,8 @@ final class ExerciseReads: Sendable {
     var faultCount: UInt64 = 0
     /// Ranges that differ between legs, at the end.
     var differing: UInt64 = 0
+    /// Some leg was read from its beginning to its end, at the end.
+    var isWhole = false
   }
 
   private static let faultsMax = 16
@@ -56,9 +58,9 @@ final class ExerciseReads: Sendable {
     }
   }
 
-  /// Reads all of each leg that is in sync, and compares them.
+  /// Reads all of each leg that is in sync, and compares them; one that is lost meanwhile is none.
   func readAll(_ progress: Progress) async {
-    let legs = inSync
+    var legs = inSync
     let step = lengthMax / model.sectorSize
     for first in stride(from: 0, to: model.sectorCount, by: step) {
       let sectors = first..<min(first + step, model.sectorCount)
@@ -66,7 +68,8 @@ final class ExerciseReads: Sendable {
       var kept: [UInt8]?
       for leg in legs {
         guard let bytes = await read(sectors, leg) else {
-          note("\(leg): can't be read at sector \(first)")
+          if inSync.contains(leg) { note("\(leg): can't be read at sector \(first)") }
+          legs.removeAll { $0 == leg }
           continue
         }
         judge(bytes, sectors, leg, acknowledged)
@@ -75,6 +78,7 @@ final class ExerciseReads: Sendable {
         progress.advance(by: bytes.count)
       }
     }
+    outcome.withLock { [legs] in $0.isWhole = !legs.isEmpty }
   }
 
   var inSync: [LogicalUnitURL] {

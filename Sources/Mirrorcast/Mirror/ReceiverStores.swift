@@ -125,6 +125,7 @@ extension ReceiverDuty {
           "registration": "\(hexadecimal(registration.request.registration))",
           "counters": "\(counters)",
           "drops": .dictionary(drops.summary(of: ports, answerPort)),
+          "journal": "\(registration.kept.map { "\($0.keeping.journalCounters)" } ?? "none")",
         ])
       for reply in registration.ending {
         session(registration, confirms: reply)

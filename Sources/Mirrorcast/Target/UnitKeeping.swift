@@ -104,6 +104,9 @@ package final class UnitKeeping: Sendable {
   /// What stands in the record, and how much is marked.
   var descriptor: LegDescriptor { state.withLock { $0.unit.descriptor } }
 
+  /// What the journal has done since the daemon has it.
+  var journalCounters: JournalCounters { state.withLock { $0.unit.journalCounters } }
+
   private static func code(_ service: UnitService) -> UInt8 {
     switch service {
     case .free: 0
