@@ -23,6 +23,7 @@ final class ExerciseReads: Sendable {
   }
 
   private static let faultsMax = 16
+  private static let triesMax = 50
 
   private let mirror: Mirror
   private let model: ExerciseModel
@@ -67,7 +68,7 @@ final class ExerciseReads: Sendable {
       let acknowledged = model.acknowledged(sectors)
       var kept: [UInt8]?
       for leg in legs {
-        guard let bytes = await read(sectors, leg) else {
+        guard let bytes = await readWhileInSync(sectors, leg) else {
           if inSync.contains(leg) { note("\(leg): can't be read at sector \(first)") }
           legs.removeAll { $0 == leg }
           continue
@@ -79,6 +80,17 @@ final class ExerciseReads: Sendable {
       }
     }
     outcome.withLock { [legs] in $0.isWhole = !legs.isEmpty }
+  }
+
+  /// Reads until it is done, or the leg is called lost: the one may be seen before the other.
+  private func readWhileInSync(
+    _ sectors: Range<Int>, _ leg: LogicalUnitURL
+  ) async -> [UInt8]? {
+    for _ in 0..<Self.triesMax where inSync.contains(leg) {
+      if let bytes = await read(sectors, leg) { return bytes }
+      try? await Task.sleep(for: .milliseconds(100))
+    }
+    return nil
   }
 
   var inSync: [LogicalUnitURL] {

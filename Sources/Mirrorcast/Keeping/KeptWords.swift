@@ -53,7 +53,8 @@ extension KeepingEvent {
       board[leg].copiedBytes = bytes
     case .closed(let failures):
       for (leg, words) in failures { board[leg].closingFailure = words }
-    case .refused, .unreadable, .suspended, .resumed, .stopped: break
+    case .stopped: for leg in board.indices { board[leg].isHere = false }
+    case .refused, .unreadable, .suspended, .resumed: break
     }
   }
 }
