@@ -1,0 +1,98 @@
+import Bytes
+
+@testable import Replication
+
+/// A sender of one leg whose writes end when the test says so.
+final class HoldsDesk {
+  var sender: Sender
+  var now: UInt64 = 1_000_000
+  var held: [UInt64] = []
+  var ended: [UInt64] = []
+  /// Tokens in the order in which their writes began.
+  var began: [UInt64] = []
+  private var numbersSeen: UInt32 = 0
+
+  init(open: Int = 8, credit: Int = 1 << 20, queueMax: Int = 4096) {
+    var configuration = SenderConfiguration(
+      registration: 1, virtualLUN: 5 << 48, blockLength: 512, unitBlockSize: 512,
+      writeLengthMax: 64 * 512)
+    configuration.isKept = true
+    configuration.queueMax = queueMax
+    sender = Sender(
+      configuration,
+      legs: [LegDescription(path: .datagrams, openWritesMax: open, credit: credit)])
+  }
+
+  @discardableResult
+  func write(_ token: UInt64, _ blocks: Range<Int>) -> Bool {
+    let isTaken = sender.submit(
+      Submission(
+        token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512),
+      now: now)
+    settle()
+    return isTaken
+  }
+
+  @discardableResult
+  func hold(_ token: UInt64, _ blocks: Range<Int>) -> Bool {
+    let isTaken = sender.hold(
+      token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512,
+      now: now)
+    settle()
+    return isTaken
+  }
+
+  func copy(_ token: UInt64, _ blocks: Range<Int>, to leg: Int = 0) -> Bool {
+    sender.submitCopy(
+      token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512,
+      to: LegSet(leg), now: now)
+  }
+
+  func release(_ token: UInt64) {
+    sender.releaseHold(token: token, now: now)
+    settle()
+  }
+
+  var open: [Submission] {
+    sender.writes.filter { $0.phase != .idle }.map(\.submission)
+  }
+
+  /// The leg does a write.
+  func end(_ token: UInt64) {
+    guard
+      let write = sender.writes.first(where: {
+        $0.phase != .idle && $0.submission.token == token
+      })
+    else { return }
+    let tag = Datagram.taskTag(of: write.number)
+    sender.handleResponse(leg: 0, tag: tag, status: 0, now: now)
+    settle()
+  }
+
+  /// Sends what waits, and takes what is told.
+  func settle() {
+    now += 1_000_000
+    var bytes = [UInt8](repeating: 0, count: 1024)
+    while let next = sender.pollTransmission(now: now) {
+      let data = [UInt8](repeating: 7, count: sender.submission(inSlot: next.slot).length)
+      var span = bytes.mutableSpan
+      var raw = span.mutableBytes
+      _ = sender.assemble(next, data: data.span.bytes, into: &raw, now: now)
+      now += 1_000
+    }
+    sender.handleDeparted(now: now)
+    let fresh = sender.writes.filter { $0.phase != .idle && $0.number.rawValue >= numbersSeen }
+    for write in fresh.sorted(by: { $0.number.rawValue < $1.number.rawValue }) {
+      began.append(write.submission.token)
+    }
+    numbersSeen = sender.firstUnusedNumber.rawValue
+    for event in sender.events {
+      switch event {
+      case .held(let token): held.append(token)
+      case .completed(let token, _), .copied(let token, _): ended.append(token)
+      default: break
+      }
+    }
+    sender.events = []
+  }
+}
