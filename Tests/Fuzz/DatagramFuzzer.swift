@@ -107,6 +107,10 @@ private func fuzzRegistration(_ bytes: [UInt8]) {
     case .terminate(let request):
       guard request.registration != nil else { return }
       require((try? MirrorText(request.keys)) == text, "a termination reads as another")
+    case .keep(let request):
+      require((try? MirrorText(request.keys)) == text, "a request reads as another")
+    case .digest(let request):
+      require((try? MirrorText(request.keys)) == text, "what is to be digested reads as another")
     }
   }
   do throws(RegistrationFault) {
