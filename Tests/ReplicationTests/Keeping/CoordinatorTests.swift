@@ -131,7 +131,7 @@ import Testing
     mirror.open()
     mirror.kill(1)
     mirror.kill(2)
-    #expect(mirror.confirmed == LegSet(1))
+    #expect(mirror.confirmed == LegSet([1, 2]))
     #expect(mirror.events.contains { if case .suspended = $0 { true } else { false } })
     mirror.pass(29_000_000_000)
     #expect(mirror.coordinator.phase == .running)
