@@ -92,7 +92,7 @@ extension LegSelfDescription {
     let marked = "\(markedRegions) of \(regionCount) regions may differ"
     let end = record.isClosed ? "closed" : "not closed"
     return "\(url): '\(record.mirrorName)', generation \(record.generation) of"
-      + " \(Self.time(record.madeAt)), \(record.state.rawValue), \(end), \(marked)"
+      + " \(LegTime.text(record.madeAt)), \(record.state.rawValue), \(end), \(marked)"
   }
 
   /// The line, and one for each member.
@@ -132,9 +132,12 @@ extension LegSelfDescription {
     }
     return .object(members)
   }
+}
 
+/// Moments for people; no Foundation for so little.
+enum LegTime {
   /// `2026-01-31 12:00:00 UTC`.
-  static func time(_ seconds: UInt64) -> String {
+  static func text(_ seconds: UInt64) -> String {
     func two(_ value: UInt64) -> String { value < 10 ? "0\(value)" : "\(value)" }
     guard seconds < 1 << 40 else { return "\(seconds) s after 1970" }
     // The proleptic Gregorian calendar in eras of 400 years that begin with March.

@@ -7,6 +7,7 @@ struct ArgumentsTests {
   static let leg = "iscsi://127.0.0.1/iqn.2026-01.org.example:a/0"
   static let mirror = ["mirror", "disk.img", "--to", leg, "--group", "239.1.2.3"]
   static let bench = ["bench", "--to", leg, "--group", "239.1.2.3", "--size", "1M"]
+  static let kept = ["--to", leg, "--group", "239.1.2.3"]
   static let target = [
     "target", "--portal", "127.0.0.1:0", "--iqn", "iqn.2026-01.org.example:a", "--lun",
     "0=memory:1M",
@@ -27,6 +28,14 @@ struct ArgumentsTests {
     ["target", "--config", "target.yaml", "--log-level", "debug"],
     ["verify", "--to", leg, "--to", leg + "1"],
     ["ls", "127.0.0.1:3260"],
+    mirror + ["--name", "disk", "--require", "all", "--assume-equal"],
+    bench + ["--name", "disk", "--require", "2", "--silence", "0.5", "--patience", "0"],
+    mirror + ["--name", "disk", "--require", leg + "," + leg + "1"],
+    ["add", leg + "2", "--name", "disk"] + kept,
+    ["resync", "--name", "disk", "--wait", "0"] + kept,
+    ["resolve", "--keep", leg, "--yes", "--name", "disk"] + kept,
+    ["status", leg, leg + "1", "--json"], ["release", leg],
+    ["exercise", "--name", "disk", "--seconds", "5", "--size", "64M", "--state", "f"] + kept,
   ])
   func `right ones are taken`(arguments: [String]) throws {
     _ = try MirrorcastCommand.parseAsRoot(arguments)
@@ -38,6 +47,12 @@ struct ArgumentsTests {
     ["mirror", "disk.img", "--to", leg],
     ["mirror", "disk.img", "--to", "http://x", "--group", "239.1.2.3"],
     ["mirror", "disk.img", "--to", leg, "--group", "128.12.15.3"],
+    mirror + ["--require", "all"], mirror + ["--assume-equal"], mirror + ["--name", ""],
+    mirror + ["--name", "disk", "--require", "0"], mirror + ["--name", "disk", "--require", "x"],
+    mirror + ["--name", "disk", "--silence", "0"], ["add", leg + "2"] + kept, ["status"],
+    ["add", leg, "--name", "disk"] + kept, ["resync"] + kept, ["release"],
+    ["resolve", "--keep", leg + "1", "--name", "disk"] + kept, ["exercise"] + kept,
+    ["exercise", "--name", "disk", "--size", "1K"] + kept,
     mirror + ["--to", leg], mirror + ["--drop", "1"], mirror + ["--drop", "-0.1"],
     mirror + ["--reorder", "nan"], mirror + ["--seed", "1"], mirror + ["--recovery", "magic"],
     mirror + ["--vlun", "16384"], mirror + ["--deadline", "0"], mirror + ["--depth", "0"],

@@ -38,6 +38,14 @@ final class Wire: @unchecked Sendable {
     }
   }
 
+  /// New connections pass again.
+  func mend() {
+    condition.withLock {
+      state = .open
+      condition.broadcast()
+    }
+  }
+
   /// Both ends of the oldest connection see it closed; the others live.
   func cutOldest() {
     condition.withLock {
