@@ -153,6 +153,8 @@ struct ExerciseCommand: AsyncParsableCommand {
     return try await onOwnThread {
       // Opened again on this thread: the file is appended to by nobody else.
       let record = try path.map { (path) throws(MirrorcastError) in try ExerciseRecord(path) }
+      // What this run begins has higher numbers than what any before it had, ended or not.
+      try record?.append([ExerciseRecord.Entry(sectors: 0..<0, write: firstWrite)])
       return try writer.perform { entries in
         if !entries.isEmpty { try record?.append(entries) }
       }

@@ -10,7 +10,7 @@ import Mirrorcast
 
 /// The file that `--state` names.
 final class ExerciseRecord {
-  /// A write that was acknowledged.
+  /// A write that was acknowledged; without sectors, the first number of a run.
   struct Entry: Sendable, Equatable {
     var sectors: Range<Int>
     var write: UInt64
