@@ -128,6 +128,17 @@ let package = Package(
     .testTarget(
       name: "ReplicationTests", dependencies: ["Replication", "ISCSI", "SCSI", "Bytes"],
       swiftSettings: relaxed),
+    // A network, disks and crashes in one process, from one seed: a library, so that it can be run
+    // as a program, too, which Scripts/simulate does.
+    .target(
+      name: "Simulator", dependencies: ["Replication", "ISCSI", "SCSI", "Bytes"],
+      path: "Tests/Simulation/Simulator", swiftSettings: relaxed),
+    .executableTarget(
+      name: "simulate", dependencies: ["Simulator"], path: "Tests/Simulation/Command",
+      swiftSettings: relaxed),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["Simulator"], path: "Tests/Simulation/Tests",
+      swiftSettings: relaxed),
     .testTarget(
       name: "LanesTests", dependencies: ["Lanes", "Bytes"], swiftSettings: relaxed),
     .testTarget(

@@ -1,0 +1,151 @@
+// What must hold, seen from above: the oracle knows every write, every disk and what callers were
+// told, and none of the machines does.
+
+/// A write as its caller knows it.
+struct WrittenRecord {
+  /// What its caller knows of its end.
+  enum State: UInt8 { case open, good, bad, unknown }
+
+  var sectors: Range<Int>
+  var initiator: Int
+  var isForced: Bool
+  var state = State.open
+  var submittedAt: UInt64
+}
+
+/// The judge of a run.
+struct Oracle {
+  private(set) var writes: [WrittenRecord] = []
+  /// By sector: the latest write that was told as GOOD.
+  private(set) var acknowledged: [Stamp]
+  /// By target and sector: what must be there even when the power goes.
+  private var durable: [[Stamp]]
+  /// The legs that were never lost to the mirror: without names nobody else may be read.
+  var isTrusted: [Bool]
+  private(set) var openCount = 0
+
+  init(_ scenario: Scenario) {
+    acknowledged = [Stamp](repeating: 0, count: scenario.sectorCount)
+    durable = Array(repeating: acknowledged, count: scenario.targetCount)
+    isTrusted = Array(repeating: true, count: scenario.targetCount)
+  }
+
+  /// The last write that was submitted.
+  var lastStamp: Stamp { Stamp(writes.count) }
+
+  func record(_ stamp: Stamp) -> WrittenRecord { writes[Int(stamp) - 1] }
+
+  // MARK: Writes
+
+  mutating func begin(_ record: WrittenRecord) -> Stamp {
+    writes.append(record)
+    openCount += 1
+    return Stamp(writes.count)
+  }
+
+  mutating func end(_ stamp: Stamp, _ state: WrittenRecord.State) {
+    guard writes[Int(stamp) - 1].state == .open else { return }
+    writes[Int(stamp) - 1].state = state
+    openCount -= 1
+  }
+
+  /// A write was told as GOOD, and these legs have it.
+  mutating func noteGood(_ stamp: Stamp, legs: [Int], _ world: World) {
+    guard writes[Int(stamp) - 1].state == .open else {
+      return world.violate("write \(stamp) was completed twice")
+    }
+    end(stamp, .good)
+    let record = record(stamp)
+    for sector in record.sectors {
+      if acknowledged[sector] > stamp {
+        world.violate("write \(stamp) is GOOD after \(acknowledged[sector]), which came later")
+      }
+      acknowledged[sector] = stamp
+    }
+    for leg in legs where isTrusted[leg] {
+      for sector in record.sectors where world.targets[leg].disk.live[sector] != stamp {
+        let found = world.targets[leg].disk.live[sector]
+        return world.violate(
+          "write \(stamp) is GOOD, but sector \(sector) of target \(leg) is of write \(found)")
+      }
+      guard record.isForced else { continue }
+      for sector in record.sectors { durable[leg][sector] = stamp }
+    }
+  }
+
+  // MARK: Disks
+
+  /// Bytes of a write come to a disk.
+  func checkStore(
+    _ stamp: Stamp, over old: Stamp, at sector: Int, target: Int, _ world: World
+  ) {
+    guard stamp > 0, stamp <= lastStamp else {
+      return world.violate("target \(target) stores a write that was never submitted")
+    }
+    guard record(stamp).sectors.contains(sector) else {
+      return world.violate("write \(stamp) lands at sector \(sector), which is not its own")
+    }
+    guard !isTrusted[target] || stamp >= old else {
+      return world.violate("write \(stamp) lands on write \(old), which came later")
+    }
+  }
+
+  /// What is left after a loss of power is not less than was promised.
+  func checkDurable(_ target: Int, _ world: World) {
+    let disk = world.targets[target].disk
+    for sector in disk.durable.indices where disk.durable[sector] < durable[target][sector] {
+      return world.violate(
+        "on the medium of target \(target) sector \(sector) is of write"
+          + " \(disk.durable[sector]), though \(durable[target][sector]) was said to be there")
+    }
+  }
+
+  /// A target has flushed what was acknowledged when it was asked.
+  mutating func noteFlushed(_ target: Int, _ floor: [Stamp]) {
+    guard isTrusted[target] else { return }
+    for sector in floor.indices {
+      durable[target][sector] = max(durable[target][sector], floor[sector])
+    }
+  }
+
+  /// A read of a leg that has everything gives every write that was acknowledged before it began,
+  /// or a later one.
+  func checkRead(
+    _ stamps: [Stamp], _ sectors: Range<Int>, floor: [Stamp], target: Int, _ world: World
+  ) {
+    guard isTrusted[target] else { return }
+    guard stamps.count == sectors.count else { return world.violate("a read of another length") }
+    for (sector, stamp) in zip(sectors, stamps) where stamp < floor[sector] {
+      return world.violate(
+        "a read of sector \(sector) at target \(target) gives write \(stamp), though"
+          + " \(floor[sector]) was acknowledged")
+    }
+  }
+
+  // MARK: The end
+
+  func checkEnd(_ world: World) {
+    if openCount > 0 { return world.violate("\(openCount) writes never ended") }
+    for target in world.targets.indices { checkDurable(target, world) }
+    let legs = world.targets.indices.filter { isTrusted[$0] }
+    guard let first = legs.first else { return }
+    // Where a write did not end as GOOD, legs without names may differ until the next one there.
+    var isCertain = [Bool](repeating: true, count: acknowledged.count)
+    for (index, record) in writes.enumerated() where record.state != .good {
+      for sector in record.sectors where acknowledged[sector] < Stamp(index + 1) {
+        isCertain[sector] = false
+      }
+    }
+    for leg in legs {
+      let live = world.targets[leg].disk.live
+      for sector in live.indices where isCertain[sector] {
+        guard live[sector] == acknowledged[sector] else {
+          return world.violate(
+            "in the end sector \(sector) of target \(leg) is of write \(live[sector]), of target"
+              + " \(first) of \(world.targets[first].disk.live[sector]); \(acknowledged[sector])"
+              + " was acknowledged")
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,28 @@
+/// What runs did, for people.
+package struct RunCounters: Sendable {
+  package var events = 0
+  package var writes = 0
+  package var goodWrites = 0
+  package var datagrams = 0
+  package var faults = 0
+  package var openings = 0
+  package var virtualMilliseconds = 0
+
+  package init() {}
+
+  package mutating func add(_ other: RunCounters) {
+    events += other.events
+    writes += other.writes
+    goodWrites += other.goodWrites
+    datagrams += other.datagrams
+    faults += other.faults
+    openings += other.openings
+    virtualMilliseconds += other.virtualMilliseconds
+  }
+
+  /// As `name=number`, for Scripts/simulate.
+  package var words: String {
+    "events=\(events) writes=\(writes) good=\(goodWrites) datagrams=\(datagrams)"
+      + " faults=\(faults) openings=\(openings) milliseconds=\(virtualMilliseconds)"
+  }
+}

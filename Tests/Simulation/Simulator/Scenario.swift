@@ -1,0 +1,138 @@
+// What a seed means: how many nodes, how large, how bad the world is.
+
+/// What happens to datagrams and messages between nodes.
+struct LinkBehaviour: Sendable {
+  var groupLoss = 0.0
+  var ownLoss = 0.0
+  var duplicate = 0.0
+  var reorder = 0.0
+  var corrupt = 0.0
+  /// A datagram begins a burst in which all are lost.
+  var burst = 0.0
+  var burstLengthMax = 40
+  var delayNanoseconds: UInt64 = 30_000
+  var jitterNanoseconds: UInt64 = 5_000
+  var reorderNanoseconds: UInt64 = 400_000
+  var channelNanoseconds: UInt64 = 40_000
+}
+
+/// A fault that begins at an event and ends after a time.
+struct PlannedFault: Sendable {
+  /// What goes wrong.
+  enum Kind: Int, Sendable, CaseIterable {
+    case killTarget, powerLoss, killInitiator, reset, partition, partitionOneWay, pauseTarget
+    case pauseInitiator, slowDisk, slowLink, lossy, diskErrors, diskFull, stopTarget, blockedOutlet
+  }
+
+  var kind: Kind
+  var atEvent: Int
+  var initiator: Int
+  var target: Int
+  var nanoseconds: UInt64
+  /// Of two ways one.
+  var isFirst: Bool
+}
+
+/// Everything that a seed decides beforehand.
+struct Scenario: Sendable {
+  static let targetsMax = 5
+
+  let seed: UInt64
+  var targetCount: Int
+  var initiatorCount: Int
+  var sectorCount: Int
+  var writeSectorsMax: Int
+  var blockLength: Int
+  var openWritesMax: Int
+  var credit: Int
+  var isSolicited: Bool
+  var recovery: Int
+  var storeAheadByteCount: Int
+  var deadlineNanoseconds: UInt64
+  var callCount: Int
+  var callGapNanoseconds: UInt64
+  var forcedRate: Double
+  var flushRate: Double
+  var readRate: Double
+  /// How many places are written again and again; 0: all alike.
+  var hotSectors: Int
+  var links: [LinkBehaviour]
+  var disks: [DiskBehaviour]
+  /// Of what is not durable when the power goes.
+  var keptRate: Double
+  var faults: [PlannedFault]
+  var isQuiet: Bool
+
+  init(seed: UInt64) {
+    var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
+    self.seed = seed
+    isQuiet = random.chance(0.25)
+    targetCount = random.within(2...Self.targetsMax)
+    initiatorCount = random.chance(0.3) ? 2 : 1
+    sectorCount = random.pick([256, 512, 1024, 2048])
+    writeSectorsMax = random.pick([8, 16, 64])
+    blockLength = random.pick([512, 1024, 1408])
+    openWritesMax = random.pick([1, 2, 4, 8, 16])
+    credit = random.pick([writeSectorsMax * 512, 64 << 10, 1 << 20])
+    isSolicited = random.chance(0.3)
+    recovery = random.below(4)
+    storeAheadByteCount = random.pick([4096, 8192, 1 << 20])
+    deadlineNanoseconds = random.chance(0.5) ? 10_000_000_000 : 400_000_000
+    callCount = random.within(8...50)
+    callGapNanoseconds = random.octaves(1_000...4_000_000)
+    forcedRate = random.chance(0.5) ? 0.4 : 0
+    flushRate = random.chance(0.4) ? 0.1 : 0.02
+    readRate = random.chance(0.5) ? 0.2 : 0.05
+    hotSectors = random.chance(0.5) ? random.within(1...writeSectorsMax) : 0
+    keptRate = random.pick([0, 0.5, 0.5, 0.9])
+    links = []
+    disks = []
+    faults = []
+    let lossy = !isQuiet && random.chance(0.5)
+    for _ in 0..<targetCount {
+      links.append(Self.link(isLossy: lossy && random.chance(0.8), &random))
+      disks.append(Self.disk(&random))
+    }
+    if !isQuiet { planFaults(&random) }
+  }
+
+  private static func link(isLossy: Bool, _ random: inout SeededRandom) -> LinkBehaviour {
+    var link = LinkBehaviour()
+    link.delayNanoseconds = random.octaves(5_000...500_000)
+    link.jitterNanoseconds = random.chance(0.3) ? link.delayNanoseconds : 2_000
+    link.channelNanoseconds = random.octaves(10_000...1_000_000)
+    guard isLossy else { return link }
+    let rate = random.pick([0.001, 0.01, 0.05, 0.2])
+    if random.chance(0.7) { link.groupLoss = rate }
+    if random.chance(0.4) { link.ownLoss = rate }
+    if random.chance(0.4) { link.duplicate = rate }
+    if random.chance(0.4) { link.reorder = rate }
+    if random.chance(0.3) { link.corrupt = rate }
+    if random.chance(0.2) { link.burst = rate / 20 }
+    if random.chance(0.03) { link.groupLoss = 1 }
+    if random.chance(0.03) { link.ownLoss = 1 }
+    return link
+  }
+
+  private static func disk(_ random: inout SeededRandom) -> DiskBehaviour {
+    var disk = DiskBehaviour()
+    disk.nanoseconds = random.octaves(2_000...400_000)
+    disk.jitterNanoseconds = random.octaves(1_000...2_000_000)
+    return disk
+  }
+
+  private mutating func planFaults(_ random: inout SeededRandom) {
+    // A few kinds in one run, so that each meets long stretches without the others.
+    var kinds: [PlannedFault.Kind] = []
+    for kind in PlannedFault.Kind.allCases where random.chance(0.2) { kinds.append(kind) }
+    guard !kinds.isEmpty else { return }
+    for _ in 0..<random.within(1...5) {
+      faults.append(
+        PlannedFault(
+          kind: random.pick(kinds), atEvent: Int(random.octaves(1...6_000)),
+          initiator: random.below(initiatorCount), target: random.below(targetCount),
+          nanoseconds: random.octaves(100_000...3_000_000_000), isFirst: random.chance(0.5)))
+    }
+    faults.sort { $0.atEvent < $1.atEvent }
+  }
+}

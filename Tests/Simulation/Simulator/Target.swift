@@ -1,0 +1,249 @@
+// A target: its process, which may end at any step, and its disk, which stays.
+import Bytes
+import ISCSI
+import Replication
+import SCSI
+
+/// One initiator's mirror at a target.
+final class Registration {
+  let serial: Int
+  let channel: Int
+  let number: UInt32
+  var receiver: Receiver
+  /// The slots' bytes, where datagrams are put together.
+  let places: UnsafeMutableRawBufferPointer
+  let slotByteCount: Int
+  var isEnding = false
+  var isTerminated = false
+
+  init(
+    serial: Int, channel: Int, number: UInt32, receiver: Receiver, slots: Int, slotByteCount: Int
+  ) {
+    self.serial = serial
+    self.channel = channel
+    self.number = number
+    self.receiver = receiver
+    self.slotByteCount = slotByteCount
+    places = .allocate(byteCount: slots * slotByteCount, alignment: 16)
+  }
+
+  func bytes(at offset: Int) -> UnsafeRawPointer? {
+    UnsafeRawPointer(places.baseAddress).map { $0 + offset }
+  }
+
+  deinit { places.deallocate() }
+}
+
+/// A node that keeps a leg.
+final class Target {
+  static let virtualLUN: UInt64 = 5 << 48
+
+  let index: Int
+  unowned let world: World
+  private(set) var incarnation: UInt32 = 0
+  private(set) var isUp = true
+  var pausedUntil: UInt64?
+  var disk: SimulatedDisk
+  var behaviour: DiskBehaviour
+  private(set) var registrations: [Registration] = []
+  private var retired: [Registration] = []
+  private var nextSerial = 0
+  private var wakeAt = UInt64.max
+  private let geometry: BlockGeometry
+
+  init(_ index: Int, in world: World) {
+    self.index = index
+    self.world = world
+    disk = SimulatedDisk(sectorCount: world.scenario.sectorCount)
+    behaviour = world.scenario.disks[index]
+    guard let geometry = BlockGeometry(blockCount: UInt64(world.scenario.sectorCount)) else {
+      preconditionFailure("no such disk")
+    }
+    self.geometry = geometry
+  }
+
+  var node: Int { World.targetsAt + index }
+
+  // MARK: Process
+
+  func start() {
+    guard !isUp else { return }
+    isUp = true
+    world.note(node, "starts")
+  }
+
+  /// The process ends here and now; what the disk was doing is done or not.
+  func stop(losesPower: Bool) {
+    guard isUp else { return }
+    world.note(node, losesPower ? "loses its power" : "is killed")
+    isUp = false
+    incarnation += 1
+    wakeAt = .max
+    for slot in disk.running {
+      let operation = disk.take(slot)
+      guard case .write = operation.action else { continue }
+      // A process that is killed ends its system calls, whole ones.
+      let isCutOff = losesPower
+      let isDone = world.random.chance(0.5)
+      for offset in 0..<operation.sectors.count where isCutOff ? world.random.chance(0.5) : isDone {
+        apply(operation, offset)
+      }
+    }
+    disk.forgetOperations()
+    registrations = []
+    if losesPower {
+      disk.losePower(keeping: world.scenario.keptRate, &world.random)
+      world.oracle.checkDurable(index, world)
+      // What was acknowledged and not flushed may be gone.
+      world.oracle.isTrusted[index] = false
+    }
+    world.dropChannels(ofTarget: index, isSilent: losesPower)
+  }
+
+  func handleConnected(_ channel: Int) {}
+
+  func handleLost(_ channel: Int) {
+    for registration in registrations where registration.channel == channel {
+      world.note(node, "loses channel %", channel)
+      registration.isEnding = true
+      registration.receiver.close()
+    }
+    turn()
+  }
+
+  func handleWake() {
+    if wakeAt <= world.now { wakeAt = .max }
+    turn()
+  }
+
+  // MARK: What comes
+
+  func handle(datagram bytes: UnsafeRawBufferPointer) {
+    guard let number = Datagram.registration(in: bytes.bytes) else { return }
+    for registration in registrations where registration.number == number {
+      guard let datagram = try? Datagram(bytes.bytes) else { return }
+      deliver(datagram, bytes, to: registration, isCarried: false)
+    }
+    turn()
+  }
+
+  private func deliver(
+    _ datagram: Datagram, _ bytes: UnsafeRawBufferPointer, to registration: Registration,
+    isCarried: Bool
+  ) {
+    let placement = registration.receiver.handleDatagram(
+      datagram, isCarried: isCarried, now: world.now)
+    switch placement {
+    case .nowhere: break
+    case .medium: world.violate("data is placed in the medium, which is none of memory")
+    case .store(let slot, let offset, let length):
+      guard offset + length <= registration.slotByteCount else {
+        return world.violate("data is placed outside of its slot")
+      }
+      let start = slot * registration.slotByteCount + offset
+      UnsafeMutableRawBufferPointer(rebasing: registration.places[start..<start + length])
+        .copyMemory(
+          from: UnsafeRawBufferPointer(
+            rebasing: bytes[BasicHeaderSegment.byteCount..<BasicHeaderSegment.byteCount + length]))
+      registration.receiver.settle(slot)
+    }
+  }
+
+  func handle(_ message: TargetMessage, on channel: Int) {
+    let registration = registrations.first { $0.channel == channel }
+    switch message {
+    case .register(let order): register(order, on: channel, known: registration)
+    case .carried(let bytes):
+      guard let registration else { break }
+      bytes.withUnsafeBytes { bytes in
+        guard let datagram = try? Datagram(bytes.bytes) else {
+          return world.violate("a carried datagram that can't be read")
+        }
+        deliver(datagram, bytes, to: registration, isCarried: true)
+      }
+    case .sync(let open, let lowestOpen):
+      registration?.receiver.handleSync(open, lowestOpen: lowestOpen, now: world.now)
+    case .fence(let number, let epoch): registration?.receiver.handleFence(number, epoch: epoch)
+    case .terminate:
+      registration?.isEnding = true
+      registration?.isTerminated = true
+      registration?.receiver.close()
+    case .flush(let tag): begin(.flush, 0..<0, owner: channel, tag: tag)
+    case .read(let tag, let sectors): begin(.read, sectors, owner: channel, tag: tag)
+    }
+    turn()
+  }
+
+  private func register(_ order: RegistrationOrder, on channel: Int, known: Registration?) {
+    if let known {
+      guard known.receiver.handleEpoch(order.epoch, firstWrite: order.firstWrite) else {
+        return world.send(.refused("stale epoch"), on: channel)
+      }
+      return world.send(.registered(epoch: known.receiver.currentEpoch), on: channel)
+    }
+    guard registrations.isEmpty else {
+      return world.send(.refused("the virtual LUN is another's"), on: channel)
+    }
+    let scenario = world.scenario
+    var configuration = ReceiverConfiguration(
+      registration: order.registration, epoch: order.epoch, firstWrite: order.firstWrite,
+      virtualLUN: Self.virtualLUN, units: [0], geometry: geometry)
+    configuration.blockLength = scenario.blockLength
+    configuration.writeLengthMax = scenario.writeSectorsMax * Sector.byteCount
+    configuration.openWritesMax = scenario.openWritesMax
+    configuration.credit = UInt32(scenario.credit)
+    configuration.storeAheadByteCount = scenario.storeAheadByteCount
+    nextSerial += 1
+    registrations.append(
+      Registration(
+        serial: nextSerial, channel: channel, number: order.registration,
+        receiver: Receiver(configuration), slots: scenario.openWritesMax,
+        slotByteCount: configuration.writeLengthMax))
+    world.note(
+      node, "registers epoch % from write %", Int(order.epoch), Int(order.firstWrite.rawValue))
+    world.send(.registered(epoch: order.epoch), on: channel)
+  }
+
+  // MARK: A turn
+
+  /// What a lane does after something has come.
+  func turn() {
+    guard isUp else { return }
+    var due = UInt64.max
+    for registration in registrations {
+      if let deadline = registration.receiver.nextDeadline, deadline <= world.now {
+        registration.receiver.handleTimeout(now: world.now)
+      }
+      takeStores(registration)
+      takeAnswers(registration)
+      if let deadline = registration.receiver.nextDeadline { due = min(due, deadline) }
+    }
+    finishEndings()
+    guard due < wakeAt else { return }
+    wakeAt = max(due, world.now)
+    world.wake(node, at: wakeAt, incarnation)
+  }
+
+  private func takeStores(_ registration: Registration) {
+    guard !registration.receiver.stores.isEmpty else { return }
+    for store in registration.receiver.stores { begin(store, registration) }
+    registration.receiver.stores.removeAll(keepingCapacity: true)
+  }
+
+  private func takeAnswers(_ registration: Registration) {
+    guard !registration.receiver.answers.isEmpty else { return }
+    for answer in registration.receiver.answers { say(answer, registration) }
+    registration.receiver.answers.removeAll(keepingCapacity: true)
+  }
+
+  private func finishEndings() {
+    guard registrations.contains(where: { $0.isEnding && $0.receiver.isQuiescent }) else { return }
+    for registration in registrations
+    where registration.isTerminated && registration.receiver.isQuiescent {
+      world.send(.terminated, on: registration.channel)
+    }
+    // With a fault planted the disk may still be at work for one.
+    if world.plant != nil { retired += registrations.filter { $0.isEnding } }
+    registrations.removeAll { $0.isEnding && $0.receiver.isQuiescent }
+  }
+}

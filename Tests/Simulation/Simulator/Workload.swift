@@ -1,0 +1,65 @@
+/// What callers do in a run, and when that is all.
+struct Workload {
+  private(set) var callsLeft: Int
+  /// The mirror was ended in order.
+  var hasEnded = false
+  /// There is no leg left that could be trusted.
+  var isDead = false
+  var isOver: Bool { hasEnded || isDead }
+  private(set) var isEnding = false
+
+  init(_ scenario: Scenario) { callsLeft = scenario.callCount }
+
+  mutating func takeCall() -> Bool {
+    guard callsLeft > 0 else { return false }
+    callsLeft -= 1
+    return true
+  }
+
+  mutating func beginEnding() { isEnding = true }
+
+  func handleRunning(_ initiator: Initiator) {
+    if isEnding { initiator.end() }
+  }
+}
+
+extension World {
+  /// How long the last calls are left to themselves before all is made well.
+  private static let patienceNanoseconds: UInt64 = 1_000_000_000
+  private static let callsUntilNanoseconds: UInt64 = 20_000_000_000
+
+  func makeCall() {
+    guard !workload.isOver else { return }
+    guard let initiator = initiators.first(where: \.isRunning) else {
+      if now > Self.callsUntilNanoseconds { return endCalls() }
+      return enter(.call, node: -1, at: now + 5_000_000)
+    }
+    guard workload.takeCall(), now < Self.callsUntilNanoseconds else { return endCalls() }
+    let length = Int(random.octaves(1...UInt64(scenario.writeSectorsMax)))
+    let span = scenario.hotSectors > 0 && random.chance(0.7) ? scenario.hotSectors : 0
+    let last = scenario.sectorCount - length
+    let start = min(random.below((span > 0 ? span : last) + 1), last)
+    let sectors = start..<start + length
+    if random.chance(scenario.readRate) {
+      initiator.read(sectors)
+    } else if random.chance(scenario.flushRate) {
+      initiator.flush()
+    } else {
+      initiator.write(sectors, isForced: random.chance(scenario.forcedRate))
+    }
+    enter(.call, node: -1, at: now + 1 + random.below(2 * scenario.callGapNanoseconds))
+  }
+
+  /// All calls were made: once more time for what goes wrong, then all is made well, and the mirror
+  /// ends.
+  private func endCalls() {
+    guard weather.healedAt == nil else { return }
+    guard oracle.openCount == 0 || weather.patientUntil.map({ now >= $0 }) == true else {
+      if weather.patientUntil == nil { weather.patientUntil = now + Self.patienceNanoseconds }
+      return enter(.call, node: -1, at: now + 10_000_000)
+    }
+    heal()
+    workload.beginEnding()
+    for initiator in initiators where initiator.isRunning { initiator.end() }
+  }
+}
