@@ -21,6 +21,9 @@ while let word = words.popFirst() {
   case "--seeds": seeds = number(word)
   case "--first-seed": first = number(word)
   case "--trace": printsTrace = true
+  case "--late-legs": Workarounds.addsLate = true
+  case "--unsynced": Workarounds.waitsForSync = false
+  case "--own-copies": Workarounds.copiesToAll = false
   case "--plant":
     plant = words.popFirst().flatMap(PlantedFault.init)
     if plant == nil {
@@ -33,9 +36,10 @@ while let word = words.popFirst() {
   }
 }
 
-// A machine that traps takes the process along: its seed is said before.
+// A machine that traps takes the process along: its seed is said before. One seed alone gets the
+// runtime's own words and backtrace.
 nonisolated(unsafe) let current = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
-for signal in [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS, SIGFPE] {
+for signal in seeds == 1 ? [] : [SIGILL, SIGTRAP, SIGSEGV, SIGABRT, SIGBUS, SIGFPE] {
   Glibc.signal(signal) { signal in
     print("TRAP \(current.pointee)")
     fflush(nil)

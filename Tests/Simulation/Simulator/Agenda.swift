@@ -14,6 +14,8 @@ struct Event: Sendable {
     case connected
     /// A disk's operation (first: its slot) is done.
     case stored
+    /// A journal's batch (first: its slot) is done.
+    case journaled
     /// A node wants to be called.
     case wake
     /// The next of the plan of an initiator's calls.

@@ -1,6 +1,6 @@
-// An initiator of a mirror without a name: its process, its channels and the sender. Who is lost to
-// such a mirror stays lost: whoever opens it next leaves out what the oracle does not trust, as the
-// people who run it would.
+// An initiator: its process, its channels and the sender. A mirror with a name is kept (`Keeping`).
+// Who is lost to one without stays lost: whoever opens it next leaves out what the oracle does not
+// trust, as the people who run it would.
 import Bytes
 import ISCSI
 import Replication
@@ -8,7 +8,7 @@ import Replication
 /// A node that writes.
 final class Initiator {
   /// Where an opening stands.
-  enum Phase { case down, waiting, connecting, probing, running, ending }
+  enum Phase { case down, waiting, opening, connecting, probing, running, ending }
 
   /// A target as this initiator has it.
   struct Leg {
@@ -34,7 +34,7 @@ final class Initiator {
   var blockedUntil: UInt64 = 0
   var isDeparting = false
   var legs: [Leg] = []
-  var sender: Sender?
+  var sender: Machine<Sender>?
   var waiting: [Submission] = []
   var sendsNextAt: UInt64 = 0
   var carried: [[[UInt8]]] = []
@@ -42,11 +42,26 @@ final class Initiator {
   var probedAt: UInt64 = 0
   var unprobed: LegSet = []
   var registration: UInt32 = 0
+  var firstWrite = SerialNumber(0)
   private var wakeAt = UInt64.max
   /// The targets of the sender's legs, by leg.
   var targetOf: [Int] = []
   var reads: [Int: (sectors: Range<Int>, floor: [Stamp])] = [:]
-  var flushes: [Int: [Stamp]] = [:]
+  var flushes: [Int: (floor: [Stamp], call: Int)] = [:]
+  /// Of a kept mirror: calls that wait for its legs.
+  var flushCalls: [FlushCall] = []
+  /// Reads and flushes under way, by the channel that they came by.
+  var bulkTags: [Int: Int] = [:]
+  /// The next token of a piece that is copied; callers' writes have lower ones.
+  var nextPiece = Keeping.pieceTokens
+  /// Nil where the mirror has no name.
+  var keeping: Keeping?
+  /// The mirror ends for good.
+  var isEndWanted = false
+  /// When the mirror was open last.
+  var ranAt: UInt64 = 0
+  /// Every leg has stored that the mirror was closed.
+  var isClosedWhole = false
   var nextTag = 0
   var isTerminating = false
 
@@ -58,7 +73,9 @@ final class Initiator {
   var isRunning: Bool { phase == .running }
 
   func awaits(channel: Int) -> Bool {
-    phase != .down && legs.contains { $0.channel == channel && !$0.isLost }
+    phase != .down
+      && (legs.contains { $0.channel == channel && !$0.isLost }
+        || keeping?.leg(ofLink: channel) != nil || keeping?.join?.channel == channel)
   }
 
   // MARK: Process
@@ -66,6 +83,14 @@ final class Initiator {
   /// Opens the mirror, or tries to.
   func start() {
     guard phase == .down || phase == .waiting else { return }
+    isTerminating = false
+    guard !world.scenario.isKept else {
+      phase = .opening
+      world.note(index, "opens the mirror")
+      world.happens(.opening)
+      keeping = Keeping(self, in: world)
+      return turn()
+    }
     phase = .connecting
     registration = UInt32(truncatingIfNeeded: world.random.next()) | 1
     legs = []
@@ -88,7 +113,12 @@ final class Initiator {
     wakeAt = .max
     forgetWrites()
     for leg in legs where !leg.isLost { world.dropChannel(leg.channel, atInitiator: true) }
+    for seat in keeping?.seats ?? [] {
+      if let link = seat.link { world.dropChannel(link, atInitiator: true) }
+    }
+    if let join = keeping?.join { world.dropChannel(join.channel, atInitiator: true) }
     letGo()
+    if world.scenario.isKept { world.oracle.checkMarks(world.complete, world) }
   }
 
   private func forgetWrites() {
@@ -105,6 +135,9 @@ final class Initiator {
     carried = []
     reads = [:]
     flushes = [:]
+    flushCalls = []
+    bulkTags = [:]
+    keeping = nil
     targetOf = []
     blockedUntil = 0
     isDeparting = false
@@ -113,6 +146,9 @@ final class Initiator {
   /// Tries again, unless others have the mirror by then.
   func retry() {
     for leg in legs where !leg.isLost { world.close(leg.channel, atInitiator: true) }
+    keeping?.close()
+    if let join = keeping?.join { world.close(join.channel, atInitiator: true) }
+    forgetWrites()
     letGo()
     phase = .waiting
     world.wake(index, at: world.now + world.random.octaves(1_000_000...100_000_000), incarnation)
@@ -121,26 +157,47 @@ final class Initiator {
   // MARK: Channels
 
   func handleConnected(_ channel: Int) {
+    if let leg = keeping?.leg(ofLink: channel) {
+      keeping?.handleLinked(leg)
+      return turn()
+    }
+    if keeping?.join?.channel == channel {
+      keeping?.handleJoinConnected()
+      return turn()
+    }
     guard let leg = legs.firstIndex(where: { $0.channel == channel }) else { return }
     legs[leg].isConnected = true
     world.send(
       .register(
-        RegistrationOrder(registration: registration, epoch: 1, firstWrite: SerialNumber(0))),
+        RegistrationOrder(
+          registration: registration, epoch: 1, firstWrite: firstWrite,
+          holder: keeping?.coordinator.configuration.holder)),
       on: channel)
   }
 
   func handleLost(_ channel: Int) {
+    if let leg = keeping?.leg(ofLink: channel) {
+      keeping?.handleLinkLost(leg)
+      return turn()
+    }
+    if keeping?.join?.channel == channel {
+      keeping?.handleJoinLost()
+      return turn()
+    }
     guard let leg = legs.firstIndex(where: { $0.channel == channel && !$0.isLost }) else { return }
     world.note(index, "loses target %", legs[leg].target)
     legs[leg].isLost = true
     switch phase {
+    case .connecting where keeping != nil: failOpening()
     case .connecting: proceed()
     case .probing, .running, .ending:
       if let number = legs[leg].number {
-        sender?.handleLost(leg: number, .connection("lost"), now: world.now)
+        sender?.value.handleLost(leg: number, .connection("lost"), now: world.now)
+        handleEvents()
+        loseBulk(on: channel)
       }
       turn()
-    case .down, .waiting: break
+    case .down, .waiting, .opening: break
     }
   }
 
@@ -155,6 +212,25 @@ final class Initiator {
     turn()
   }
 
+  /// A leg of a kept mirror can't be registered: all is left, and tried again.
+  func failOpening() {
+    world.note(index, "can't register")
+    retry()
+  }
+
+  /// The legs of a kept mirror that is open are registered.
+  func establish(_ chosen: LegSet) {
+    phase = .connecting
+    registration = UInt32(truncatingIfNeeded: world.random.next()) | 1
+    firstWrite = SerialNumber(UInt32(truncatingIfNeeded: world.random.next()))
+    legs = []
+    chosen.forEach { leg in
+      guard let target = keeping?.seats[leg].target else { return }
+      keeping?.seats[leg].place = legs.count
+      legs.append(Leg(target: target, channel: world.connect(index, target)))
+    }
+  }
+
   private func makeSender() {
     let scenario = world.scenario
     var configuration = SenderConfiguration(
@@ -165,6 +241,8 @@ final class Initiator {
     configuration.isSolicited = scenario.isSolicited
     configuration.deadlineNanoseconds = scenario.deadlineNanoseconds
     configuration.queueMax = 16
+    configuration.firstWrite = firstWrite
+    configuration.isKept = keeping != nil
     targetOf = []
     for leg in legs.indices {
       guard legs[leg].isRegistered, !legs[leg].isLost else {
@@ -177,17 +255,20 @@ final class Initiator {
     }
     carried = Array(repeating: [], count: targetOf.count)
     unprobed = LegSet(targetOf.indices)
-    sender = Sender(
-      configuration,
-      legs: targetOf.map { _ in
-        LegDescription(
-          path: .datagrams, openWritesMax: scenario.openWritesMax, credit: scenario.credit)
-      })
+    sender = Machine(
+      Sender(
+        configuration,
+        legs: targetOf.map { _ in
+          LegDescription(
+            path: .datagrams, openWritesMax: scenario.openWritesMax, credit: scenario.credit)
+        }))
     world.workplace.payloads.reset()
   }
 
   /// The leg of the sender that a channel is of.
-  func number(of channel: Int) -> Int? { legs.first { $0.channel == channel }?.number }
+  func number(of channel: Int) -> Int? {
+    legs.first { $0.channel == channel && !$0.isLost }?.number
+  }
 
   func channel(ofLeg number: Int) -> Int? { legs.first { $0.number == number }?.channel }
 
@@ -197,7 +278,8 @@ final class Initiator {
     if wakeAt <= world.now { wakeAt = .max }
     switch phase {
     case .waiting: start()
-    case .down, .connecting: break
+    case .down: break
+    case .connecting, .opening: if keeping != nil { turn() }
     case .probing, .running, .ending: turn()
     }
   }

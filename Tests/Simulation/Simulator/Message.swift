@@ -11,6 +11,8 @@ enum TargetMessage {
   case terminate
   case flush(tag: Int)
   case read(tag: Int, sectors: Range<Int>)
+  case keep(token: UInt64, KeepingRequest)
+  case ping
 }
 
 /// What comes back.
@@ -23,6 +25,8 @@ enum InitiatorMessage {
   case terminated
   case flushed(tag: Int, isGood: Bool)
   case data(tag: Int, [Stamp]?)
+  case kept(token: UInt64, KeepingAnswer)
+  case pong
 }
 
 /// What a mirror wants of a leg.
@@ -30,6 +34,8 @@ struct RegistrationOrder {
   var registration: UInt32
   var epoch: UInt16
   var firstWrite: SerialNumber
+  /// The initiator's number where the mirror is kept.
+  var holder: UInt64?
 }
 
 /// An ordered, reliable way between an initiator's process and a target's, until it is lost.

@@ -14,10 +14,14 @@ struct WrittenRecord {
 }
 
 /// The judge of a run.
-struct Oracle {
+final class Oracle {
   private(set) var writes: [WrittenRecord] = []
+  /// Stamps up to it are of other lives of the legs.
+  var prehistory: Stamp = 0
   /// By sector: the latest write that was told as GOOD.
-  private(set) var acknowledged: [Stamp]
+  var acknowledged: [Stamp]
+  /// The latest that must be there even where every leg was without its power.
+  var flushed: [Stamp]
   /// By target and sector: what must be there even when the power goes.
   private var durable: [[Stamp]]
   /// The legs that were never lost to the mirror: without names nobody else may be read.
@@ -26,6 +30,7 @@ struct Oracle {
 
   init(_ scenario: Scenario) {
     acknowledged = [Stamp](repeating: 0, count: scenario.sectorCount)
+    flushed = acknowledged
     durable = Array(repeating: acknowledged, count: scenario.targetCount)
     isTrusted = Array(repeating: true, count: scenario.targetCount)
   }
@@ -37,40 +42,50 @@ struct Oracle {
 
   // MARK: Writes
 
-  mutating func begin(_ record: WrittenRecord) -> Stamp {
+  func begin(_ record: WrittenRecord) -> Stamp {
     writes.append(record)
     openCount += 1
     return Stamp(writes.count)
   }
 
-  mutating func end(_ stamp: Stamp, _ state: WrittenRecord.State) {
+  func end(_ stamp: Stamp, _ state: WrittenRecord.State) {
     guard writes[Int(stamp) - 1].state == .open else { return }
     writes[Int(stamp) - 1].state = state
     openCount -= 1
   }
 
   /// A write was told as GOOD, and these legs have it.
-  mutating func noteGood(_ stamp: Stamp, legs: [Int], _ world: World) {
+  func noteGood(_ stamp: Stamp, legs: [Int], _ world: World) {
     guard writes[Int(stamp) - 1].state == .open else {
       return world.violate("write \(stamp) was completed twice")
     }
     end(stamp, .good)
     let record = record(stamp)
-    for sector in record.sectors {
-      if acknowledged[sector] > stamp {
-        world.violate("write \(stamp) is GOOD after \(acknowledged[sector]), which came later")
-      }
-      acknowledged[sector] = stamp
-    }
-    for leg in legs where isTrusted[leg] {
-      for sector in record.sectors where world.targets[leg].disk.live[sector] != stamp {
+    let complete = world.complete
+    var isHeld = !world.scenario.isKept
+    for leg in legs where complete.contains(leg) && world.isIntact(leg) {
+      isHeld = true
+      for sector in record.sectors
+      where !isRight(world.targets[leg].disk.live[sector], stamp, world) {
         let found = world.targets[leg].disk.live[sector]
         return world.violate(
           "write \(stamp) is GOOD, but sector \(sector) of target \(leg) is of write \(found)")
       }
-      guard record.isForced else { continue }
-      for sector in record.sectors { durable[leg][sector] = stamp }
     }
+    for sector in record.sectors {
+      // Where all that had it were down meanwhile, it is there only if it was forced.
+      if isHeld || record.isForced { acknowledged[sector] = max(acknowledged[sector], stamp) }
+      if record.isForced { flushed[sector] = max(flushed[sector], stamp) }
+      guard record.isForced else { continue }
+      for leg in legs where complete.contains(leg) {
+        durable[leg][sector] = max(durable[leg][sector], stamp)
+      }
+    }
+  }
+
+  /// A completion that was held back may come after a later write was stored.
+  private func isRight(_ found: Stamp, _ stamp: Stamp, _ world: World) -> Bool {
+    found == stamp || world.scenario.isKept && found > stamp
   }
 
   // MARK: Disks
@@ -79,11 +94,19 @@ struct Oracle {
   func checkStore(
     _ stamp: Stamp, over old: Stamp, at sector: Int, target: Int, _ world: World
   ) {
-    guard stamp > 0, stamp <= lastStamp else {
+    // A copy may bring what was never written.
+    guard stamp > 0 || world.scenario.isKept, stamp <= lastStamp else {
       return world.violate("target \(target) stores a write that was never submitted")
     }
-    guard record(stamp).sectors.contains(sector) else {
+    guard stamp == 0 || record(stamp).sectors.contains(sector) else {
       return world.violate("write \(stamp) lands at sector \(sector), which is not its own")
+    }
+    guard !world.scenario.isKept else {
+      // A copy may be older than what was never acknowledged, not than what was.
+      guard stamp < acknowledged[sector], stamp < old, world.isJoined(target) else { return }
+      return world.violate(
+        "write \(stamp) lands on write \(old) at target \(target), though"
+          + " \(acknowledged[sector]) was acknowledged there")
     }
     guard !isTrusted[target] || stamp >= old else {
       return world.violate("write \(stamp) lands on write \(old), which came later")
@@ -100,8 +123,13 @@ struct Oracle {
     }
   }
 
+  /// Everybody who has everything has flushed what was acknowledged then.
+  func noteFlushed(_ floor: [Stamp]) {
+    for sector in floor.indices { flushed[sector] = max(flushed[sector], floor[sector]) }
+  }
+
   /// A target has flushed what was acknowledged when it was asked.
-  mutating func noteFlushed(_ target: Int, _ floor: [Stamp]) {
+  func noteFlushed(_ target: Int, _ floor: [Stamp]) {
     guard isTrusted[target] else { return }
     for sector in floor.indices {
       durable[target][sector] = max(durable[target][sector], floor[sector])
@@ -113,9 +141,10 @@ struct Oracle {
   func checkRead(
     _ stamps: [Stamp], _ sectors: Range<Int>, floor: [Stamp], target: Int, _ world: World
   ) {
-    guard isTrusted[target] else { return }
+    guard world.complete.contains(target) else { return }
     guard stamps.count == sectors.count else { return world.violate("a read of another length") }
-    for (sector, stamp) in zip(sectors, stamps) where stamp < floor[sector] {
+    for (sector, stamp) in zip(sectors, stamps)
+    where stamp < min(floor[sector], acknowledged[sector]) {
       return world.violate(
         "a read of sector \(sector) at target \(target) gives write \(stamp), though"
           + " \(floor[sector]) was acknowledged")
@@ -125,6 +154,7 @@ struct Oracle {
   // MARK: The end
 
   func checkEnd(_ world: World) {
+    guard !world.scenario.isKept else { return checkKeptEnd(world) }
     if openCount > 0 { return world.violate("\(openCount) writes never ended") }
     for target in world.targets.indices { checkDurable(target, world) }
     let legs = world.targets.indices.filter { isTrusted[$0] }

@@ -2,24 +2,27 @@
 package final class PayloadPlaces {
   private static let byteCount = 64 * 512
   private var places: [UnsafeMutableRawPointer] = []
-  private var stamps: [Stamp] = []
+  private var tokens: [UInt64] = []
 
   deinit { for place in places { place.deallocate() } }
 
   func reset() {
-    for index in stamps.indices { stamps[index] = 0 }
+    for index in tokens.indices { tokens[index] = 0 }
   }
 
-  /// The bytes of a write in a slot.
-  func bytes(slot: Int, _ stamp: Stamp, _ sectors: Range<Int>) -> UnsafeRawBufferPointer {
+  /// The bytes of a write in a slot, each sector of its stamp.
+  func bytes(
+    slot: Int, _ token: UInt64, _ sectors: Range<Int>, stamp: (Int) -> Stamp
+  ) -> UnsafeRawBufferPointer {
     while places.count <= slot {
       places.append(.allocate(byteCount: Self.byteCount, alignment: 16))
-      stamps.append(0)
+      tokens.append(0)
     }
-    if stamps[slot] != stamp {
-      stamps[slot] = stamp
+    if tokens[slot] != token {
+      tokens[slot] = token
       for (offset, sector) in sectors.enumerated() {
-        Sector.fill(places[slot] + offset * Sector.byteCount, address: sector, stamp: stamp)
+        Sector.fill(
+          places[slot] + offset * Sector.byteCount, address: sector, stamp: stamp(offset))
       }
     }
     return UnsafeRawBufferPointer(start: places[slot], count: sectors.count * Sector.byteCount)

@@ -1,4 +1,5 @@
 // What a seed means: how many nodes, how large, how bad the world is.
+import Replication
 
 /// What happens to datagrams and messages between nodes.
 struct LinkBehaviour: Sendable {
@@ -22,10 +23,20 @@ struct PlannedFault: Sendable {
   enum Kind: Int, Sendable, CaseIterable {
     case killTarget, powerLoss, killInitiator, reset, partition, partitionOneWay, pauseTarget
     case pauseInitiator, slowDisk, slowLink, lossy, diskErrors, diskFull, stopTarget, blockedOutlet
+    case journalErrors, journalFull, slowJournal, loseAllPower, killAll
+  }
+
+  /// What happens to a mirror, after which it is most hurt by what goes wrong.
+  enum Occasion: Int, Sendable, CaseIterable {
+    case opening, opened, legLeft, suspended, taking, joined, inSync, copying, closing, closed
   }
 
   var kind: Kind
+  /// Counted from the occasion; from the beginning without one.
   var atEvent: Int
+  var occasion: Occasion?
+  /// The first such occasion is 0.
+  var occasionsBefore = 0
   var initiator: Int
   var target: Int
   var nanoseconds: UInt64
@@ -62,6 +73,22 @@ struct Scenario: Sendable {
   var keptRate: Double
   var faults: [PlannedFault]
   var isQuiet: Bool
+  /// The mirror has a name: its legs remember what may differ.
+  var isKept: Bool
+  var regionSectors: Int
+  var clearNanoseconds: UInt64
+  var journals: [DiskBehaviour]
+  var required: Int
+  var areEqual: Bool
+  var copySectors: Int
+  var copiesMax: Int
+  var retryNanoseconds: UInt64
+  var patienceNanoseconds: UInt64
+  var silenceNanoseconds: UInt64
+  /// The last target is added when so many calls are left; nil: it is a leg from the beginning.
+  var addsLateAt: Int?
+  var closeRate: Double
+  var joinsLate: Bool
 
   init(seed: UInt64) {
     var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
@@ -85,6 +112,22 @@ struct Scenario: Sendable {
     readRate = random.chance(0.5) ? 0.2 : 0.05
     hotSectors = random.chance(0.5) ? random.within(1...writeSectorsMax) : 0
     keptRate = random.pick([0, 0.5, 0.5, 0.9])
+    isKept = random.chance(0.85)
+    if isKept { sectorCount = random.pick([128, 256, 512]) }
+    regionSectors = random.pick([8, 16, 32])
+    clearNanoseconds = random.octaves(10_000_000...400_000_000)
+    required = random.below(8)
+    areEqual = random.chance(0.6)
+    copySectors = random.pick([8, 8, 16, 32])
+    copiesMax = random.within(1...4)
+    retryNanoseconds = random.octaves(200_000...50_000_000)
+    patienceNanoseconds = random.octaves(10_000_000...5_000_000_000)
+    silenceNanoseconds = random.octaves(20_000_000...2_000_000_000)
+    addsLateAt =
+      Workarounds.addsLate && random.chance(0.2) && targetCount > 2 ? random.below(callCount) : nil
+    closeRate = random.chance(0.2) ? 0.05 : 0
+    joinsLate = random.chance(0.3)
+    journals = []
     links = []
     disks = []
     faults = []
@@ -92,8 +135,28 @@ struct Scenario: Sendable {
     for _ in 0..<targetCount {
       links.append(Self.link(isLossy: lossy && random.chance(0.8), &random))
       disks.append(Self.disk(&random))
+      journals.append(Self.disk(&random))
     }
     if !isQuiet { planFaults(&random) }
+  }
+
+  /// Bytes of one comparison's piece.
+  var copyLength: Int { copySectors * Sector.byteCount }
+
+  var requiredLegs: RequiredLegs? {
+    switch required {
+    case 4: .count(1)
+    case 5: .count(2)
+    case 6: .all
+    case 7: .named(LegSet(0))
+    default: nil
+    }
+  }
+
+  var layout: RegionLayout {
+    RegionLayout(
+      byteCount: UInt64(sectorCount * Sector.byteCount),
+      regionLength: UInt64(regionSectors * Sector.byteCount))
   }
 
   private static func link(isLossy: Bool, _ random: inout SeededRandom) -> LinkBehaviour {
@@ -121,18 +184,48 @@ struct Scenario: Sendable {
     return disk
   }
 
+  /// A leg is lost, and just then somebody dies: what was on its way is most in danger.
+  private mutating func planPair(_ random: inout SeededRandom) {
+    let losses: [PlannedFault.Kind] = [
+      .reset, .partition, .partitionOneWay, .killTarget, .powerLoss, .pauseTarget, .diskErrors,
+    ]
+    let deaths: [PlannedFault.Kind] = [
+      .killInitiator, .killInitiator, .killAll, .loseAllPower, .powerLoss, .killTarget, .reset,
+    ]
+    let occasions: [PlannedFault.Occasion] = [
+      .legLeft, .legLeft, .taking, .joined, .copying, .inSync, .opening,
+    ]
+    faults.append(
+      PlannedFault(
+        kind: random.pick(losses), atEvent: Int(random.octaves(1...2_000)), initiator: 0,
+        target: random.below(targetCount), nanoseconds: random.octaves(100_000...30_000_000),
+        isFirst: random.chance(0.5)))
+    for _ in 0..<random.within(1...2) {
+      faults.append(
+        PlannedFault(
+          kind: random.pick(deaths), atEvent: Int(random.octaves(0...30)),
+          occasion: random.pick(occasions), occasionsBefore: random.chance(0.8) ? 0 : 1,
+          initiator: 0, target: random.below(targetCount),
+          nanoseconds: random.octaves(100_000...100_000_000), isFirst: random.chance(0.5)))
+    }
+  }
+
   private mutating func planFaults(_ random: inout SeededRandom) {
+    if isKept, random.chance(0.3) { return planPair(&random) }
     // A few kinds in one run, so that each meets long stretches without the others.
     var kinds: [PlannedFault.Kind] = []
     for kind in PlannedFault.Kind.allCases where random.chance(0.2) { kinds.append(kind) }
     guard !kinds.isEmpty else { return }
     for _ in 0..<random.within(1...5) {
+      let occasion =
+        isKept && random.chance(0.5) ? random.pick(PlannedFault.Occasion.allCases) : nil
       faults.append(
         PlannedFault(
-          kind: random.pick(kinds), atEvent: Int(random.octaves(1...6_000)),
+          kind: random.pick(kinds),
+          atEvent: Int(random.octaves(0...(occasion == nil ? 6_000 : 200))), occasion: occasion,
+          occasionsBefore: random.chance(0.7) ? 0 : random.below(3),
           initiator: random.below(initiatorCount), target: random.below(targetCount),
           nanoseconds: random.octaves(100_000...3_000_000_000), isFirst: random.chance(0.5)))
     }
-    faults.sort { $0.atEvent < $1.atEvent }
   }
 }

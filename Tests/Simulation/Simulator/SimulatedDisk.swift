@@ -128,15 +128,22 @@ struct SimulatedDisk {
 
   // MARK: Ends
 
-  /// The power goes: what is not durable is kept or not.
-  mutating func losePower(keeping rate: Double, _ random: inout SeededRandom) {
+  /// The power goes: what is not durable is kept or not. Returns the sectors that changed.
+  mutating func losePower(keeping rate: Double, _ random: inout SeededRandom) -> [Int] {
+    var lost: [Int] = []
     for sector in dirty {
       let at = Int(sector)
       isDirty[at] = false
-      if random.chance(rate) { durable[at] = live[at] } else { live[at] = durable[at] }
+      if random.chance(rate) {
+        durable[at] = live[at]
+      } else {
+        if live[at] != durable[at] { lost.append(at) }
+        live[at] = durable[at]
+      }
       durableVersions[at] = versions[at]
     }
     dirty.removeAll(keepingCapacity: true)
+    return lost
   }
 
   /// Nobody waits for what runs any more.

@@ -7,6 +7,26 @@ package enum PlantedFault: String, CaseIterable, Sendable {
   case ignoredForce = "ignored-force"
   /// A store lands a sector before its place.
   case shiftedStore = "shifted-store"
+  /// A store begins though its regions are not marked yet.
+  case lostIntent = "lost-intent"
+  /// A leg doesn't tell all that is marked there.
+  case forgottenMarks = "forgotten-marks"
+  /// A write is told as GOOD though not all know yet that a leg lacks it.
+  case earlyCompletion = "early-completion"
+  /// What is copied was read before its range was held.
+  case unheldCopy = "unheld-copy"
+  /// A journal's flush does nothing.
+  case idleJournalFlush = "idle-journal-flush"
+  /// The flush of a medium, after which marks are taken away, does nothing.
+  case idleMediumFlush = "idle-medium-flush"
+
+  /// Whether it is one of mirrors with a name only.
+  var isOfKept: Bool {
+    switch self {
+    case .earlyGood, .ignoredForce, .shiftedStore: false
+    default: true
+    }
+  }
 }
 
 extension World {
@@ -37,7 +57,7 @@ package enum Simulation {
     world.counters.virtualMilliseconds = Int(world.now / 1_000_000)
     return Outcome(
       seed: seed, violation: world.violation,
-      trace: world.violation == nil ? [] : world.trace.last(tracedMax),
+      trace: world.violation == nil ? [] : world.trace.last(tracedMax) + world.summary,
       counters: world.counters)
   }
 }

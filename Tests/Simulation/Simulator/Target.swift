@@ -15,6 +15,8 @@ final class Registration {
   let slotByteCount: Int
   var isEnding = false
   var isTerminated = false
+  /// Below it all writes have ended, as the leg's keeping was told last.
+  var toldLowest: SerialNumber
 
   init(
     serial: Int, channel: Int, number: UInt32, receiver: Receiver, slots: Int, slotByteCount: Int
@@ -23,6 +25,7 @@ final class Registration {
     self.channel = channel
     self.number = number
     self.receiver = receiver
+    toldLowest = receiver.lowestNumber
     self.slotByteCount = slotByteCount
     places = .allocate(byteCount: slots * slotByteCount, alignment: 16)
   }
@@ -45,6 +48,10 @@ final class Target {
   var pausedUntil: UInt64?
   var disk: SimulatedDisk
   var behaviour: DiskBehaviour
+  /// Nil in a world of mirrors without names.
+  var keeping: TargetKeeping?
+  var journal = JournalDisk()
+  var journalBehaviour: DiskBehaviour
   private(set) var registrations: [Registration] = []
   private var retired: [Registration] = []
   private var nextSerial = 0
@@ -56,10 +63,12 @@ final class Target {
     self.world = world
     disk = SimulatedDisk(sectorCount: world.scenario.sectorCount)
     behaviour = world.scenario.disks[index]
+    journalBehaviour = world.scenario.journals[index]
     guard let geometry = BlockGeometry(blockCount: UInt64(world.scenario.sectorCount)) else {
       preconditionFailure("no such disk")
     }
     self.geometry = geometry
+    if world.scenario.isKept { load() }
   }
 
   var node: Int { World.targetsAt + index }
@@ -70,6 +79,7 @@ final class Target {
     guard !isUp else { return }
     isUp = true
     world.note(node, "starts")
+    turn()
   }
 
   /// The process ends here and now; what the disk was doing is done or not.
@@ -79,9 +89,11 @@ final class Target {
     isUp = false
     incarnation += 1
     wakeAt = .max
+    var touched: [Int] = []
     for slot in disk.running {
       let operation = disk.take(slot)
       guard case .write = operation.action else { continue }
+      touched += operation.sectors
       // A process that is killed ends its system calls, whole ones.
       let isCutOff = losesPower
       let isDone = world.random.chance(0.5)
@@ -92,11 +104,14 @@ final class Target {
     disk.forgetOperations()
     registrations = []
     if losesPower {
-      disk.losePower(keeping: world.scenario.keptRate, &world.random)
-      world.oracle.checkDurable(index, world)
-      // What was acknowledged and not flushed may be gone.
-      world.oracle.isTrusted[index] = false
+      touched += disk.losePower(keeping: world.scenario.keptRate, &world.random)
     }
+    if keeping != nil {
+      stopJournal(losesPower: losesPower)
+      load()
+      world.oracle.checkLost(touched, at: self, world)
+    }
+    world.oracle.noteStopped(self, losesPower: losesPower, world)
     world.dropChannels(ofTarget: index, isSilent: losesPower)
   }
 
@@ -105,10 +120,16 @@ final class Target {
   func handleLost(_ channel: Int) {
     for registration in registrations where registration.channel == channel {
       world.note(node, "loses channel %", channel)
-      registration.isEnding = true
-      registration.receiver.close()
+      end(registration)
     }
+    beginDeparture(channel)
     turn()
+  }
+
+  func end(_ registration: Registration) {
+    guard !registration.isEnding else { return }
+    registration.isEnding = true
+    registration.receiver.close()
   }
 
   func handleWake() {
@@ -131,6 +152,7 @@ final class Target {
     _ datagram: Datagram, _ bytes: UnsafeRawBufferPointer, to registration: Registration,
     isCarried: Bool
   ) {
+    registration.receiver.takesCopies = service == .beingCopied
     let placement = registration.receiver.handleDatagram(
       datagram, isCarried: isCarried, now: world.now)
     switch placement {
@@ -165,11 +187,18 @@ final class Target {
       registration?.receiver.handleSync(open, lowestOpen: lowestOpen, now: world.now)
     case .fence(let number, let epoch): registration?.receiver.handleFence(number, epoch: epoch)
     case .terminate:
-      registration?.isEnding = true
-      registration?.isTerminated = true
-      registration?.receiver.close()
+      guard let registration else { break }
+      registration.isTerminated = true
+      end(registration)
     case .flush(let tag): begin(.flush, 0..<0, owner: channel, tag: tag)
-    case .read(let tag, let sectors): begin(.read, sectors, owner: channel, tag: tag)
+    case .read(let tag, let sectors):
+      guard isHolder(channel) else {
+        world.send(.data(tag: tag, nil), on: channel)
+        break
+      }
+      begin(.read, sectors, owner: channel, tag: tag)
+    case .keep(let token, let request): ask(request, token: token, on: channel)
+    case .ping: world.send(.pong, on: channel)
     }
     turn()
   }
@@ -183,6 +212,9 @@ final class Target {
     }
     guard registrations.isEmpty else {
       return world.send(.refused("the virtual LUN is another's"), on: channel)
+    }
+    if let words = refusal(of: order, on: channel) {
+      return world.send(.refused(words), on: channel)
     }
     let scenario = world.scenario
     var configuration = ReceiverConfiguration(
@@ -215,10 +247,17 @@ final class Target {
         registration.receiver.handleTimeout(now: world.now)
       }
       takeStores(registration)
+    }
+    admitStores()
+    for registration in registrations {
+      tellEnded(registration)
       takeAnswers(registration)
       if let deadline = registration.receiver.nextDeadline { due = min(due, deadline) }
     }
     finishEndings()
+    finishDepartures()
+    settleKeeping()
+    if let keeping { due = min(due, keeping.deadline) }
     guard due < wakeAt else { return }
     wakeAt = max(due, world.now)
     world.wake(node, at: wakeAt, incarnation)
@@ -226,7 +265,14 @@ final class Target {
 
   private func takeStores(_ registration: Registration) {
     guard !registration.receiver.stores.isEmpty else { return }
-    for store in registration.receiver.stores { begin(store, registration) }
+    for store in registration.receiver.stores {
+      if keeping?.record == nil {
+        begin(store, registration)
+      } else {
+        keeping?.admissions.append(
+          TargetKeeping.Admission(registration: registration, store: store))
+      }
+    }
     registration.receiver.stores.removeAll(keepingCapacity: true)
   }
 
@@ -239,8 +285,10 @@ final class Target {
   private func finishEndings() {
     guard registrations.contains(where: { $0.isEnding && $0.receiver.isQuiescent }) else { return }
     for registration in registrations
-    where registration.isTerminated && registration.receiver.isQuiescent {
-      world.send(.terminated, on: registration.channel)
+    where registration.isEnding && registration.receiver.isQuiescent {
+      let part = registration.number
+      keeping?.act { $0.handlePartEnded(part: part) }
+      if registration.isTerminated { world.send(.terminated, on: registration.channel) }
     }
     // With a fault planted the disk may still be at work for one.
     if world.plant != nil { retired += registrations.filter { $0.isEnding } }

@@ -17,7 +17,7 @@ extension Target {
     guard sectors.upperBound <= disk.live.count else {
       return world.violate("a store beyond the disk's end")
     }
-    if disk.overlapsRunningWrite(sectors), world.oracle.isTrusted[index] {
+    if disk.overlapsRunningWrite(sectors), world.isFollowed(index) {
       return world.violate("two stores at one place run at once")
     }
     let start = store.slot * registration.slotByteCount + store.slotOffset
@@ -49,11 +49,18 @@ extension Target {
     let operation = disk.take(slot)
     var fails = world.random.chance(behaviour.errorRate)
     switch operation.action {
+    case .flush where operation.owner < 0:
+      if !fails, !world.plants(.idleMediumFlush) { disk.finishFlush(operation) }
+      finishMediumFlush(token: operation.tag, isDone: !fails)
     case .flush:
       if !fails { disk.finishFlush(operation) }
       world.send(.flushed(tag: operation.tag, isGood: !fails), on: operation.owner)
     case .read:
       let stamps = fails ? nil : Array(disk.live[operation.sectors])
+      guard operation.owner >= 0 else {
+        world.finishPlainRead(operation.tag, stamps, at: self)
+        break
+      }
       world.send(.data(tag: operation.tag, stamps), on: operation.owner)
     case .write(let isForced):
       fails = fails || behaviour.isFull

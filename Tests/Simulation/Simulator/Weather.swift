@@ -2,24 +2,66 @@
 
 /// The faults of a run.
 struct Weather {
-  private(set) var plan: [PlannedFault]
-  private var next = 0
+  let plan: [PlannedFault]
+  /// By fault, the event at which it begins; nil as long as its occasion has not come.
+  private var due: [Int?]
+  private var occasionsLeft: [Int]
+  private var nextDue = Int.max
+  private let isKept: Bool
+  private var hasBegun = false
   /// Since then nothing fails any more.
   var healedAt: UInt64?
   var patientUntil: UInt64?
   /// Faults that have begun and not ended.
   var active: [Int] = []
 
-  init(_ plan: [PlannedFault]) { self.plan = plan }
+  init(_ scenario: Scenario) {
+    plan = scenario.faults
+    isKept = scenario.isKept
+    due = plan.map { _ in nil }
+    occasionsLeft = plan.map(\.occasionsBefore)
+    if !isKept { begin(0) }
+  }
+
+  /// From this event on things go wrong: a mirror with a name is made in peace.
+  mutating func begin(_ eventCount: Int) {
+    guard !hasBegun else { return }
+    hasBegun = true
+    for index in plan.indices where plan[index].occasion == nil {
+      set(index, eventCount + plan[index].atEvent)
+    }
+  }
+
+  mutating func handle(_ occasion: PlannedFault.Occasion, _ eventCount: Int) {
+    guard hasBegun else { return }
+    for index in plan.indices where plan[index].occasion == occasion && due[index] == nil {
+      occasionsLeft[index] -= 1
+      if occasionsLeft[index] < 0 { set(index, eventCount + plan[index].atEvent) }
+    }
+  }
+
+  private mutating func set(_ index: Int, _ event: Int) {
+    due[index] = event
+    nextDue = min(nextDue, event)
+  }
 
   mutating func takeDue(_ eventCount: Int) -> Int? {
-    guard healedAt == nil, next < plan.count, plan[next].atEvent <= eventCount else { return nil }
-    next += 1
-    return next - 1
+    guard eventCount >= nextDue else { return nil }
+    guard healedAt == nil else {
+      nextDue = .max
+      return nil
+    }
+    let found = due.indices.first { due[$0].map { $0 <= eventCount } ?? false }
+    // It has begun, for good.
+    if let found { due[found] = .max }
+    nextDue = due.compactMap { $0 }.min() ?? .max
+    return found
   }
 }
 
 extension World {
+  func happens(_ occasion: PlannedFault.Occasion) { weather.handle(occasion, eventCount) }
+
   func beginFaults() {
     while let index = weather.takeDue(eventCount) {
       let fault = weather.plan[index]
@@ -51,6 +93,13 @@ extension World {
     case .lossy: network.links[target].groupLoss = fault.isFirst ? 1 : 0.5
     case .diskErrors: targets[target].behaviour.errorRate = 0.3
     case .diskFull: targets[target].behaviour.isFull = true
+    case .journalErrors: targets[target].journalBehaviour.errorRate = 0.2
+    case .journalFull: targets[target].journalBehaviour.isFull = true
+    case .slowJournal: targets[target].journalBehaviour.nanoseconds = fault.nanoseconds / 50
+    case .loseAllPower: for target in targets { target.stop(losesPower: true) }
+    case .killAll:
+      for initiator in initiators { initiator.stop() }
+      for target in targets { target.stop(losesPower: fault.isFirst && random.chance(0.5)) }
     case .blockedOutlet: initiators[initiator].blockedUntil = now + fault.nanoseconds / 100
     }
   }
@@ -64,6 +113,12 @@ extension World {
     switch fault.kind {
     case .killTarget, .stopTarget, .powerLoss: targets[target].start()
     case .killInitiator: initiators[initiator].start()
+    case .loseAllPower: for target in targets { target.start() }
+    case .killAll:
+      for target in targets { target.start() }
+      for initiator in initiators where initiator.phase == .down { initiator.start() }
+    case .journalErrors, .journalFull, .slowJournal:
+      targets[target].journalBehaviour = scenario.journals[target]
     case .partition:
       mend(initiator, target, out: true)
       mend(initiator, target, out: false)
@@ -85,6 +140,9 @@ extension World {
       (link.corrupt, link.duplicate, link.reorder) = (0, 0, 0)
       network.links[target] = link
       targets[target].behaviour.errorRate = 0
+      targets[target].journalBehaviour = scenario.journals[target]
+      // A journal that has failed is made good by who starts the target anew.
+      if targets[target].keeping?.unit.isFailed == true { targets[target].stop(losesPower: false) }
       targets[target].pausedUntil = nil
       targets[target].start()
     }
@@ -118,13 +176,11 @@ extension World {
   private func resetChannels(_ initiator: Int, _ target: Int) {
     for index in network.channels.indices {
       let channel = network.channels[index]
-      guard channel.initiator == initiator, channel.target == target else { continue }
-      if channel.isOpenAtInitiator {
-        lose(index, atInitiator: true, after: random.below(2_000_000))
-      }
-      if channel.isOpenAtTarget {
-        lose(index, atInitiator: false, after: random.below(2_000_000))
-      }
+      guard channel.initiator == initiator, channel.target == target,
+        channel.isOpenAtInitiator || channel.isOpenAtTarget
+      else { continue }
+      lose(index, atInitiator: true, after: random.below(2_000_000))
+      lose(index, atInitiator: false, after: random.below(2_000_000))
     }
   }
 

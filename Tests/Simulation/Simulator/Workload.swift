@@ -19,7 +19,7 @@ struct Workload {
   mutating func beginEnding() { isEnding = true }
 
   func handleRunning(_ initiator: Initiator) {
-    if isEnding { initiator.end() }
+    if isEnding { initiator.end(forGood: true) }
   }
 }
 
@@ -40,8 +40,15 @@ extension World {
     let last = scenario.sectorCount - length
     let start = min(random.below((span > 0 ? span : last) + 1), last)
     let sectors = start..<start + length
-    if random.chance(scenario.readRate) {
-      initiator.read(sectors)
+    addLate(initiator)
+    if scenario.isKept, random.chance(scenario.closeRate) {
+      initiator.end(forGood: false)
+    } else if random.chance(scenario.readRate) {
+      if scenario.isKept, random.chance(0.7) {
+        readPlainly(sectors)
+      } else {
+        initiator.read(sectors)
+      }
     } else if random.chance(scenario.flushRate) {
       initiator.flush()
     } else {
@@ -60,6 +67,33 @@ extension World {
     }
     heal()
     workload.beginEnding()
-    for initiator in initiators where initiator.isRunning { initiator.end() }
+    for initiator in initiators {
+      if initiator.phase == .ending { initiator.isEndWanted = true }
+      if initiator.isRunning { initiator.end(forGood: true) }
+    }
+  }
+
+  private func addLate(_ initiator: Initiator) {
+    guard scenario.isKept, !isLateAdded, let late = lateTarget, let at = scenario.addsLateAt,
+      workload.callsLeft <= at, let keeping = initiator.keeping
+    else { return }
+    isLateAdded = keeping.add(late)
+    if isLateAdded { note(initiator.index, "adds target %", late) }
+  }
+
+  /// A session that has nothing to do with the mirror reads at any target, where that is served.
+  private func readPlainly(_ sectors: Range<Int>) {
+    let target = random.pick(targets)
+    guard target.isUp, target.service == .readable else { return }
+    let tag = plainReads.count
+    plainReads[tag] = (sectors, oracle.acknowledged)
+    target.begin(.read, sectors, owner: -1, tag: tag)
+  }
+
+  func finishPlainRead(_ tag: Int, _ stamps: [Stamp]?, at target: Target) {
+    guard let read = plainReads[tag], let stamps else { return }
+    let isInSync = targets(where: \.isReadable).contains(target.index)
+    guard isInSync else { return }
+    oracle.checkRead(stamps, read.sectors, floor: read.floor, target: target.index, self)
   }
 }

@@ -33,11 +33,17 @@ final class World {
   var network: Network
   var targets: [Target] = []
   var initiators: [Initiator] = []
-  var oracle: Oracle
+  let oracle: Oracle
   var workload: Workload
   var weather: Weather
   private(set) var violation: String?
   var counters = RunCounters()
+  /// The leg that is not one from the beginning, once it was added.
+  var isLateAdded = false
+  /// What a comparison read, where copies are planted to be of that.
+  var plantedReads: [UInt64: (offset: UInt64, stamps: [Stamp])] = [:]
+  /// Reads of sessions that have nothing to do with the mirror.
+  var plainReads: [Int: (sectors: Range<Int>, floor: [Stamp])] = [:]
 
   init(_ scenario: Scenario, plant: PlantedFault?, in workplace: Workplace) {
     self.scenario = scenario
@@ -48,9 +54,27 @@ final class World {
     network = Network(scenario)
     oracle = Oracle(scenario)
     workload = Workload(scenario)
-    weather = Weather(scenario.faults)
+    weather = Weather(scenario)
     for index in 0..<scenario.targetCount { targets.append(Target(index, in: self)) }
+    if scenario.isKept, !scenario.areEqual { soil() }
     for index in 0..<scenario.initiatorCount { initiators.append(Initiator(index, in: self)) }
+  }
+
+  /// The legs of a new mirror have had other lives.
+  private func soil() {
+    for target in targets {
+      let stamp = oracle.begin(
+        WrittenRecord(
+          sectors: 0..<scenario.sectorCount, initiator: -1, isForced: false, submittedAt: 0))
+      oracle.end(stamp, .unknown)
+      for region in 0..<scenario.layout.regionCount where random.chance(0.2) {
+        let first = region * scenario.regionSectors
+        for sector in first..<min(first + scenario.regionSectors, scenario.sectorCount)
+        where random.chance(0.3) { target.disk.put(stamp, at: sector) }
+      }
+      target.disk.makeDurable(0..<scenario.sectorCount)
+    }
+    oracle.prehistory = oracle.lastStamp
   }
 
   // MARK: Run
@@ -114,6 +138,9 @@ final class World {
     case .stored:
       let target = targets[node - Self.targetsAt]
       if target.incarnation == event.incarnation { target.finish(Int(event.first)) }
+    case .journaled:
+      let target = targets[node - Self.targetsAt]
+      if target.incarnation == event.incarnation { target.finishJournal(Int(event.first)) }
     case .wake:
       if node < Self.targetsAt {
         if initiators[node].incarnation == event.incarnation { initiators[node].handleWake() }
@@ -138,6 +165,42 @@ final class World {
     } else {
       targets[node - Self.targetsAt].start()
     }
+  }
+
+  // MARK: Legs
+
+  var isSound: Bool { violation == nil }
+
+  /// The target that becomes a leg later.
+  var lateTarget: Int? { scenario.addsLateAt == nil ? nil : scenario.targetCount - 1 }
+
+  /// The targets that are legs of the mirror by now.
+  var legTargets: [Int] {
+    targets.indices.filter { isLateAdded || $0 != lateTarget }
+  }
+
+  var keptTargetCount: Int { legTargets.count }
+
+  /// Whether the writes of an initiator that has the mirror open reach a target.
+  func isJoined(_ target: Int) -> Bool {
+    initiators.contains { initiator in
+      guard let active = initiator.sender?.value.activeLegs else { return false }
+      return initiator.targetOf.indices.contains {
+        initiator.targetOf[$0] == target && active.contains(LegSet($0))
+      }
+    }
+  }
+
+  /// Whether what a target does is what its mirror knows of.
+  func isFollowed(_ target: Int) -> Bool {
+    scenario.isKept ? isJoined(target) : oracle.isTrusted[target]
+  }
+
+  /// What is copied in the place of what was read under the hold, where that is planted.
+  func planted(_ stamps: [Stamp], for copy: Copy) -> [Stamp] {
+    guard plants(.unheldCopy), let early = plantedReads[copy.token] else { return stamps }
+    let start = Int(copy.bytes.lowerBound - early.offset) / Sector.byteCount
+    return Array(early.stamps[start..<start + stamps.count])
   }
 
   // MARK: Trace

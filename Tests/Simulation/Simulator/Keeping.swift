@@ -1,0 +1,238 @@
+// The initiator of a kept mirror at work, as its shell does it: all news in one order, told to the
+// coordinator; what that orders is carried out. Each leg has two channels: a link, by which its
+// record is asked for, and the one of the lane, by which it is written to and read from.
+//
+// Law of the shell: before the coordinator is told that a leg is lost, the sender is. A leg that is
+// lost while it is being taken into the sender is told as lost only when that has ended.
+import Bytes
+import Replication
+
+/// One leg as the keeping follows it.
+struct Seat {
+  /// A leg that is gone while it is being taken in.
+  enum Departure { case untold, told }
+
+  let target: Int
+  /// Counts how often it came; news of an earlier stay are nobody's.
+  var stay = 0
+  var link: Int?
+  var isLinked = false
+  /// Its index in the sender, once it has one.
+  var place: Int?
+  var isJoining = false
+  var departure: Departure?
+  var wantsConnection = false
+}
+
+/// What keeps a mirror at its initiator.
+final class Keeping {
+  /// An idle sender tells its legs after this time which writes have ended everywhere.
+  static let tellNanoseconds: UInt64 = 2_000_000
+
+  unowned let initiator: Initiator
+  unowned let world: World
+  var coordinator: Coordinator
+  var seats: [Seat]
+  var join: Join?
+  var joinsWaiting: [Int] = []
+  /// Legs whose loss is told to the sender when they have been taken in.
+  var confirmedLater: Set<Int> = []
+  /// Taken in, and a member once no write before this number is open.
+  var settling: [(leg: Int, stay: Int, before: SerialNumber)] = []
+  var holds: [Hold] = []
+  var comparisons: [Comparison] = []
+  var copies: [Copy] = []
+  var suspects = 0
+  /// What was read by channels that are lost: told when the coordinator knows of the loss.
+  var readsLost: [Int] = []
+  /// Legs whose loss the others have yet to store.
+  var awaited: LegSet = []
+  var silence: LegSilence
+  var toldLowest = SerialNumber(0)
+  var tellAt: UInt64?
+  var isClosing = false
+  var writesSeen: UInt64 = 0
+  var writtenAt: UInt64?
+  /// The mirror was closed, refused or stopped.
+  var isOver = false
+
+  init(_ initiator: Initiator, in world: World) {
+    self.initiator = initiator
+    self.world = world
+    let scenario = world.scenario
+    let targets = world.legTargets
+    seats = targets.map { Seat(target: $0) }
+    var wish = OpeningWish(name: "m", labels: targets.map { "T\($0)" })
+    wish.areEqual = scenario.areEqual
+    wish.required = scenario.requiredLegs
+    for (leg, target) in targets.enumerated() where target == world.lateTarget {
+      wish.added.insert(LegSet(leg))
+    }
+    var configuration = CoordinatorConfiguration(
+      wish: wish, holder: world.random.next() | 1, seed: world.random.next() | 1)
+    configuration.patienceNanoseconds = scenario.patienceNanoseconds
+    configuration.retryNanoseconds = scenario.retryNanoseconds
+    configuration.retryMaxNanoseconds = scenario.retryNanoseconds * 16
+    configuration.copyLength = UInt64(scenario.copyLength)
+    configuration.copiesMax = scenario.copiesMax
+    coordinator = Coordinator(configuration)
+    silence = LegSilence(limit: scenario.silenceNanoseconds)
+    coordinator.open(now: world.now)
+  }
+
+  // MARK: Steps
+
+  /// Carries out all that is ordered.
+  func step() {
+    coordinator.wallSeconds = world.now / 1_000_000_000
+    coordinator.isBusy = isBusy
+    if let deadline = coordinator.nextDeadline, deadline <= world.now {
+      coordinator.handleTimeout(now: world.now)
+    }
+    settleIn()
+    while let tag = readsLost.popLast() { handleRead(tag: tag, nil, isLost: true) }
+    while !coordinator.orders.isEmpty {
+      let orders = coordinator.orders
+      coordinator.orders = []
+      for order in orders { carryOut(order) }
+    }
+  }
+
+  /// Whether callers have written lately.
+  private var isBusy: Bool {
+    let counted = initiator.sender?.value.counters.writes ?? 0
+    if counted != writesSeen {
+      writesSeen = counted
+      writtenAt = world.now
+    }
+    return writtenAt.map { world.now < $0 + 2_000_000 } ?? false
+  }
+
+  var nextDeadline: UInt64 {
+    var due = coordinator.nextDeadline ?? .max
+    if let tellAt { due = min(due, tellAt) }
+    if let join { due = min(due, join.nextDeadline) }
+    if initiator.sender?.value.openWrites ?? 0 > 0 { due = min(due, silence.nextLook) }
+    return due
+  }
+
+  private func carryOut(_ order: CoordinatorOrder) {
+    switch order {
+    case .connect(let leg): connect(leg)
+    case .ask(let leg, let token, let request):
+      ask(leg, token, request)
+    case .leave(let leg, _):
+      world.note(initiator.index, "lets leg % go", leg)
+      closeLink(leg)
+      tellSender(leg)
+      if seats[leg].isJoining { seats[leg].departure = .told } else { seats[leg].stay += 1 }
+    case .begin(let legs): initiator.establish(legs)
+    case .join(let leg):
+      joinsWaiting.append(leg)
+      joinNext()
+    case .confirm(let legs): confirm(legs)
+    case .suspend: initiator.sender?.value.suspend()
+    case .endSuspension: initiator.sender?.value.endSuspension(now: world.now)
+    case .mended:
+      initiator.sender?.value.confirmMended(suspects, now: world.now)
+      suspects = 0
+    case .stop: initiator.sender?.value.stop(now: world.now)
+    case .compare(let token, let source, let targets, let bytes):
+      compare(token, source, targets, bytes)
+    case .hold(let token, let bytes): hold(token, bytes)
+    case .copy(let token, let source, let targets, let bytes):
+      copy(token, source, targets, bytes)
+    case .release(let token): release(token)
+    case .tell(let event): tell(event)
+    }
+  }
+
+  private func ask(_ leg: Int, _ token: UInt64, _ request: KeepingRequest) {
+    guard let link = seats[leg].link, seats[leg].isLinked else { return }
+    switch request {
+    // Where there is nothing to ask.
+    case .mark([]), .synced([]): handleAnswer(leg, token: token, .done)
+    default:
+      world.note(initiator.index, "asks leg % for %", leg, request.number)
+      world.send(.keep(token: token, request), on: link)
+    }
+  }
+
+  private func confirm(_ legs: LegSet) {
+    legs.forEach { leg in
+      awaited.remove(LegSet(leg))
+      if seats[leg].isJoining {
+        confirmedLater.insert(leg)
+      } else if let place = seats[leg].place {
+        initiator.sender?.value.confirmDetached(LegSet(place), now: world.now)
+      }
+    }
+  }
+
+  private func tell(_ event: KeepingEvent) {
+    switch event {
+    case .opened(let generation, _):
+      world.note(initiator.index, "has the mirror open, generation %", Int(generation))
+      beginWeather()
+      world.happens(.opened)
+    case .refused(let refusal):
+      world.note(initiator.index, "is refused the mirror: %", refusal.kind.number)
+      if refusal.kind == .splitBrain {
+        world.violate("a split brain: \(refusal.words); \(refusal.lines)")
+      }
+      isOver = true
+    case .leg(let leg, let state, let generation, _):
+      world.note(
+        initiator.index, "leg % is in state %, generation %", leg, Int(state.rawValue),
+        Int(generation))
+      if state == .inSync {
+        world.happens(.inSync)
+        world.oracle.checkMarks(world.complete, world)
+        beginWeather()
+      }
+    case .notTaken(let leg, let reason):
+      world.violate("target \(seats[leg].target) is not taken back: \(reason)")
+    case .suspended:
+      world.note(initiator.index, "is suspended")
+      world.happens(.suspended)
+    case .resumed: world.note(initiator.index, "is resumed")
+    case .stopped:
+      world.note(initiator.index, "has stopped")
+      isOver = true
+    case .closed(let failures):
+      world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
+      world.happens(.closed)
+      initiator.handleClosed(isWhole: failures.isEmpty)
+    case .copying, .unreadable: break
+    }
+  }
+
+  private func beginWeather() {
+    let isWhole = seats.indices.allSatisfy { coordinator.state(ofLeg: $0) == .inSync }
+    if isWhole || !Workarounds.waitsForSync { world.weather.begin(world.eventCount) }
+  }
+}
+
+extension KeepingRequest {
+  /// For the trace.
+  fileprivate var number: Int {
+    switch self {
+    case .claim: 0
+    case .marks: 1
+    case .mark: 2
+    case .adopt: 3
+    case .synced: 4
+    case .close: 5
+    case .release: 6
+    }
+  }
+}
+
+extension OpeningRefusal.Kind {
+  fileprivate var number: Int {
+    let all: [Self] = [
+      .splitBrain, .missing, .tooFew, .noSource, .blank, .otherMirror, .size, .held, .unreached,
+    ]
+    return all.firstIndex(of: self) ?? -1
+  }
+}
