@@ -44,28 +44,32 @@ struct ResolveCommand: AsyncParsableCommand {
 
   func run() async throws {
     var options = try arguments.options()
-    await say(options)
+    let blank = await say(options)
     try confirm()
     options.keeping.kept = keep
+    options.keeping.added = blank
     let legs = try await KeptRun.perform(
       options, logger: arguments.log.logger, isQuiet: quiet, wait: 0)
     let name = arguments.kept.name ?? ""
     guard KeptRun.report(legs, name: name, json: json, isQuiet: quiet) else { throw ExitCode(1) }
   }
 
-  /// What there is, and what will be discarded.
-  private func say(_ options: MirrorOptions) async {
+  /// Says what there is, and what will be discarded. Returns the legs that belong to no mirror.
+  private func say(_ options: MirrorOptions) async -> Set<LogicalUnitURL> {
     let console = Console.shared
+    var blank: Set<LogicalUnitURL> = []
     for url in arguments.legs {
       do {
         let leg = try await LegSelfDescription.read(
           url, identity: options.identity, logger: arguments.log.logger)
+        if leg.record == nil { blank.insert(url) }
         let fate = url == keep ? "KEPT" : leg.record == nil ? "overwritten" : "discarded"
         console.say("\(fate): \(leg.line)")
       } catch {
         console.say("not reached: \(url): \(error)")
       }
     }
+    return blank
   }
 
   private func confirm() throws {

@@ -62,7 +62,9 @@ package struct LegSilence: Sendable {
         continue
       }
       if let asked = watches[leg].askedAt {
-        if now >= asked + limit / 2 { verdict.silent.insert(LegSet(leg)) }
+        guard now >= asked + limit / 2 else { continue }
+        verdict.silent.insert(LegSet(leg))
+        watches[leg] = Watch(since: now)
       } else if now >= since + limit / 2 {
         watches[leg].askedAt = now
         verdict.asked.insert(LegSet(leg))

@@ -151,8 +151,6 @@ struct KeepingLoop {
   mutating func closeWhenJoined(now: UInt64) {
     guard callers.isClosing, !joins.isRunning else { return }
     joins.waiting = []
-    // The legs take away the marks of what has ended everywhere.
-    lanes.post(.tellLowest)
     coordinator.close(now: now)
   }
 

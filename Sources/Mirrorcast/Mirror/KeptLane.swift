@@ -17,6 +17,20 @@ struct KeptLane: Sendable {
   private var toldLowest: SerialNumber
   private var tellAt: UInt64?
 
+  /// Legs that have yet to say that they know which writes have ended.
+  private var telling: Telling?
+
+  /// A question that only orders what comes behind it.
+  private struct Telling: Sendable {
+    let number: SerialNumber
+    var pending: LegSet
+    /// Whoever has not answered by then isn't waited for.
+    let due: UInt64
+    let done: @Sendable () -> Void
+  }
+
+  private static let answerNanoseconds: UInt64 = 1_000_000_000
+
   /// An idle lane tells its legs after this time which writes have ended everywhere.
   private static let tellNanoseconds: UInt64 = 100_000_000
 
@@ -34,7 +48,9 @@ struct KeptLane: Sendable {
   var silenceWords: String { limitWords }
 
   /// When there is something to do for a sender that has writes open, or none.
-  func nextDeadline(isBusy: Bool) -> UInt64 { isBusy ? silence.nextLook : tellAt ?? .max }
+  func nextDeadline(isBusy: Bool) -> UInt64 {
+    min(isBusy ? silence.nextLook : tellAt ?? .max, telling?.due ?? .max)
+  }
 
   /// Whether idle legs are to be told of this number now.
   mutating func isToBeTold(_ lowest: SerialNumber, isBusy: Bool, now: UInt64) -> Bool {
@@ -52,6 +68,25 @@ struct KeptLane: Sendable {
   mutating func noteTold(_ lowest: SerialNumber) {
     toldLowest = lowest
     tellAt = nil
+  }
+
+  /// These legs are asked about a number that no write has.
+  mutating func beginTelling(
+    _ legs: LegSet, _ number: SerialNumber, now: UInt64, done: @escaping @Sendable () -> Void
+  ) {
+    telling?.done()
+    telling = Telling(
+      number: number, pending: legs, due: now + Self.answerNanoseconds, done: done)
+  }
+
+  mutating func noteReport(leg: Int, number: SerialNumber) {
+    if telling?.number == number { telling?.pending.remove(LegSet(leg)) }
+  }
+
+  mutating func stepTelling(active: LegSet, now: UInt64) {
+    guard let one = telling, one.pending.isDisjoint(with: active) || one.due <= now else { return }
+    telling = nil
+    one.done()
   }
 }
 
@@ -77,11 +112,12 @@ extension SenderDuty {
 
   /// Looks for silent legs, and tells idle ones what has ended.
   mutating func attendKept(now: UInt64) {
+    kept?.stepTelling(active: sender.activeLegs, now: now)
     guard
       let isTold = kept?.isToBeTold(
         sender.lowestOpen, isBusy: sender.openWrites > 0, now: now)
     else { return }
-    if isTold { tellLowest() }
+    if isTold { tellLowest(asking: []) }
     guard sender.openWrites > 0, let due = kept?.silence.nextLook, due <= now,
       let verdict = kept?.silence.look(owing: sender.owingLegs, now: now)
     else { return }
@@ -106,7 +142,12 @@ extension SenderDuty {
     case .endSuspension: sender.endSuspension(now: now)
     case .mended(let count): sender.confirmMended(count, now: now)
     case .stop: sender.stop(now: now)
-    case .tellLowest: tellLowest()
+    case .tellLowest(let done):
+      // A leg answers a question about a number that it doesn't know; what it had to note by then
+      // is noted.
+      let number = sender.firstUnusedNumber
+      kept?.beginTelling(sender.activeLegs, number, now: now, done: done)
+      tellLowest(asking: [number])
     }
   }
 
@@ -135,11 +176,13 @@ extension SenderDuty {
     call.completion(WriteResult(isGood: isGood, failures: []))
   }
 
-  private mutating func tellLowest() {
+  private mutating func tellLowest(asking numbers: [SerialNumber]) {
     kept?.noteTold(sender.lowestOpen)
     let header = request(.sync, number: sender.firstUnusedNumber)
-    sender.activeLegs.forEach { leg in
-      legs[leg].connection.perform { $0.sendMirrorRequest(header, data: []) }
+    var data: [UInt8] = []
+    for number in numbers { data.appendBigEndian(number.rawValue) }
+    sender.activeLegs.forEach { [data] leg in
+      legs[leg].connection.perform { $0.sendMirrorRequest(header, data: data[...]) }
     }
   }
 

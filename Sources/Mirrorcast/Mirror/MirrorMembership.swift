@@ -141,7 +141,11 @@ extension Mirror {
   private func endOnce(isClosing: Bool) async -> [LegStatus] {
     await changeEnded()
     for part in parts { await part.finishWrites() }
-    if isClosing { await keeping?.close() }
+    if isClosing, let keeping {
+      // Then they take the marks of those away.
+      await eachPart { await $0.tellLowest() }
+      await keeping.close()
+    }
     await eachPart { await $0.removeMaps() }
     let statuses = statuses
     await eachPart { await $0.close() }

@@ -111,6 +111,13 @@ final class MirrorPart: Sendable {
     return deaf
   }
 
+  /// The legs of a kept mirror know which writes have ended everywhere.
+  func tellLowest() async {
+    await withCheckedContinuation { continuation in
+      inbox.post(.kept(.tellLowest { continuation.resume() }))
+    }
+  }
+
   // MARK: The end
 
   /// From now on callers' writes are refused.

@@ -163,7 +163,9 @@ extension SenderDuty {
       let answer = try MirrorAnswer(header)
       guard answer.registration == sender.configuration.registration else { return }
       switch answer.kind {
-      case .report: sender.handleReport(leg: leg, answer, missing: data, now: now)
+      case .report:
+        kept?.noteReport(leg: leg, number: answer.writeNumber)
+        sender.handleReport(leg: leg, answer, missing: data, now: now)
       case .fenced: sender.handleFenced(leg: leg, number: answer.writeNumber, now: now)
       case .probeSeen:
         if probing?.epoch == answer.epoch { probing?.pending.remove(LegSet(leg)) }
@@ -258,7 +260,10 @@ extension SenderDuty {
     // Known where the leg left by another part before.
     guard legs[leg].leave(words) else { return }
     for url in legs[leg].urls {
-      logger.error("leg left the mirror", metadata: ["leg": "\(url)", "why": "\(words)"])
+      // Of a kept mirror people are told what that means.
+      logger.log(
+        level: kept == nil ? .error : .info, "leg left the mirror",
+        metadata: ["leg": "\(url)", "why": "\(words)"])
     }
   }
 

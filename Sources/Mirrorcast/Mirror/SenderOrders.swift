@@ -78,6 +78,6 @@ enum KeptOrder: Sendable {
   case mended(Int)
   /// The mirror can't go on.
   case stop
-  /// Tell the legs which writes have ended everywhere.
-  case tellLowest
+  /// Tell the legs which writes have ended everywhere; call when they know.
+  case tellLowest(done: @Sendable () -> Void)
 }

@@ -16,7 +16,7 @@ public enum LegState: String, Sendable, CaseIterable {
     switch state {
     case .inSync: self = .inSync
     case .unequal: self = .unequal
-    case .stale: self = .stale
+    case .stale, .fresh: self = .stale
     case .absent: self = .absent
     }
   }

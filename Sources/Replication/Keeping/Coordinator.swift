@@ -67,6 +67,7 @@ package struct Coordinator: Sendable {
       if let due = legs[leg].retryAt { deadline = min(deadline ?? .max, due) }
     }
     if let due = copies.resumeAt { deadline = min(deadline ?? .max, due) }
+    if let due = copies.forgiveAt { deadline = min(deadline ?? .max, due) }
     return deadline
   }
 
@@ -107,6 +108,7 @@ package struct Coordinator: Sendable {
     case .adopt(let id): handleAdopted(leg, id, answer, now: now)
     case .marks(let wanting): handleMarks(leg, for: wanting, answer, now: now)
     case .mark: handleMarked(leg, answer, now: now)
+    case .markAll: handleAllMarked(leg, answer, now: now)
     case .synced(let ranges): handleSynced(leg, ranges, answer, now: now)
     case .forget: break
     case .close:
@@ -129,7 +131,7 @@ package struct Coordinator: Sendable {
     guard phase == .running, let record else { return }
     suspendIfTooFew("those that are here get what they lack first", now: now)
     orders.append(
-      .tell(.opened(generation: record.generation.counter, isNew: record.generation.counter == 1)))
+      .tell(.opened(generation: record.generation.counter, isNew: round.isNew)))
     for leg in legs.indices where state(ofLeg: leg) != .inSync {
       tell(leg)
       if legs[leg].stage == .joined { gather(leg) }
@@ -152,11 +154,13 @@ package struct Coordinator: Sendable {
   package mutating func handleTimeout(now: UInt64) {
     guard phase == .running else { return }
     if let end = patienceEnd, end <= now {
-      // Who is being copied to will be one more.
-      guard legs.contains(where: { $0.isGettingCopies }) else {
+      // Who is being copied to will be one more, as long as that gets on.
+      let remaining = legs.reduce(0) { $0 + ($1.isGettingCopies ? $1.copy.dirty?.count ?? 1 : 0) }
+      guard remaining > 0, remaining != copies.remaining else {
         stop("too few legs have come back")
         return
       }
+      copies.remaining = remaining
       patienceEnd = now + configuration.patienceNanoseconds
     }
     for leg in legs.indices where legs[leg].stage == .away && legs[leg].retryAt ?? .max <= now {
@@ -197,6 +201,7 @@ package struct Coordinator: Sendable {
     case .beginning, .ended: break
     case .running:
       stepRound(now: now)
+      stepMends()
       stepCopies(now: now)
     case .closing: stepClosing(now: now)
     }
@@ -205,6 +210,7 @@ package struct Coordinator: Sendable {
   private mutating func stepClosing(now: UInt64) {
     if round.isRunning || round.isWanted, !round.isClosing {
       stepRound(now: now)
+      stepMends()
       guard !round.isRunning, !round.isWanted, phase == .closing else { return }
     }
     if !round.isClosing {
@@ -248,44 +254,4 @@ package struct Coordinator: Sendable {
     orders.append(.stop(words))
     orders.append(.tell(.stopped(words)))
   }
-}
-
-/// What a leg was asked, and why.
-struct Question: Sendable {
-  /// What its answer is for.
-  enum Purpose: Sendable {
-    case claim
-    case adopt(generation: UInt64)
-    /// What is marked there, for that leg's sake.
-    case marks(for: Int)
-    case mark
-    case synced([Range<Int>])
-    /// The answer changes nothing.
-    case forget
-    case close
-  }
-
-  let token: UInt64
-  let leg: Int
-  let purpose: Purpose
-}
-
-/// A change of membership on its way to all members.
-struct MembershipRound: Sendable {
-  /// The members as they are to be.
-  var members: [MirrorMember] = []
-  /// Who has yet to store it.
-  var waiting: LegSet = []
-  var isRunning = false
-  /// Members have changed since it began.
-  var isWanted = false
-  /// Legs that left with writes open, until the others have stored that they did.
-  var unconfirmed: LegSet = []
-  /// Whose records are replaced, by the opening.
-  var replaced: LegSet = []
-  var added: [Int: String] = [:]
-  /// What was told of each leg last.
-  var told: [Int: MemberState] = [:]
-  var isClosing = false
-  var closeFailures: [Int: String] = [:]
 }

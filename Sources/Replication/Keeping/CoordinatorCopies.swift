@@ -17,14 +17,10 @@ extension Coordinator {
       if case .synced = question.purpose { return question.leg == leg }
       return false
     }
-    let isWhole = legs[leg].copy.isWhole
-    var dirty =
-      legs[leg].copy.dirty ?? RegionMap(regionCount: layout.regionCount, isFull: isWhole)
+    var dirty = legs[leg].copy.dirty ?? RegionMap(regionCount: layout.regionCount)
     for range in legs[leg].copy.unsynced { dirty.insert(range) }
     legs[leg].copy = LegCopy()
-    legs[leg].copy.isWhole = isWhole
     legs[leg].copy.dirty = dirty
-    guard !isWhole else { return tellMarks(leg, from: 0) }
     let others = legs.indices.filter {
       $0 == leg || legs[$0].stage == .joined && state(ofLeg: $0).hasEverything
     }
@@ -77,7 +73,16 @@ extension Coordinator {
   /// Begins as much as may be under way, and ends what is done.
   mutating func stepCopies(now: UInt64) {
     if let due = copies.resumeAt, due <= now { copies.resumeAt = nil }
-    while copies.resumeAt == nil, copies.regionJobs < configuration.copiesMax,
+    if let due = copies.forgiveAt, due <= now { copies.forgive(from: 0) }
+    if !isResting {
+      for token in copies.jobs.map(\.token) {
+        guard let index = copies.jobs.firstIndex(where: { $0.token == token }),
+          copies.jobs[index].isCompared, !copies.jobs[index].isHolding
+        else { continue }
+        stepJob(index, now: now)
+      }
+    }
+    while !isResting, copies.resumeAt == nil, copies.regionJobs < configuration.copiesMax,
       let region = nextRegion()
     {
       beginRegion(region, now: now)
@@ -108,7 +113,7 @@ extension Coordinator {
       if legs[leg].copy.dirty?.contains(region) == true { targets.insert(LegSet(leg)) }
     }
     guard let source = sources.first(where: { !copies.isBad(region, at: $0) }) else {
-      copies.postpone(region)
+      copies.postpone(region, now: now)
       return
     }
     let bytes = layout.bytes(of: region)
@@ -123,8 +128,11 @@ extension Coordinator {
   private mutating func finishCopy(_ leg: Int) {
     guard let dirty = legs[leg].copy.dirty, !legs[leg].copy.isSyncing, allKnow else { return }
     let isDone = dirty.isEmpty && !copies.jobs.contains { $0.targets.contains(LegSet(leg)) }
-    if legs[leg].copy.unsynced.isEmpty {
+    // Where a member is away, what is marked here is what that one lacks, too: it stays.
+    if legs[leg].copy.unsynced.isEmpty || !areAllHere {
       guard isDone else { return }
+      legs[leg].copy.isDone = true
+      guard !copies.jobs.contains(where: \.isHolding) else { return }
       legs[leg].copy = LegCopy()
       set(.inSync, ofLeg: leg)
       return
@@ -135,14 +143,17 @@ extension Coordinator {
     ask(leg, .synced(ranges), for: .synced(ranges))
   }
 
-  /// Whether every leg that may yet be the source remembers what it lacks. Before, no mark is taken
-  /// away: a leg that was made equal to a source which is then lost would differ from the next one
-  /// where neither has a mark.
+  /// Whether every leg that is here remembers what it lacks. Before, no mark is taken away: a leg
+  /// that was made equal to a source which is then lost would differ from the next one, and neither
+  /// would have a mark.
   private var allKnow: Bool {
     legs.indices.allSatisfy {
-      legs[$0].stage != .joined || state(ofLeg: $0) != .unequal || legs[$0].isCopying
+      let isHere = legs[$0].stage == .joined || legs[$0].stage == .claimed
+      return !isHere || state(ofLeg: $0) == .inSync || legs[$0].isCopying
     }
   }
+
+  private var areAllHere: Bool { round.members.allSatisfy { $0.state != .absent } }
 
   mutating func handleSynced(
     _ leg: Int, _ ranges: [Range<Int>], _ answer: KeepingAnswer, now: UInt64
@@ -156,7 +167,7 @@ extension Coordinator {
   /// What nobody lacks any more is forgotten at those that had it: how far the copy has come
   /// outlasts the initiator. Not while a member is away, which may lack it, too.
   private mutating func tellSurvivors(_ ranges: [Range<Int>]) {
-    guard round.members.allSatisfy({ $0.state != .absent }) else { return }
+    guard areAllHere else { return }
     let lacking = legs.indices.filter { state(ofLeg: $0) != .inSync }
     for leg in lacking {
       guard legs[leg].isCopying, let dirty = legs[leg].copy.dirty else { return }

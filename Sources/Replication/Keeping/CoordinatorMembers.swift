@@ -35,9 +35,9 @@ extension Coordinator {
     layout = reached[0].descriptor.layout
     round.members = plan.record.generation.members
     round.replaced = plan.replaced
+    round.isNew = plan.record.generation.counter == 1
     for leg in legs.indices {
       legs[leg].member = plan.members[leg]
-      legs[leg].copy.isWhole = plan.whole.contains(LegSet(leg))
       round.told[leg] = plan.state(ofLeg: leg)
       // A member that isn't here has no leg yet: it is known again by its label.
       guard legs[leg].member == 0 else { continue }
@@ -85,12 +85,15 @@ extension Coordinator {
       dismiss(leg, words(answer), now: now)
       return
     }
+    let stored = record?.generation.member(legs[leg].member)?.state
+    legs[leg].takesCopies = stored != .inSync
     round.replaced.remove(LegSet(leg))
     round.waiting.remove(LegSet(leg))
   }
 
   private mutating func roundDone(now: UInt64) {
     if phase == .opening {
+      guard !markFresh() else { return }
       let here = legs.indices.filter { legs[$0].stage == .claimed }
       guard record?.generation.maySuffice(Set(here.map { legs[$0].member })) == true else {
         refuse(
@@ -102,6 +105,26 @@ extension Coordinator {
     } else if !round.isWanted {
       afterRound(now: now)
     }
+  }
+
+  /// Legs of which nothing is known mark all that they have; then they are called something else.
+  /// Only then, or an initiator's end between the two would leave them equal for all that anybody
+  /// knows. False where there are none.
+  private mutating func markFresh() -> Bool {
+    guard let layout else { return false }
+    for leg in legs.indices where legs[leg].stage == .claimed && state(ofLeg: leg) == .fresh {
+      guard !legs[leg].isMarking else { continue }
+      legs[leg].isMarking = true
+      ask(leg, .mark([0..<layout.regionCount]), for: .markAll)
+    }
+    return legs.contains { $0.isMarking }
+  }
+
+  mutating func handleAllMarked(_ leg: Int, _ answer: KeepingAnswer, now: UInt64) {
+    legs[leg].isMarking = false
+    guard case .done = answer else { return dismiss(leg, words(answer), now: now) }
+    // Of a new mirror nothing was acknowledged yet that it could lack.
+    set(phase == .opening && round.isNew ? .unequal : .stale, ofLeg: leg)
   }
 
   /// All members have stored who they are: what waited for that may happen.
@@ -123,10 +146,16 @@ extension Coordinator {
       orders.append(.endSuspension)
       orders.append(.tell(.resumed))
     }
-    for leg in legs.indices where legs[leg].stage == .claimed && !legs[leg].isJoining {
-      guard state(ofLeg: leg) != .absent, phase == .running else { continue }
-      legs[leg].isJoining = true
-      orders.append(.join(leg: leg))
+    guard phase == .running else { return }
+    _ = markFresh()
+    for leg in legs.indices {
+      let state = state(ofLeg: leg)
+      if legs[leg].stage == .claimed, !legs[leg].isJoining, state != .absent, state != .fresh {
+        legs[leg].isJoining = true
+        orders.append(.join(leg: leg))
+      } else if legs[leg].stage == .joined, state == .unequal, case .none = legs[leg].copy.stage {
+        gather(leg)
+      }
     }
   }
 
@@ -183,7 +212,9 @@ extension Coordinator {
   mutating func setAway(_ leg: Int, _ words: String, now: UInt64) {
     legs[leg].stage = .away
     legs[leg].isJoining = false
+    legs[leg].isMarking = false
     legs[leg].words = words
+    if phase == .closing { round.closeFailures[leg] = words }
     asked.removeAll { $0.leg == leg }
     retryLater(leg, now: now)
   }
@@ -212,67 +243,6 @@ extension Coordinator {
     return true
   }
 
-  // MARK: Coming back
-
-  mutating func handleClaim(_ leg: Int, _ answer: KeepingAnswer, now: UInt64) {
-    guard case .description(let descriptor) = answer else {
-      if phase == .opening, case .refused(.held, let words) = answer {
-        setAway(leg, words, now: now)
-        refuse(OpeningRefusal(kind: .held, words: "\(configuration.wish.labels[leg]): \(words)"))
-        return
-      }
-      orders.append(.leave(leg: leg, words: words(answer)))
-      setAway(leg, words(answer), now: now)
-      return
-    }
-    legs[leg].descriptor = descriptor
-    legs[leg].stage = .claimed
-    guard phase == .running else { return }
-    if let why = takeBack(leg, descriptor) {
-      legs[leg].isGivenUp = true
-      orders.append(.tell(.notTaken(leg, reason: why)))
-      orders.append(.leave(leg: leg, words: why))
-      setAway(leg, why, now: now)
-    }
-  }
-
-  /// A leg that is here again gets what it missed; in words, why not.
-  private mutating func takeBack(_ leg: Int, _ descriptor: LegDescriptor) -> String? {
-    guard let current = record, descriptor.layout == layout else {
-      return "its disk, or its regions, are not of the mirror's size"
-    }
-    legs[leg].copy = LegCopy()
-    guard let record = descriptor.record else {
-      guard let label = round.added[leg] else {
-        return "it belongs to no mirror: it has to be added"
-      }
-      legs[leg].member = identities.next()
-      legs[leg].copy.isWhole = true
-      round.members.append(
-        MirrorMember(id: legs[leg].member, label: label, state: .stale))
-      round.isWanted = true
-      return nil
-    }
-    guard record.mirror == current.mirror else {
-      return "it belongs to the mirror '\(record.name)'"
-    }
-    let others = legs.indices.filter { $0 != leg && legs[$0].stage == .joined }
-      .map { current.of(legs[$0].member) }
-    guard current.generation.state(ofReturning: record, others: others) != nil else {
-      return "it went on without the others: generation \(record.generation.counter)"
-        + " (\(String(record.generation.id, radix: 16)))"
-    }
-    legs[leg].member = record.member
-    if !current.generation.descends(from: record.generation.id) {
-      round.replaced.insert(LegSet(leg))
-      legs[leg].copy.isWhole = true
-    }
-    set(.stale, ofLeg: leg)
-    // It is asked to store even what was called so before.
-    round.isWanted = true
-    return nil
-  }
-
   func words(_ answer: KeepingAnswer) -> String {
     guard case .refused(let refusal, let words) = answer else { return "an answer to nothing" }
     return "\(words) (\(refusal.rawValue))"
@@ -287,6 +257,7 @@ extension MemberState {
     case .unequal: "what was open when the mirror stopped is compared"
     case .stale: "it is back, and gets what it lacks"
     case .absent: "not reached"
+    case .fresh: "nothing is known of its bytes: all of them are compared"
     }
   }
 }

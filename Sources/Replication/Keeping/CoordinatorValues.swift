@@ -100,6 +100,10 @@ struct CoordinatedLeg: Sendable {
   /// It is written of in words only: no more tries.
   var isGivenUp = false
   var isJoining = false
+  /// By the record that it has stored last, it stores what is copied.
+  var takesCopies = false
+  /// It is being told that all of it is marked.
+  var isMarking = false
   var copy = LegCopy()
 }
 
@@ -119,11 +123,11 @@ struct LegCopy: Sendable {
   var dirty: RegionMap?
   var total = 0
   var copiedBytes: UInt64 = 0
-  /// All of it, whatever is marked.
-  var isWhole = false
   /// Regions that are equal by now, but still marked at the leg.
   var unsynced: [Range<Int>] = []
   var isSyncing = false
+  /// Nothing is left to be copied, but copies for others may be on their way there.
+  var isDone = false
 }
 
 /// Random numbers from a seed, none of them zero.
@@ -143,4 +147,48 @@ struct Identities: Sendable {
       if mixed != 0 { return mixed }
     }
   }
+}
+
+/// What a leg was asked, and why.
+struct Question: Sendable {
+  /// What its answer is for.
+  enum Purpose: Sendable {
+    case claim
+    case adopt(generation: UInt64)
+    /// What is marked there, for that leg's sake.
+    case marks(for: Int)
+    case mark
+    /// All of a fresh leg.
+    case markAll
+    case synced([Range<Int>])
+    /// The answer changes nothing.
+    case forget
+    case close
+  }
+
+  let token: UInt64
+  let leg: Int
+  let purpose: Purpose
+}
+
+/// A change of membership on its way to all members.
+struct MembershipRound: Sendable {
+  /// The members as they are to be.
+  var members: [MirrorMember] = []
+  /// Who has yet to store it.
+  var waiting: LegSet = []
+  var isRunning = false
+  /// Members have changed since it began.
+  var isWanted = false
+  /// Legs that left with writes open, until the others have stored that they did.
+  var unconfirmed: LegSet = []
+  /// Whose records are replaced, by the opening.
+  var replaced: LegSet = []
+  var added: [Int: String] = [:]
+  /// What was told of each leg last.
+  var told: [Int: MemberState] = [:]
+  /// The mirror was never opened before.
+  var isNew = false
+  var isClosing = false
+  var closeFailures: [Int: String] = [:]
 }

@@ -1,5 +1,5 @@
-// The single regions that are being compared and copied, and ranges that are made equal again after
-// a write that ended badly everywhere.
+// The single regions that are being compared and copied, and legs that are made equal again after a
+// write that ended badly everywhere.
 
 /// One region, or one range to be mended, on its way.
 struct CopyJob: Sendable {
@@ -10,13 +10,13 @@ struct CopyJob: Sendable {
   }
 
   let token: UInt64
-  /// Nil where a range is mended.
-  let region: Int?
+  let region: Int
   let bytes: Range<UInt64>
   var source: Int
   var targets: LegSet
   let beganAt: UInt64
   var pieces: [Piece] = []
+  var isCompared = false
   var isHolding = false
   /// What is awaited comes to nothing: its leg is gone.
   var isVoid = false
@@ -32,16 +32,23 @@ struct CopyWork: Sendable {
   static let tellNanoseconds: UInt64 = 250_000_000
   /// Regions whose source could not be read.
   static let badMax = 1024
+  static let forgiveNanoseconds: UInt64 = 5_000_000_000
 
   var jobs: [CopyJob] = []
   /// Copies rest until then, so that callers' writes have their share.
   var resumeAt: UInt64?
   var tellAt: UInt64 = 0
+  /// Regions that were left when patience was prolonged last.
+  var remaining = 0
   var mends = 0
+  /// Legs that are made equal again after a write that failed everywhere.
+  var mending: LegSet = []
+  /// When what could not be read is tried again.
+  private(set) var forgiveAt: UInt64?
   private var bad: [(region: Int, leg: Int)] = []
   private var postponed: Set<Int> = []
 
-  var regionJobs: Int { jobs.count { $0.region != nil } }
+  var regionJobs: Int { jobs.count }
 
   func isTaken(_ region: Int) -> Bool {
     postponed.contains(region) || jobs.contains { $0.region == region }
@@ -52,7 +59,10 @@ struct CopyWork: Sendable {
   }
 
   /// Nobody can read it: its legs stay out of sync until somebody can.
-  mutating func postpone(_ region: Int) { postponed.insert(region) }
+  mutating func postpone(_ region: Int, now: UInt64) {
+    postponed.insert(region)
+    forgiveAt = forgiveAt ?? now + Self.forgiveNanoseconds
+  }
 
   mutating func noteBad(_ region: Int, at leg: Int) {
     if bad.count < Self.badMax { bad.append((region, leg)) }
@@ -62,6 +72,7 @@ struct CopyWork: Sendable {
   mutating func forgive(from region: Int) {
     bad.removeAll { $0.region >= region }
     postponed = postponed.filter { $0 < region }
+    forgiveAt = nil
   }
 }
 
@@ -71,7 +82,10 @@ extension Coordinator {
   /// How pieces of the configured length compare: which targets differ from the source in each.
   package mutating func handleCompared(token: UInt64, differing: [LegSet], now: UInt64) {
     guard let index = copies.jobs.firstIndex(where: { $0.token == token }) else { return }
-    guard !copies.jobs[index].isVoid else { return endJob(index, isDone: false, now: now) }
+    guard !copies.jobs[index].isVoid else {
+      endJob(index, isDone: false, now: now)
+      return settle(now: now)
+    }
     let job = copies.jobs[index]
     var start = job.bytes.lowerBound
     var pieces: [CopyJob.Piece] = []
@@ -85,19 +99,22 @@ extension Coordinator {
     }
     precondition(start == job.bytes.upperBound, "a comparison tells of all its pieces")
     copies.jobs[index].pieces = pieces
+    copies.jobs[index].isCompared = true
     stepJob(index, now: now)
+    settle(now: now)
   }
 
   /// A leg's bytes can't be read, for the comparison or the copy.
   package mutating func handleUnreadable(token: UInt64, leg: Int, words: String, now: UInt64) {
     guard let index = copies.jobs.firstIndex(where: { $0.token == token }) else { return }
     let job = copies.jobs[index]
-    if let region = job.region, leg == job.source {
-      copies.noteBad(region, at: leg)
-      orders.append(.tell(.unreadable(leg, reason: words)))
-    }
     endJob(index, isDone: false, now: now)
-    if leg != job.source || job.region == nil { dismiss(leg, words, now: now) }
+    if leg == job.source {
+      copies.noteBad(job.region, at: leg)
+      orders.append(.tell(.unreadable(leg, reason: words)))
+    } else {
+      dismiss(leg, words, now: now)
+    }
     settle(now: now)
   }
 
@@ -106,10 +123,13 @@ extension Coordinator {
       orders.append(.release(token: token))
       return
     }
-    guard !copies.jobs[index].isVoid else { return endJob(index, isDone: false, now: now) }
+    guard !copies.jobs[index].isVoid else {
+      endJob(index, isDone: false, now: now)
+      return settle(now: now)
+    }
     let (source, piece) = (copies.jobs[index].source, copies.jobs[index].pieces[0])
-    let targets = piece.targets.intersection(joinedLegs)
-    guard !targets.isEmpty else {
+    let targets = takers
+    guard !piece.targets.isDisjoint(with: targets) else {
       orders.append(.release(token: token))
       copies.jobs[index].isHolding = false
       return stepJob(index, now: now)
@@ -121,7 +141,10 @@ extension Coordinator {
   /// The targets of a copy have it, but for those that are lost.
   package mutating func handleCopied(token: UInt64, now: UInt64) {
     guard let index = copies.jobs.firstIndex(where: { $0.token == token }) else { return }
-    guard !copies.jobs[index].isVoid else { return endJob(index, isDone: false, now: now) }
+    guard !copies.jobs[index].isVoid else {
+      endJob(index, isDone: false, now: now)
+      return settle(now: now)
+    }
     let piece = copies.jobs[index].pieces.removeFirst()
     piece.targets.forEach {
       legs[$0].copy.copiedBytes += UInt64(piece.bytes.count)
@@ -129,67 +152,78 @@ extension Coordinator {
     orders.append(.release(token: token))
     copies.jobs[index].isHolding = false
     stepJob(index, now: now)
-  }
-
-  /// A write ended badly everywhere: nobody knows what stands there.
-  package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
-    guard phase == .running else { return }
-    copies.mends += 1
-    beginMend(bytes, now: now)
     settle(now: now)
   }
 
-  private mutating func beginMend(_ bytes: Range<UInt64>, now: UInt64) {
+  /// A write ended badly everywhere: nobody knows what stands there. All that are in sync but one
+  /// are made equal to that one again, by way of the states that a crash leaves.
+  package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
+    guard phase == .running, let layout else { return }
+    copies.mends += 1
     let here = legs.indices.filter { legs[$0].stage == .joined }
-    guard let source = here.first(where: { state(ofLeg: $0) == .inSync }) else { return }
-    var targets = LegSet(here)
-    targets.remove(LegSet(source))
-    guard !targets.isEmpty else { return endMend() }
-    var job = CopyJob(
-      token: identities.next(), region: nil, bytes: bytes, source: source, targets: targets,
-      beganAt: now)
-    var start = bytes.lowerBound
-    while start < bytes.upperBound {
-      let end = min(start + configuration.copyLength, bytes.upperBound)
-      job.pieces.append(CopyJob.Piece(bytes: start..<end, targets: targets))
-      start = end
+    let source = here.first { state(ofLeg: $0) == .inSync }
+    for leg in here where leg != source {
+      if state(ofLeg: leg) == .inSync {
+        set(.unequal, ofLeg: leg)
+        legs[leg].copy = LegCopy()
+        legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
+        legs[leg].copy.dirty?.insert(layout.regions(of: bytes))
+        copies.mending.insert(LegSet(leg))
+      } else {
+        for region in layout.regions(of: bytes) { legs[leg].copy.dirty?.insert(region) }
+      }
     }
-    copies.jobs.append(job)
-    stepJob(copies.jobs.count - 1, now: now)
+    settle(now: now)
   }
 
-  private mutating func endMend() {
-    copies.mends -= 1
-    if copies.mends == 0 { orders.append(.mended) }
+  /// Those that were to be made equal are, or are gone.
+  mutating func stepMends() {
+    guard copies.mends > 0, !round.isRunning, !round.isWanted else { return }
+    copies.mending.forEach {
+      if legs[$0].stage != .joined || state(ofLeg: $0) == .inSync {
+        copies.mending.remove(LegSet($0))
+      }
+    }
+    guard copies.mending.isEmpty else { return }
+    copies.mends = 0
+    orders.append(.mended)
   }
 
   // MARK: Steps
 
+  /// The legs that take copies: all that lack anything.
+  private var takers: LegSet {
+    LegSet(legs.indices.filter { legs[$0].stage == .joined && legs[$0].takesCopies })
+  }
+
+  /// While states change, or are about to, no copy is on its way: who stores it would not be known.
+  var isResting: Bool {
+    round.isRunning || round.isWanted || legs.contains { $0.isCopying && $0.copy.isDone }
+  }
+
   /// The next piece of a job, or its end.
-  private mutating func stepJob(_ index: Int, now: UInt64) {
+  mutating func stepJob(_ index: Int, now: UInt64) {
     let here = joinedLegs
     while let piece = copies.jobs[index].pieces.first {
-      let targets = piece.targets.intersection(here).intersection(copies.jobs[index].targets)
-      guard !targets.isEmpty else {
+      let wanting = piece.targets.intersection(here).intersection(copies.jobs[index].targets)
+      guard !wanting.isEmpty else {
         copies.jobs[index].pieces.removeFirst()
         continue
       }
-      copies.jobs[index].pieces[0].targets = targets
+      guard !isResting else { return }
+      // Whoever takes copies stores this one, and has to be waited for.
+      copies.jobs[index].pieces[0].targets = takers
       copies.jobs[index].isHolding = true
       orders.append(.hold(token: copies.jobs[index].token, bytes: piece.bytes))
       return
     }
     endJob(index, isDone: true, now: now)
-    settle(now: now)
   }
 
   private mutating func endJob(_ index: Int, isDone: Bool, now: UInt64) {
     let job = copies.jobs.remove(at: index)
     if job.isHolding { orders.append(.release(token: job.token)) }
-    guard let region = job.region else {
-      if isDone { endMend() } else { beginMend(job.bytes, now: now) }
-      return
-    }
+    let region = job.region
     guard isDone else { return }
     job.targets.intersection(joinedLegs).forEach { leg in
       guard legs[leg].isCopying, legs[leg].copy.dirty?.remove(region) == true else { return }

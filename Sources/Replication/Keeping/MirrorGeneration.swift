@@ -19,6 +19,8 @@ package enum MemberState: UInt8, Sendable, CaseIterable {
   case stale = 2
   /// It is not here: the regions that it misses are marked at the others.
   case absent = 3
+  /// Nothing is known of its bytes, and it doesn't have all of it marked yet.
+  case fresh = 4
 
   /// Whether a reader may be given its bytes.
   package var isReadable: Bool { self == .inSync }
@@ -49,7 +51,7 @@ package struct MirrorMember: Sendable, Equatable {
 /// One state of a mirror's membership.
 package struct MirrorGeneration: Sendable, Equatable {
   /// Ancestors that are remembered, the parent first.
-  package static let ancestorsMax = 16
+  package static let ancestorsMax = 128
 
   package var counter: UInt64
   /// Random.
@@ -85,6 +87,9 @@ package struct MirrorGeneration: Sendable, Equatable {
 
   /// Whether any member lacks something: then no region's mark may be taken away.
   package var isDegraded: Bool { members.contains { $0.state != .inSync } }
+
+  /// Whether a write could ever be acknowledged in it.
+  var isSufficient: Bool { maySuffice(Set(members.filter(\.state.hasEverything).map(\.id))) }
 
   /// Whether these legs, when all of them have everything, may take writes without the others.
   package func maySuffice(_ present: Set<UInt64>) -> Bool {

@@ -74,8 +74,6 @@ package struct OpeningPlan: Sendable {
   package var members: [UInt64]
   /// Legs whose own records are another half's: theirs are replaced.
   package var replaced: LegSet = []
-  /// Legs of which all is compared, whatever is marked.
-  package var whole: LegSet = []
 
   package func state(ofLeg leg: Int) -> MemberState {
     record.generation.member(members[leg])?.state ?? .absent
@@ -172,7 +170,7 @@ package struct Opening: Sendable {
       members.append(
         MirrorMember(
           id: ids[leg.leg], label: wish.labels[leg.leg],
-          state: wish.areEqual || leg.leg == source ? .inSync : .unequal,
+          state: wish.areEqual || leg.leg == source ? .inSync : .fresh,
           isRequired: required.contains(leg.leg)))
     }
     let generation = MirrorGeneration(
@@ -180,11 +178,7 @@ package struct Opening: Sendable {
       requiredCount: required.count(of: members.count), madeAt: wallSeconds)
     let record = MirrorRecord(
       mirror: identity(), name: wish.name, member: 0, generation: generation)
-    var plan = OpeningPlan(record: record, members: ids)
-    for leg in reached where plan.state(ofLeg: leg.leg) != .inSync {
-      plan.whole.insert(LegSet(leg.leg))
-    }
-    return plan
+    return OpeningPlan(record: record, members: ids)
   }
 
   // MARK: Words
@@ -218,6 +212,7 @@ extension MemberState {
     case .unequal: "unequal"
     case .stale: "stale"
     case .absent: "absent"
+    case .fresh: "fresh"
     }
   }
 

@@ -4,12 +4,21 @@ extension MirrorGeneration {
   /// Whether this is that generation, or descends from it as far as is remembered.
   func descends(from id: UInt64) -> Bool { self.id == id || ancestors.contains(id) }
 
+  /// The same, or so far ahead that it can't be remembered: then it is enough that this calls the
+  /// leg one that has everything. That was said of it when it was in line, and nothing was
+  /// acknowledged in what it has not stored since.
+  func covers(_ record: MirrorRecord) -> Bool {
+    guard !descends(from: record.generation.id) else { return true }
+    return record.generation.counter + UInt64(ancestors.count) < counter
+      && member(record.member)?.state.hasEverything == true
+  }
+
   /// Whether any of these members, which it counts as here, went another way without having stored
   /// it: then nothing was ever acknowledged in it.
   func isSuperseded(by others: [MirrorRecord]) -> Bool {
     others.contains { other in
       guard let own = member(other.member), own.state != .absent else { return false }
-      return other.generation.id != id && !descends(from: other.generation.id)
+      return other.generation.id != id && !covers(other)
         && !other.generation.ancestors.contains(id)
     }
   }
@@ -20,12 +29,28 @@ extension MirrorGeneration {
     ofReturning record: MirrorRecord, others: [MirrorRecord]
   ) -> MemberState? {
     guard let known = member(record.member) else { return nil }
-    if !descends(from: record.generation.id) {
-      guard record.generation.isSuperseded(by: others) else { return nil }
-      return .stale
+    if !covers(record) {
+      // In a generation of too few nothing was acknowledged either.
+      guard record.generation.isSuperseded(by: others) || !record.generation.isSufficient else {
+        return nil
+      }
+      return .fresh
     }
     let state = known.state.worse(record.state)
     return state == .absent ? .stale : state
+  }
+}
+
+extension MirrorGeneration {
+  /// One more member, or a new disk in the place of one that was reached there and is away.
+  /// - Returns: its number.
+  mutating func add(_ id: UInt64, label: String) -> UInt64 {
+    if let index = members.firstIndex(where: { $0.label == label && $0.state == .absent }) {
+      members[index].state = .fresh
+      return members[index].id
+    }
+    members.append(MirrorMember(id: id, label: label, state: .fresh))
+    return id
   }
 }
 
@@ -35,11 +60,15 @@ extension Opening {
     let records = recorded.compactMap(\.descriptor.record)
     var heads: [MirrorRecord] = []
     for record in records {
-      let isOld = records.contains { $0.generation.ancestors.contains(record.generation.id) }
+      let isOld = records.contains {
+        $0.generation.id != record.generation.id && $0.generation.covers(record)
+      }
       let isKnown = heads.contains { $0.generation.id == record.generation.id }
       if !isOld, !isKnown { heads.append(record) }
     }
-    let standing = heads.filter { !$0.generation.isSuperseded(by: records) }
+    let standing = heads.filter {
+      !$0.generation.isSuperseded(by: records) && $0.generation.isSufficient
+    }
     let left = standing.isEmpty ? heads : standing
     guard standing.count <= 1 else {
       throw refusal(
@@ -78,10 +107,7 @@ extension Opening {
       generation.members[index].state = state
       generation.members[index].label = wish.labels[leg.leg]
       let isOfLine = head.generation.descends(from: record.generation.id)
-      if !isOfLine || record.mirror != head.mirror {
-        plan.replaced.insert(LegSet(leg.leg))
-        plan.whole.insert(LegSet(leg.leg))
-      }
+      if !isOfLine || record.mirror != head.mirror { plan.replaced.insert(LegSet(leg.leg)) }
     }
     try chooseSource(&generation, plan.members, head: head.generation)
     apply(wish.required, to: &generation, plan.members)
@@ -111,16 +137,16 @@ extension Opening {
     guard generation.members.count < Limits.legsMax else {
       throw refusal(.otherMirror, "a mirror has at most \(Limits.legsMax) members")
     }
-    generation.members.append(
-      MirrorMember(id: id, label: wish.labels[leg.leg], state: .stale))
-    plan.members[leg.leg] = id
-    plan.whole.insert(LegSet(leg.leg))
+    plan.members[leg.leg] = generation.add(id, label: wish.labels[leg.leg])
   }
 
   private func state(
     of leg: ReachedLeg, _ record: MirrorRecord, head: MirrorGeneration
   ) throws(OpeningRefusal) -> MemberState {
-    if let kept = wish.kept { return leg.leg == kept ? .inSync : .stale }
+    if let kept = wish.kept {
+      guard leg.leg != kept else { return .inSync }
+      return head.descends(from: record.generation.id) && record.state != .fresh ? .stale : .fresh
+    }
     let others = reached.compactMap(\.descriptor.record)
     guard let state = head.state(ofReturning: record, others: others) else {
       throw refusal(

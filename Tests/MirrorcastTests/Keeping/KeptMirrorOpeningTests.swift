@@ -87,6 +87,10 @@ struct `The opening of a kept mirror` {
       #expect(stranger?.what.contains("(blank)") == true, "\(stranger as Any)")
       var options = try scene.keptOptions()
       options.keeping.added = [legs[2]]
+      // The member that it was could have gone on alone, for all that the others know.
+      let missing = await refusal { _ = try await scene.mirror(options) }
+      #expect(missing?.what.contains("(missing)") == true, "\(missing as Any)")
+      options.keeping.kept = legs[0]
       let taken = try await scene.mirror(options)
       await taken.whenInSync()
       #expect(await taken.terminate().bad == [])

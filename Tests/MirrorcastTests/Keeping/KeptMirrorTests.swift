@@ -22,7 +22,7 @@ struct `A kept mirror` {
         #expect(await mirror.flush().bad == [])
         #expect(await mirror.terminate().bad == [])
       }
-      #expect(told.all.first == .opened(generation: 1, isNew: true))
+      #expect(told.all.first == .opened(generation: 3, isNew: true))
       #expect(told.all.last == .closed(failures: []))
       // Those that were ended in order may be read by anybody.
       try await expect(try scene.legs, hold: image)

@@ -1,0 +1,61 @@
+// Legs that come back: who they say they are, and what becomes of them.
+
+extension Coordinator {
+  mutating func handleClaim(_ leg: Int, _ answer: KeepingAnswer, now: UInt64) {
+    guard case .description(let descriptor) = answer else {
+      if phase == .opening, case .refused(.held, let words) = answer {
+        setAway(leg, words, now: now)
+        refuse(OpeningRefusal(kind: .held, words: "\(configuration.wish.labels[leg]): \(words)"))
+        return
+      }
+      orders.append(.leave(leg: leg, words: words(answer)))
+      setAway(leg, words(answer), now: now)
+      return
+    }
+    legs[leg].descriptor = descriptor
+    legs[leg].stage = .claimed
+    guard phase == .running else { return }
+    if let why = takeBack(leg, descriptor) {
+      legs[leg].isGivenUp = true
+      orders.append(.tell(.notTaken(leg, reason: why)))
+      orders.append(.leave(leg: leg, words: why))
+      setAway(leg, why, now: now)
+    }
+  }
+
+  /// A leg that is here again gets what it missed; in words, why not.
+  private mutating func takeBack(_ leg: Int, _ descriptor: LegDescriptor) -> String? {
+    guard let current = record, descriptor.layout == layout else {
+      return "its disk, or its regions, are not of the mirror's size"
+    }
+    legs[leg].copy = LegCopy()
+    guard let record = descriptor.record else {
+      guard let label = round.added[leg] else {
+        return "it belongs to no mirror: it has to be added"
+      }
+      var next = current.generation
+      next.members = round.members
+      legs[leg].member = next.add(identities.next(), label: label)
+      round.members = next.members
+      round.isWanted = true
+      return nil
+    }
+    guard record.mirror == current.mirror else {
+      return "it belongs to the mirror '\(record.name)'"
+    }
+    let others = legs.indices.filter { $0 != leg && legs[$0].stage == .joined }
+      .map { current.of(legs[$0].member) }
+    guard let state = current.generation.state(ofReturning: record, others: others) else {
+      return "it went on without the others: generation \(record.generation.counter)"
+        + " (\(String(record.generation.id, radix: 16)))"
+    }
+    legs[leg].member = record.member
+    if !current.generation.descends(from: record.generation.id) {
+      round.replaced.insert(LegSet(leg))
+    }
+    set(state == .fresh ? .fresh : .stale, ofLeg: leg)
+    // It is asked to store even what was called so before.
+    round.isWanted = true
+    return nil
+  }
+}
