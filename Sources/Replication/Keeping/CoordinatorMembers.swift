@@ -82,6 +82,12 @@ extension Coordinator {
   mutating func handleAdopted(_ leg: Int, _ id: UInt64, _ answer: KeepingAnswer, now: UInt64) {
     guard round.isRunning, record?.generation.id == id else { return }
     guard case .done = answer else {
+      // Somebody else's record was on its way when it said who it is: all is to be judged anew.
+      if phase == .opening, case .refused(.conflict, let words) = answer {
+        let label = configuration.wish.labels[leg]
+        return refuse(
+          OpeningRefusal(kind: .held, words: "\(label) has changed meanwhile: \(words)"))
+      }
       dismiss(leg, words(answer), now: now)
       return
     }

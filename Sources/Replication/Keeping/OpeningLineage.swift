@@ -167,7 +167,7 @@ extension Opening {
       place(leg).map { generation.members[$0].state.hasEverything } ?? false
     }
     let intact = whole.filter(\.descriptor.isIntact)
-    let here = Set(whole.map { members[$0.leg] })
+    let here = Set(reached.map { members[$0.leg] })
     let away = head.members.filter { $0.state.hasEverything && !here.contains($0.id) }
     let candidates = intact.isEmpty ? whole : intact
     let source =
