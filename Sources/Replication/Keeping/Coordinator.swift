@@ -203,6 +203,8 @@ package struct Coordinator: Sendable {
       stepRound(now: now)
       stepMends()
       stepCopies(now: now)
+      // Who has got all by that is to be called so now: perhaps nothing else will happen.
+      if round.isWanted { stepRound(now: now) }
     case .closing: stepClosing(now: now)
     }
   }

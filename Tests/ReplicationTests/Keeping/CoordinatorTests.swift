@@ -72,6 +72,18 @@ import Testing
     #expect(mirror.legs[2].unit.service == .readable)
   }
 
+  @Test func `a leg that has missed nothing is in sync, though nothing else happens`() throws {
+    let mirror = try VirtualKeeping { $0.areEqual = true }
+    mirror.open()
+    mirror.kill(2)
+    try mirror.restartLeg(2)
+    // Once, for its return: later looks would hide that it was forgotten.
+    mirror.pass(600_000_000)
+    #expect(states(mirror) == [.inSync, .inSync, .inSync])
+    #expect(stored(mirror) == [.inSync, .inSync, .inSync])
+    #expect(isTold(mirror, 2, .inSync))
+  }
+
   @Test func `a leg that is being copied to serves no reads, and gets new writes`() throws {
     let mirror = try VirtualKeeping { $0.areEqual = true }
     mirror.open()
