@@ -114,7 +114,11 @@ struct ExerciseCommand: AsyncParsableCommand {
     let model = ExerciseModel(
       sectorSize: mirror.blockSize, acknowledged: acknowledged, firstWrite: firstWrite)
     let reads = ExerciseReads(model, through: mirror)
-    if last > 0 { try await readAll(reads, mirror, "verifying", byteCount) }
+    if last > 0 {
+      // Legs that had to be made equal are verified, too.
+      await KeptRun.waitInSync(mirror, wait: 0, isQuiet: quiet)
+      try await readAll(reads, mirror, "verifying", byteCount)
+    }
     var writes = ExerciseWriter.Outcome()
     if seconds > 0 {
       writes = try await write(model, reads, mirror, firstWrite)

@@ -42,6 +42,7 @@ struct KeepingLoop {
   mutating func run(_ news: AsyncStream<KeptNews>) async {
     for await item in news {
       let now = MonotonicClock.now()
+      keeping.logger.trace("\(item)")
       coordinator.wallSeconds = UInt64(max(time(nil), 0))
       coordinator.isBusy = pace.isBusy(lanes.parts, now: now)
       handle(item, now: now)

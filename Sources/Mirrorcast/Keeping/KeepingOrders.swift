@@ -12,6 +12,7 @@ extension KeepingLoop {
   }
 
   private mutating func carryOut(_ order: CoordinatorOrder, now: UInt64) {
+    keeping.logger.trace("\(order)")
     switch order {
     case .connect(let leg): connect(leg)
     case .ask(let leg, let token, let request): ask(leg, token, request)
