@@ -21,9 +21,6 @@ while let word = words.popFirst() {
   case "--seeds": seeds = number(word)
   case "--first-seed": first = number(word)
   case "--trace": printsTrace = true
-  case "--late-legs": Workarounds.addsLate = true
-  case "--unsynced": Workarounds.waitsForSync = false
-  case "--own-copies": Workarounds.copiesToAll = false
   case "--plant":
     plant = words.popFirst().flatMap(PlantedFault.init)
     if plant == nil {

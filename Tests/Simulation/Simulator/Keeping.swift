@@ -208,8 +208,7 @@ final class Keeping {
   }
 
   private func beginWeather() {
-    let isWhole = seats.indices.allSatisfy { coordinator.state(ofLeg: $0) == .inSync }
-    if isWhole || !Workarounds.waitsForSync { world.weather.begin(world.eventCount) }
+    world.weather.begin(world.eventCount)
   }
 }
 

@@ -207,13 +207,6 @@ extension Keeping {
     let copy = copies[index]
     var places: LegSet = []
     copy.targets.forEach { if let place = seats[$0].place { places.insert(LegSet(place)) } }
-    if Workarounds.copiesToAll {
-      initiator.sender?.value.activeLegs.forEach { place in
-        if world.targets[initiator.targetOf[place]].service == .beingCopied {
-          places.insert(LegSet(place))
-        }
-      }
-    }
     let most = UInt64(world.scenario.writeSectorsMax * Sector.byteCount)
     var start = copy.bytes.lowerBound
     var pieces: [Range<UInt64>] = []

@@ -123,8 +123,7 @@ struct Scenario: Sendable {
     retryNanoseconds = random.octaves(200_000...50_000_000)
     patienceNanoseconds = random.octaves(10_000_000...5_000_000_000)
     silenceNanoseconds = random.octaves(20_000_000...2_000_000_000)
-    addsLateAt =
-      Workarounds.addsLate && random.chance(0.2) && targetCount > 2 ? random.below(callCount) : nil
+    addsLateAt = random.chance(0.2) && targetCount > 2 ? random.below(callCount) : nil
     closeRate = random.chance(0.2) ? 0.05 : 0
     joinsLate = random.chance(0.3)
     journals = []

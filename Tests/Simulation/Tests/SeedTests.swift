@@ -14,9 +14,36 @@ import Testing
     }
   }
 
+  /// Each of these once failed, for the reason that its words give.
+  static let found: [(seed: UInt64, words: String)] = [
+    (26, "a record that was on its way while a mirror was opened made a split brain of nothing"),
+    (67, "a leg of a new mirror was called equal before all of it was marked"),
+    (95, "a copy landed over a newer write at a leg that it was not for"),
+    (98, "the same"),
+    (111, "a leg of a new mirror was called equal before all of it was marked"),
+    (208, "a copy landed over a newer write at a leg that it was not for"),
+    (707, "a leg that was long behind was known to nobody any more"),
+    (1444, "a leg that was added late was called equal before all of it was marked"),
+    (1545, "a leg that was long behind was known to nobody any more"),
+    (2499, "a generation of too few made a split brain of nothing"),
+    (2814, "the same, when the mirror was opened"),
+    (2861, "a leg that was here, and lacked something, was taken for one that might be ahead"),
+    (3741, "a leg that was added late was called equal before all of it was marked"),
+    (7857, "a region that could not be read once was never read again"),
+    (16658, "marks that an absent leg needed were taken away with those of one that came back"),
+  ]
+
+  @Test func `what was found once stays mended`() {
+    let workplace = Workplace()
+    for (seed, words) in Self.found {
+      let outcome = Simulation.run(seed: seed, in: workplace)
+      #expect(outcome.violation == nil, "seed \(seed): \(words)")
+    }
+  }
+
   /// Seeds among which each fault is found; most are among the first.
   static let finds: [PlantedFault: ClosedRange<UInt64>] = [
-    .lostIntent: 230...240, .earlyCompletion: 710...715,
+    .lostIntent: 230...240, .earlyCompletion: 120...125,
   ]
 
   @Test(arguments: PlantedFault.allCases)
