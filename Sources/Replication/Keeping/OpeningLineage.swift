@@ -167,7 +167,8 @@ extension Opening {
       place(leg).map { generation.members[$0].state.hasEverything } ?? false
     }
     let intact = whole.filter(\.descriptor.isIntact)
-    let here = Set(reached.map { members[$0.leg] })
+    // A new disk in a member's place says nothing of what the old one had.
+    let here = Set(reached.filter { $0.descriptor.record != nil }.map { members[$0.leg] })
     let away = head.members.filter { $0.state.hasEverything && !here.contains($0.id) }
     let candidates = intact.isEmpty ? whole : intact
     let source =

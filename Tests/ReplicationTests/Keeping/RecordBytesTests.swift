@@ -59,7 +59,9 @@ import Testing
     case .own: record.member = 77
     case .required: record.generation.requiredCount = 3
     case .counter: record.generation.counter = .max
-    case .ancestors: record.generation.ancestors = [UInt64](repeating: 5, count: 17)
+    case .ancestors:
+      record.generation.ancestors = [UInt64](
+        repeating: 5, count: MirrorGeneration.ancestorsMax + 1)
     }
     #expect(throws: fault) { try record.validate() }
     #expect(throws: fault) { try MirrorRecord(bytes: record.bytes) }
@@ -90,7 +92,7 @@ import Testing
     bytes[1] = 0
     // The only member's: id, state, flags, two bytes of length, and its label.
     let state = bytes.count - KeepingBench.label.utf8.count - 4
-    bytes[state] = 4
+    bytes[state] = 5
     #expect(throws: RecordFault.state) { try MirrorRecord(bytes: bytes) }
   }
 }
