@@ -73,7 +73,7 @@ class Nemesis:
         self.done[kind.__name__] = self.done.get(kind.__name__, 0) + 1
         kind(self.random.choice(self.legs), self.random.uniform(0.2, 4))
 
-    def _rest(self, seconds):
+    def rest(self, seconds):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.exerciser.keep()
@@ -82,7 +82,7 @@ class Nemesis:
     def kill_leg(self, leg, seconds):
         self.say(f"kill -9 of {leg.name}, back after {seconds:.1f} s")
         leg.kill()
-        self._rest(seconds)
+        self.rest(seconds)
         leg.start()
 
     def kill_two(self, leg, seconds):
@@ -90,7 +90,7 @@ class Nemesis:
         self.say(f"kill -9 of {leg.name} and {other.name}, back after {seconds:.1f} s")
         leg.kill()
         other.kill()
-        self._rest(seconds)
+        self.rest(seconds)
         other.start()
         leg.start()
 
@@ -101,7 +101,7 @@ class Nemesis:
             leg.kill()
             leg.start()
         self.exerciser.keep()
-        self._rest(seconds)
+        self.rest(seconds)
 
     def _rules(self, leg, text):
         rules = f"table inet cut {{\n{text}\n}}\n"
@@ -116,7 +116,7 @@ class Nemesis:
     def _with_rules(self, leg, seconds, text):
         self._rules(leg, text)
         try:
-            self._rest(seconds)
+            self.rest(seconds)
         finally:
             self._mend(leg)
 
@@ -145,7 +145,7 @@ class Nemesis:
         pid = leg.daemon.pid
         os.kill(pid, signal.SIGSTOP)
         try:
-            self._rest(seconds)
+            self.rest(seconds)
         finally:
             os.kill(pid, signal.SIGCONT)
 
@@ -153,6 +153,6 @@ class Nemesis:
         self.say(f"the disk of {leg.name} is full for {seconds:.1f} s")
         leg.fill()
         try:
-            self._rest(seconds)
+            self.rest(seconds)
         finally:
             leg.empty()
