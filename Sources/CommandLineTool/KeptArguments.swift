@@ -22,6 +22,13 @@ struct KeptArguments: ParsableArguments {
 
   @Flag(
     help: """
+      Other initiators may write to the mirror at the same time: whoever opens it first leads it, \
+      and the next ones find that by any leg.
+      """)
+  var shared = false
+
+  @Flag(
+    help: """
       The legs of a new mirror are equal already, or what they hold doesn't matter: they are not \
       compared.
       """)
@@ -43,9 +50,10 @@ struct KeptArguments: ParsableArguments {
       throw usageError(
         "--name '\(name)' is no name for a mirror", advice: "Give 1 to 64 bytes, a short word.")
     }
-    if name == nil, require != nil || assumeEqual {
+    if name == nil, require != nil || assumeEqual || shared {
       throw usageError(
-        "--require and --assume-equal are for kept mirrors", advice: "Give the mirror a --name.")
+        "--require, --assume-equal and --shared are for kept mirrors",
+        advice: "Give the mirror a --name.")
     }
     guard silence >= 0.05, silence <= 86400 else {
       throw usageError(
@@ -61,6 +69,7 @@ struct KeptArguments: ParsableArguments {
     options.name = name
     options.keeping.required = require?.requirement
     options.keeping.areEqual = assumeEqual
+    options.keeping.isShared = shared
     options.keeping.silenceSeconds = silence
     options.keeping.patienceSeconds = patience
     options.keeping.onEvent = { KeptEvents.tell($0) }

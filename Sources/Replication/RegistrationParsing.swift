@@ -11,6 +11,7 @@ extension MirrorText {
       case "terminate":
         self = .terminate(try TerminationRequest(keys, prefix: RegistrationKey.prefix))
       case DigestRequest.operation: self = .digest(try DigestRequest(keys))
+      case LeaderPlace.operation: self = .leader(lun: try lunNumber(keys))
       default:
         guard let text = try KeepingText(operation: operation, keys) else {
           throw RegistrationFault(.badRequest, "there is no such op")

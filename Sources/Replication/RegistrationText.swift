@@ -179,6 +179,8 @@ package enum MirrorText: Sendable, Equatable {
   case terminate(TerminationRequest)
   case keep(KeepingText)
   case digest(DigestRequest)
+  /// Where the initiator is that leads a shared mirror of that LUN.
+  case leader(lun: Int)
 }
 
 /// Where a stream for a registration's answers may be opened, and the word that opens it.

@@ -147,7 +147,9 @@ extension Sender {
     let ending = Withheld.Ending(
       token: writes[slot].submission.token, failures: writes[slot].failures, storing: storing,
       isCount: isCount)
-    if withheld.isHolding { withheld.append(ending) } else { events.append(ending.event) }
+    guard withheld.isHolding else { return events.append(ending.event) }
+    withheld.append(ending)
+    if !isCount { events.append(.withheld(token: ending.token)) }
   }
 
   /// The legs that could not do a write that others did leave; where nobody did it, its range is

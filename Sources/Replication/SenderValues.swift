@@ -197,6 +197,8 @@ package enum SenderEvent: Sendable, Equatable {
   case held(token: UInt64)
   /// A copy has ended: failures by leg, none when all its legs have it.
   case copied(token: UInt64, failures: [LegOutcome])
+  /// A write has ended at all legs, and is not to be told yet: `completed` comes later.
+  case withheld(token: UInt64)
   /// A write failed at all legs: in its range they may differ, so they have to be made equal.
   case suspect(byteOffset: UInt64, length: Int)
 }

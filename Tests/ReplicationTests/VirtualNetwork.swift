@@ -190,6 +190,7 @@ extension VirtualMirror {
         violations.append("copy \(token) ended twice")
       }
       didCopy(token)
+    case .withheld: break
     case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1
     case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))

@@ -19,17 +19,35 @@ struct CopyBoard: Sendable {
   private static let holdsMax = Limits.holdsMax - 4
 
   private var holds: [Hold] = []
-  /// By part: told, and not mended.
+  /// Holds that wait until this initiator may write in their regions.
+  private var before: [UInt64: Range<UInt64>] = [:]
+  /// Those that were let go before they came so far.
+  private var dropped: [UInt64: Range<UInt64>] = [:]
+  /// The parts of ranges that were told, and not mended.
   private var suspects: [Int] = []
 
-  mutating func begin(partCount: Int) { suspects = Array(repeating: 0, count: partCount) }
+  mutating func noteSuspect(part: Int) { suspects.append(part) }
 
-  mutating func noteSuspect(part: Int) { suspects[part] += 1 }
+  /// So many of those that were told are equal again, or all: the parts that told them.
+  mutating func takeSuspects(_ count: Int?) -> [Int] {
+    let taken = suspects.prefix(count ?? suspects.count)
+    defer { suspects.removeFirst(taken.count) }
+    return Array(taken)
+  }
 
-  /// All that were told are equal again.
-  mutating func takeSuspects() -> [Int] {
-    defer { begin(partCount: suspects.count) }
-    return suspects
+  mutating func wait(_ token: UInt64, _ bytes: Range<UInt64>) { before[token] = bytes }
+
+  /// A hold may be asked for; whether it is still wanted, and its range.
+  mutating func enter(_ token: UInt64) -> (bytes: Range<UInt64>, isWanted: Bool)? {
+    if let bytes = before.removeValue(forKey: token) { return (bytes, true) }
+    return dropped.removeValue(forKey: token).map { ($0, false) }
+  }
+
+  /// Whether it was let go before it was asked for.
+  mutating func drop(_ token: UInt64) -> Bool {
+    guard let bytes = before.removeValue(forKey: token) else { return false }
+    dropped[token] = bytes
+    return true
   }
 
   mutating func append(_ token: UInt64, _ bytes: Range<UInt64>) {
@@ -54,10 +72,11 @@ struct CopyBoard: Sendable {
     return holds[index].awaited.remove(part) != nil && holds[index].awaited.isEmpty
   }
 
-  /// The lanes that were asked for it.
-  mutating func remove(_ token: UInt64) -> [Int] {
-    guard let index = holds.firstIndex(where: { $0.token == token }) else { return [] }
-    return holds.remove(at: index).parts
+  /// The lanes that were asked for it, and its range.
+  mutating func remove(_ token: UInt64) -> (parts: [Int], bytes: Range<UInt64>)? {
+    guard let index = holds.firstIndex(where: { $0.token == token }) else { return nil }
+    let hold = holds.remove(at: index)
+    return (hold.parts, hold.bytes)
   }
 }
 
@@ -65,15 +84,15 @@ extension KeepingLoop {
   mutating func handleCopying(_ news: KeptNews, now: UInt64) {
     switch news {
     case .held(let part, let token):
-      if copies.noteHeld(token, part: part) { coordinator.handleHeld(token: token, now: now) }
+      if copies.noteHeld(token, part: part) { machine.lead { $0.handleHeld(token: token, now: now) } }
     case .suspect(let part, let bytes):
       copies.noteSuspect(part: part)
-      coordinator.handleSuspect(bytes, now: now)
+      machine.handleSuspect(bytes, now: now)
     case .compared(let token, let differing):
-      coordinator.handleCompared(token: token, differing: differing, now: now)
-    case .copied(let token): coordinator.handleCopied(token: token, now: now)
+      machine.lead { $0.handleCompared(token: token, differing: differing, now: now) }
+    case .copied(let token): machine.lead { $0.handleCopied(token: token, now: now) }
     case .unreadable(let token, let leg, _, let words):
-      coordinator.handleUnreadable(token: token, leg: leg, words: words, now: now)
+      machine.lead { $0.handleUnreadable(token: token, leg: leg, words: words, now: now) }
     default: break
     }
   }
@@ -81,6 +100,18 @@ extension KeepingLoop {
   // MARK: Holds
 
   mutating func hold(_ token: UInt64, _ bytes: Range<UInt64>) {
+    // No other initiator writes there first, then none of this one's lanes.
+    guard sharing?.gate.enter(bytes, token: token) ?? true else { return copies.wait(token, bytes) }
+    copies.append(token, bytes)
+    holdNext()
+  }
+
+  mutating func enter(_ token: UInt64) {
+    guard let (bytes, isWanted) = copies.enter(token) else { return }
+    guard isWanted else {
+      sharing?.gate.leave(bytes)
+      return
+    }
     copies.append(token, bytes)
     holdNext()
   }
@@ -93,9 +124,9 @@ extension KeepingLoop {
   }
 
   mutating func release(_ token: UInt64) {
-    for part in copies.remove(token) {
-      lanes.parts[part].inbox.post(.kept(.release(token: token)))
-    }
+    guard !copies.drop(token), let (parts, bytes) = copies.remove(token) else { return }
+    for part in parts { lanes.parts[part].inbox.post(.kept(.release(token: token))) }
+    sharing?.gate.leave(bytes)
     holdNext()
   }
 
@@ -103,8 +134,9 @@ extension KeepingLoop {
 
   /// A leg that is lost meanwhile is told as lost; what it was compared for counts as different.
   func compare(_ token: UInt64, _ source: Int, _ targets: LegSet, _ bytes: Range<UInt64>) {
+    guard let chunk = machine.leader?.configuration.copyLength else { return }
     let comparison = Comparison(
-      bytes: bytes, chunk: Int(coordinator.configuration.copyLength),
+      bytes: bytes, chunk: Int(chunk),
       source: stop(source), targets: members(of: targets).map(stop),
       seconds: max(options.deadlineSeconds, 30))
     let inbox = inbox

@@ -7,10 +7,11 @@ extension KeepingLoop {
   /// Begins with the next one.
   mutating func joinNext() {
     guard !joins.isRunning, !joins.waiting.isEmpty, !callers.isClosing,
-      let first = lanes.parts.first
+      sharing?.hall?.mayJoin ?? true, let first = lanes.parts.first
     else { return }
     let leg = joins.waiting.removeFirst()
     guard seats[leg].link != nil else { return joinNext() }
+    beginGuestsJoin(leg)
     joins.isRunning = true
     seats[leg].isJoining = true
     seats[leg].departure = nil
@@ -43,7 +44,8 @@ extension KeepingLoop {
       guard seats[leg].stay == stay else { return }
       keeping.board.update { $0[leg].isHere = true }
       callers.adding.removeValue(forKey: leg)?.resume()
-      coordinator.handleJoined(leg: leg, now: now)
+      joins.settled.insert(LegSet(leg))
+      completeJoin(leg, now: now)
     default: break
     }
   }
@@ -70,7 +72,8 @@ extension KeepingLoop {
         if let link = seats[leg].link { Task { await link.close() } }
         seats[leg].link = nil
         callers.awaited.insert(LegSet(leg))
-        coordinator.handleLost(leg: leg, words: words, now: now)
+        machine.handleLost(leg: leg, words: words, now: now)
+        tellGuestsLost(leg, words)
       }
       precondition(seats[leg].stay == stay + 1, "one stay after the other")
     }

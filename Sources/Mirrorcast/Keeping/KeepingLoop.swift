@@ -15,13 +15,15 @@ import Replication
 /// The task of one kept mirror.
 struct KeepingLoop {
   let keeping: KeptMirror
-  var coordinator: Coordinator
+  var machine: KeepingMachine
   var seats: [LegSeat]
   /// Once the mirror is established; the disk's blocks and the longest write with them.
   var lanes = KeptLanes()
   var copies = CopyBoard()
   var joins = JoinQueue()
   var callers = KeptCallers()
+  /// In a shared mirror, once it is established.
+  var sharing: SharingDesk?
   private var pace = CallerPace()
   private var timer = KeptTimer()
   var isOver = false
@@ -33,7 +35,14 @@ struct KeepingLoop {
     var configuration = CoordinatorConfiguration(
       wish: OpeningWish(options), holder: keeping.holder, seed: UInt64.random(in: 1...UInt64.max))
     configuration.patienceNanoseconds = UInt64(options.keeping.patienceSeconds * 1e9)
-    coordinator = Coordinator(configuration)
+    machine = .leader(Coordinator(configuration))
+  }
+
+  /// As a guest of an initiator that leads the mirror.
+  init(_ keeping: KeptMirror, following mirror: SharedMirror) throws(MirrorcastError) {
+    self.keeping = keeping
+    seats = try mirror.urls.map { LegSeat(url: $0) }
+    machine = .follower(Follower(mirror))
   }
 
   var options: MirrorOptions { keeping.options }
@@ -43,19 +52,23 @@ struct KeepingLoop {
     for await item in news {
       let now = MonotonicClock.now()
       keeping.logger.trace("\(item)")
-      coordinator.wallSeconds = UInt64(max(time(nil), 0))
-      coordinator.isBusy = pace.isBusy(lanes.parts, now: now)
+      let isBusy = pace.isBusy(lanes.parts, now: now)
+      machine.lead {
+        $0.wallSeconds = UInt64(max(time(nil), 0))
+        $0.isBusy = isBusy
+      }
       handle(item, now: now)
       carryOut(now: now)
-      callers.resume(coordinator, seats, keeping.board)
+      callers.resume(machine.phase, seats, keeping.board)
       guard !isOver else { break }
-      timer.set(coordinator.nextDeadline, now: now, inbox)
+      timer.set(nextDeadline, now: now, inbox)
     }
     timer.set(nil, now: 0, inbox)
     inbox.finish()
     // What was posted meanwhile finds nobody.
     for await item in news { item.refuse() }
     callers.end()
+    endSharing()
     await withTaskGroup(of: Void.self) { group in
       for link in seats.compactMap(\.link) { group.addTask { await link.close() } }
     }
@@ -75,9 +88,12 @@ struct KeepingLoop {
     case .begun(let mirror): begin(mirror, now: now)
     case .notBegun(let error): fail(error)
     case .joined, .notJoined, .settledIn: handleJoining(news, now: now)
+    case .said, .gone, .led, .leaderGone, .admitted, .wanted, .givenBack, .entered:
+      handleSharing(news, now: now)
     case .timePassed:
       timer.passed()
-      coordinator.handleTimeout(now: now)
+      machine.lead { $0.handleTimeout(now: now) }
+      attendGuests { $0.handleTimeout(now: now, here: $1) }
     default: handleCaller(news, now: now)
     }
   }
@@ -90,14 +106,14 @@ struct KeepingLoop {
         return
       }
       seats[leg].link = link
-      coordinator.handleConnected(leg: leg, now: now)
+      machine.handleConnected(leg: leg, now: now)
     case .unreachable(let leg, let stay, let words):
       guard seats[leg].stay == stay else { return }
       seats[leg].stay += 1
-      coordinator.handleUnreachable(leg: leg, words: words, now: now)
+      machine.handleUnreachable(leg: leg, words: words, now: now)
     case .answered(let leg, let stay, let token, let answer):
       guard seats[leg].stay == stay else { return }
-      coordinator.handleAnswer(leg: leg, token: token, answer, now: now)
+      machine.lead { $0.handleAnswer(leg: leg, token: token, answer, now: now) }
     case .lost(let leg, let stay, let words):
       guard seats[leg].stay == stay else { return }
       lose(leg, words, now: now)
@@ -109,7 +125,7 @@ struct KeepingLoop {
     switch news {
     case .open(let waiter):
       callers.opening = waiter
-      coordinator.open(now: now)
+      machine.open(now: now)
     case .add(let url, let waiter): add(url, waiter, now: now)
     case .flushable(let waiter): waiter.resume(returning: flushable)
     case .whenConfirmed(let waiter): callers.confirming.append(waiter)
@@ -127,7 +143,7 @@ struct KeepingLoop {
   ) {
     let isMember = seats.contains { $0.url == url }
     guard !isMember, !callers.isClosing,
-      let leg = coordinator.add(label: "\(url)", now: now)
+      let leg = machine.lead({ $0.add(label: "\(url)", now: now) }) ?? nil
     else {
       return waiter.resume(
         throwing: MirrorcastError(
@@ -139,9 +155,9 @@ struct KeepingLoop {
   }
 
   private var flushable: [FlushedLeg] {
-    let joined = coordinator.joinedLegs
+    let joined = machine.joinedLegs
     return seats.indices.compactMap { leg in
-      guard joined.contains(LegSet(leg)), coordinator.state(ofLeg: leg).hasEverything,
+      guard joined.contains(LegSet(leg)), machine.state(ofLeg: leg).hasEverything,
         let bulk = lanes.bulk(seats[leg])
       else { return nil }
       return FlushedLeg(leg: leg, stay: seats[leg].stay, bulk: bulk)
@@ -152,7 +168,9 @@ struct KeepingLoop {
   mutating func closeWhenJoined(now: UInt64) {
     guard callers.isClosing, !joins.isRunning else { return }
     joins.waiting = []
-    coordinator.close(now: now)
+    // Guests go on: one of them opens the mirror as one does whose initiator is gone.
+    guard sharing?.hall?.isEmpty ?? true else { return callers.endClosing() }
+    machine.close(now: now)
   }
 
   // MARK: Losing a leg
@@ -165,14 +183,16 @@ struct KeepingLoop {
       return
     }
     seats[leg].stay += 1
-    if coordinator.joinedLegs.contains(LegSet(leg)) { callers.awaited.insert(LegSet(leg)) }
-    coordinator.handleLost(leg: leg, words: words, now: now)
+    if machine.joinedLegs.contains(LegSet(leg)) { callers.awaited.insert(LegSet(leg)) }
+    machine.handleLost(leg: leg, words: words, now: now)
+    tellGuestsLost(leg, words)
   }
 
   /// The coordinator doesn't want a leg any more.
   mutating func leave(_ leg: Int, _ words: String) {
     closeLink(leg)
     tellLanes(leg, words)
+    tellGuestsLost(leg, words)
     if seats[leg].isJoining { seats[leg].departure = .told(words) } else { seats[leg].stay += 1 }
   }
 

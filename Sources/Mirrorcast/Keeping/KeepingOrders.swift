@@ -4,11 +4,12 @@ import Replication
 
 extension KeepingLoop {
   mutating func carryOut(now: UInt64) {
-    while !coordinator.orders.isEmpty {
-      let orders = coordinator.orders
-      coordinator.orders.removeAll()
+    while !machine.orders.isEmpty {
+      let orders = machine.orders
+      machine.orders = []
       for order in orders { carryOut(order, now: now) }
     }
+    sendToLeader()
   }
 
   private mutating func carryOut(_ order: CoordinatorOrder, now: UInt64) {
@@ -22,10 +23,17 @@ extension KeepingLoop {
       joins.waiting.append(leg)
       joinNext()
     case .confirm(let legs): confirm(legs)
-    case .suspend: lanes.post(.suspend)
-    case .endSuspension: lanes.post(.endSuspension)
-    case .mended: mend()
-    case .stop: lanes.post(.stop)
+    case .suspend:
+      lanes.post(.suspend)
+      attendGuests { hall, _ in hall.tell(.suspend) }
+    case .endSuspension:
+      lanes.post(.endSuspension)
+      attendGuests { hall, _ in hall.tell(.resume) }
+    case .mended(let count): mend(count)
+    case .stop(let words):
+      lanes.post(.stop)
+      attendGuests { hall, _ in hall.tell(.stop(words)) }
+      sharing?.gate.end()
     case .compare(let token, let source, let targets, let bytes):
       compare(token, source, targets, bytes)
     case .hold(let token, let bytes): hold(token, bytes)
@@ -64,7 +72,7 @@ extension KeepingLoop {
       switch request {
       // A medium is flushed before the answer.
       case .close, .synced, .release: max(options.deadlineSeconds, 60)
-      case .claim, .adopt, .mark, .marks: options.deadlineSeconds
+      case .claim, .adopt, .mark, .marks, .lead, .admit, .expel: options.deadlineSeconds
       }
     link.ask(request, within: seconds) { result in
       switch result {
@@ -100,7 +108,7 @@ extension KeepingLoop {
     lanes.stripeLength = mirror.writeLengthMax
     lanes.blockSize = mirror.blockSize
     lanes.byteCount = mirror.byteCount
-    copies.begin(partCount: mirror.parts.count)
+    beginSharing(mirror)
     var joined: LegSet = []
     for leg in seats.indices where seats[leg].place != nil {
       if seats[leg].stay == 0 {
@@ -116,7 +124,8 @@ extension KeepingLoop {
     keeping.board.update { board in joined.forEach { board[$0].isHere = true } }
     callers.opening?.resume(returning: mirror)
     callers.opening = nil
-    coordinator.handleBegun(joined, now: now)
+    machine.handleBegun(joined, now: now)
+    joined.forEach { lead(at: $0) }
   }
 
   // MARK: Lanes
@@ -133,19 +142,22 @@ extension KeepingLoop {
       }
     }
     if !places.isEmpty { lanes.post(.confirm(places)) }
+    attendGuests { hall, _ in hall.noteConfirmed(legs) }
   }
 
-  private mutating func mend() {
-    for (part, count) in copies.takeSuspects().enumerated() where count > 0 {
-      lanes.parts[part].inbox.post(.kept(.mended(count)))
-    }
+  private mutating func mend(_ count: Int?) {
+    for part in copies.takeSuspects(count) { lanes.parts[part].inbox.post(.kept(.mended(1))) }
+    attendGuests { hall, _ in hall.noteMended() }
   }
 
   // MARK: Words
 
   private mutating func tell(_ event: KeepingEvent) {
     if case .refused(let refusal) = event {
-      fail(MirrorcastError(refusal, name: options.name ?? ""))
+      let error = MirrorcastError(refusal, name: options.name ?? "")
+      // Another one was faster to lead it: that one is to be found soon, or gone.
+      let mayRetry = keeping.sharing != nil && refusal.kind == .held
+      fail(mayRetry ? SharingRetry(cause: error) : error)
       return
     }
     if case .notTaken(let leg, let reason) = event {
@@ -153,6 +165,13 @@ extension KeepingLoop {
         throwing: MirrorcastError("\(seats[leg].url) is not taken: \(reason)"))
     }
     if case .unreadable = event { callers.isUnreadable = true }
+    if case .leg(let leg, let state, let generation, let reason) = event {
+      attendGuests { hall, _ in
+        guard hall.members.indices.contains(leg) else { return }
+        hall.tell(
+          .state(member: hall.members[leg], state, generation: generation, reason: reason))
+      }
+    }
     let told = KeptMirrorEvent(event) { seats[$0].url }
     keeping.board.update { board in event.note(on: &board) }
     guard let told else { return }
@@ -160,12 +179,12 @@ extension KeepingLoop {
     options.keeping.onEvent(told)
   }
 
-  private func log(_ event: KeptMirrorEvent) {
+  func log(_ event: KeptMirrorEvent) {
     let level: Logger.Level =
       switch event {
       case .leg(_, .absent, _, _), .notTaken, .suspended: .warning
       case .unreadable, .stopped: .error
-      case .opened, .leg, .resumed, .closed: .notice
+      case .opened, .leg, .resumed, .closed, .guest: .notice
       case .copying: .debug
       }
     // Whoever wants to hear of it has been told, and tells people.

@@ -45,6 +45,10 @@ struct JoinQueue: Sendable {
   var isRunning = false
   /// Losses of legs that are being taken in: told to the lanes when that has ended.
   var confirmed: LegSet = []
+  /// Legs that all of this initiator's writes reach, and that are no members yet.
+  var settled: LegSet = []
+  /// Legs that all guests' writes reach.
+  var reached: LegSet = []
 }
 
 /// Who waits for something of a kept mirror.
@@ -62,8 +66,8 @@ struct KeptCallers: Sendable {
   var isClosing: Bool { !closing.isEmpty }
 
   /// Lets those go on whose time has come.
-  mutating func resume(_ coordinator: Coordinator, _ seats: [LegSeat], _ board: KeptBoard) {
-    let isEnded = coordinator.phase == .ended
+  mutating func resume(_ phase: Coordinator.Phase, _ seats: [LegSeat], _ board: KeptBoard) {
+    let isEnded = phase == .ended
     if awaited.isEmpty || isEnded {
       for waiter in confirming { waiter.resume() }
       confirming = []
@@ -82,6 +86,12 @@ struct KeptCallers: Sendable {
     closing = []
     for (_, waiter) in adding { waiter.resume(throwing: MirrorcastError("the mirror has ended")) }
     adding = [:]
+  }
+
+  /// Who closes goes on, though the mirror is not closed.
+  mutating func endClosing() {
+    for waiter in closing { waiter.resume() }
+    closing = []
   }
 
   /// Nobody is left waiting.

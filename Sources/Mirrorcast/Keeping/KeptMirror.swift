@@ -12,22 +12,36 @@ final class KeptMirror: Sendable {
   let board: KeptBoard
   let options: MirrorOptions
   let logger: Logger
+  /// Nil where no other initiator may write to the mirror.
+  let sharing: SharingEnds?
 
-  private init(_ options: MirrorOptions, _ inbox: KeptInbox, logger: Logger) {
-    holder = UInt64.random(in: 1...UInt64.max)
+  init(
+    _ options: MirrorOptions, _ inbox: KeptInbox, logger: Logger, sharing: SharingEnds? = nil,
+    number: UInt64 = UInt64.random(in: 1...UInt64.max)
+  ) {
+    holder = number
     self.inbox = inbox
     self.options = options
     self.logger = logger
+    self.sharing = sharing
     board = KeptBoard(options.legs)
   }
 
   /// Opens the mirror, or tells why not.
   static func open(_ options: MirrorOptions, _ logger: Logger) async throws -> Mirror {
+    if options.keeping.isShared { return try await SharedOpening(options, logger).open() }
     try check(options)
     let (news, inbox) = KeptInbox.make()
     let keeping = KeptMirror(options, inbox, logger: logger)
-    var loop = try KeepingLoop(keeping)
-    let run = Task { await loop.run(news) }
+    return try await keeping.run(try KeepingLoop(keeping), news)
+  }
+
+  /// Opens the mirror by a loop that is the keeping's own from then on.
+  func run(_ loop: KeepingLoop, _ news: AsyncStream<KeptNews>) async throws -> Mirror {
+    let run = Task {
+      var loop = loop
+      await loop.run(news)
+    }
     do {
       return try await withCheckedThrowingContinuation { inbox.post(.open($0)) }
     } catch {
@@ -37,7 +51,14 @@ final class KeptMirror: Sendable {
     }
   }
 
-  private static func check(_ options: MirrorOptions) throws(MirrorcastError) {
+  /// What callers' writes pass in a shared mirror.
+  func gate(byteCount: UInt64) -> WriteGate? {
+    guard let sharing else { return nil }
+    return WriteGate(
+      RegionLayout(byteCount: byteCount), ownsAll: sharing.server != nil, inbox)
+  }
+
+  static func check(_ options: MirrorOptions) throws(MirrorcastError) {
     // What is wrong with any mirror.
     _ = try Establishment(options, Logger(label: "mirrorcast"))
     let name = options.name ?? ""

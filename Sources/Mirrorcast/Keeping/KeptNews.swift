@@ -28,6 +28,18 @@ enum KeptNews: Sendable {
   case copied(token: UInt64)
   case unreadable(token: UInt64, leg: Int, stay: Int, String)
 
+  // From the other initiators of a shared mirror, and from the gate before the lanes.
+  case said(guest: UInt64, SharingMessage)
+  case gone(guest: UInt64, String)
+  case led(SharingMessage)
+  case leaderGone(String)
+  /// A leg has let a guest in, or ended what it had there.
+  case admitted(leg: Int, stay: Int, guest: UInt64, isExpelled: Bool)
+  case wanted(Range<Int>)
+  case givenBack(Range<Int>)
+  /// A copy's range may be held.
+  case entered(token: UInt64)
+
   case timePassed
 
   // From callers.

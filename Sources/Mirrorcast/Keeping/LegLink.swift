@@ -50,7 +50,19 @@ final class LegLink: Sendable {
     return LegLink(url, control: control)
   }
 
+  /// This end's address, numeric.
+  var localAddress: String { control.localAddress }
+
   func close() async { await control.close() }
+
+  /// Where the initiator is that leads a shared mirror of the LUN; nil where nobody does.
+  func findLeader(within seconds: Double) async throws -> LeaderPlace? {
+    let question = TextKeys([
+      .init(RegistrationKey.operation, LeaderPlace.operation),
+      .init(RegistrationKey.lun, "\(url.lun)"),
+    ])
+    return try LeaderPlace(try await control.ask(question, within: seconds))
+  }
 
   /// Asks the leg; questions are asked in the order of the calls. The callback comes once, from
   /// anywhere.

@@ -43,6 +43,12 @@ struct CallTable {
     return call
   }
 
+  /// A call has ended at every leg, though its caller is not told yet.
+  mutating func leaveGate(_ token: UInt64) {
+    calls[Int(token)]?.leaveGate()
+    calls[Int(token)]?.gate = nil
+  }
+
   /// All of a call's data.
   @unsafe func bytes(of token: UInt64) -> UnsafeRawBufferPointer {
     guard let call = calls[Int(token)] else { preconditionFailure("a call that is over") }

@@ -28,6 +28,8 @@ public final class Mirror: Sendable {
   let parts: [MirrorPart]
   /// Nil where the mirror is not kept.
   let keeping: KeptMirror?
+  /// Nil where no other initiator writes to it.
+  let gate: WriteGate?
   let state: Mutex<State>
 
   /// What concerns all parts.
@@ -49,6 +51,7 @@ public final class Mirror: Sendable {
     logger = establishment.logger
     self.parts = parts
     keeping = establishment.keeping
+    gate = establishment.keeping?.gate(byteCount: byteCount)
     state = Mutex(State(notices: notices))
   }
 
@@ -116,7 +119,11 @@ public final class Mirror: Sendable {
       let data = unsafe UnsafeRawBufferPointer(rebasing: bytes[piece.range])
       let call = unsafe call(
         data, at: offset + UInt64(piece.range.lowerBound), forceUnitAccess, gather)
-      parts[piece.part].submit(call)
+      if let gate {
+        gate.pass(call, to: parts[piece.part])
+      } else {
+        parts[piece.part].submit(call)
+      }
     }
   }
 

@@ -14,18 +14,40 @@ extension MirrorService {
     let keeping = unit.keeping
     asked.withLock { $0[session.id, default: [:]][unit.id] = keeping }
     let former = keeping.beginTakeover(text.request, session: session.id)
-    keeping.ask(text.request, session: session.id) { answer in
-      let keys = answer.keys
-      session.perform { $0.respondText(reply, keys) }
+    let ask: @Sendable () -> Void = {
+      keeping.ask(text.request, session: session.id) { answer in
+        let keys = answer.keys
+        session.perform { $0.respondText(reply, keys) }
+      }
     }
+    if let guest = keeping.beginExpelling(text.request, session: session.id) {
+      return endRegistrations(at: [unit.id], of: guest, ask)
+    }
+    ask()
     guard let former else { return }
     endRegistrations(at: [unit.id]) { keeping.sessionClosed(former) }
   }
 
   /// Ends the registrations at some LUNs, whichever session's they are.
-  func endRegistrations(at units: Set<UInt64>, _ ended: @escaping @Sendable () -> Void) {
+  /// - Parameter holder: whose alone; nil: all.
+  func endRegistrations(
+    at units: Set<UInt64>, of holder: UInt64? = nil, _ ended: @escaping @Sendable () -> Void
+  ) {
     let awaited = LanesAwaited(lanes.count, ended)
-    for lane in lanes { lane.inbox.post(.endUnits(units) { awaited.end() }) }
+    for lane in lanes {
+      lane.inbox.post(.endUnits(units, holder: holder) { awaited.end() })
+    }
+  }
+
+  /// Where the initiator is that leads a shared mirror of a LUN.
+  func leader(
+    ofLUN number: Int, of target: ServedTarget, _ session: SessionPort, _ reply: TaskHandle
+  ) throws(RegistrationFault) {
+    let keeping = try unit(number, of: target).keeping
+    let keys =
+      keeping.leader?.keys
+      ?? KeepingAnswer.refused(.notClaimed, "nobody has a shared mirror open there").keys
+    session.perform { $0.respondText(reply, keys) }
   }
 
   /// The digests of a range, for the initiator that has claimed the LUN.

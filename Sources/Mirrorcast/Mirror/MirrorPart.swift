@@ -74,6 +74,7 @@ final class MirrorPart: Sendable {
     let isTaken = membership.withLock { $0.hasEnded ? nil : calls.offer(call) }
     guard isTaken != true else { return }
     call.release()
+    call.leaveGate()
     let most = WriteCalls.underWayMax
     call.completion(
       refusal(isTaken == nil ? "mirror ended" : "more than \(most) writes under way"))

@@ -22,8 +22,8 @@ enum MirrorOrder: Sendable {
   case abort(MirroredTask, SessionPort, TaskHandle)
   case abortAll(MirroredAbort)
   case sessionClosed(UInt64, ended: @Sendable () -> Void)
-  /// The claims of these LUNs end, so all registrations there do.
-  case endUnits(Set<UInt64>, ended: @Sendable () -> Void)
+  /// The claims of these LUNs end, so all registrations there do; or those of one initiator.
+  case endUnits(Set<UInt64>, holder: UInt64?, ended: @Sendable () -> Void)
   case stop(@Sendable () -> Void)
 }
 
@@ -140,6 +140,7 @@ package final class MirrorService: MirrorHost {
       case .terminate(let request): order(.terminate(request, session, reply), for: session)
       case .keep(let text): try keep(text, of: target, session, reply)
       case .digest(let request): try digest(request, of: target, session, reply)
+      case .leader(let lun): try leader(ofLUN: lun, of: target, session, reply)
       }
     } catch {
       let answer = error.keys

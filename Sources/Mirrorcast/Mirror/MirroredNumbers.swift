@@ -30,20 +30,23 @@ final class MirroredNumbers: Sendable {
     var units: [ServedUnit]
     let virtualLUN: Int
     let partCount: Int
+    /// Of a kept mirror, whose LUNs let its initiators in, and nobody else: they share them here.
+    let isKept: Bool
     /// By part: the session that has registered it.
     var parts: [Int: UInt64]
   }
 
   fileprivate struct State {
     var claims: [Owner: Claim] = [:]
-    var units: Set<UInt64> = []
+    /// How many owners each disk has: one, or initiators of one kept mirror.
+    var units: [UInt64: Int] = [:]
     /// Numbers that become LUNs of a target just now, so that no virtual LUN takes them.
     var coming: Set<UnitPlace> = []
   }
 
   private let state = Mutex(State())
 
-  func contains(_ unit: ServedUnit) -> Bool { state.withLock { $0.units.contains(unit.id) } }
+  func contains(_ unit: ServedUnit) -> Bool { state.withLock { $0.units[unit.id] != nil } }
 
   /// The disks that a session's virtual LUN maps to; none where it has registered no such.
   func units(ofVirtualLUN number: Int, session: UInt64) -> [ServedUnit] {
@@ -74,10 +77,15 @@ final class MirroredNumbers: Sendable {
         state.claims[owner]?.parts[part] = claimer.session
         return nil
       }
-      if let fault = state.taken(units) { return fault }
+      let isKept = request.holder != nil
+      if let fault = state.taken(units, isKept: isKept) { return fault }
       let virtual = request.virtualLUN
+      let ids = units.map(\.id)
       guard
-        !state.claims.values.contains(where: { $0.virtualLUN == virtual && $0.target == target })
+        !state.claims.values.contains(where: {
+          let isShared = isKept && $0.isKept && $0.units.map(\.id) == ids
+          return $0.virtualLUN == virtual && $0.target == target && !isShared
+        })
       else {
         return RegistrationFault(
           .vlunTaken, "virtual LUN \(virtual) is another mirror's: choose another")
@@ -85,10 +93,10 @@ final class MirroredNumbers: Sendable {
       guard !state.coming.contains(UnitPlace(target: target, number: virtual)) else {
         return RegistrationFault(.lunTaken, "LUN \(virtual) exists here")
       }
-      state.units.formUnion(units.map(\.id))
+      state.take(units)
       state.claims[owner] = Claim(
         target: target, luns: request.luns, units: units, virtualLUN: virtual,
-        partCount: partCount, parts: [part: claimer.session])
+        partCount: partCount, isKept: isKept, parts: [part: claimer.session])
       return nil
     }
     if let fault { throw fault }
@@ -97,8 +105,8 @@ final class MirroredNumbers: Sendable {
   /// Takes more disks for an owner that has some.
   func add(_ units: [ServedUnit], to owner: Owner) throws(RegistrationFault) {
     let fault = state.withLock { state -> RegistrationFault? in
-      if let fault = state.taken(units) { return fault }
-      state.units.formUnion(units.map(\.id))
+      if let fault = state.taken(units, isKept: false) { return fault }
+      state.take(units)
       state.claims[owner]?.luns += units.map { Int($0.number.value) }
       state.claims[owner]?.units += units
       return nil
@@ -112,7 +120,7 @@ final class MirroredNumbers: Sendable {
     state.withLock { state in
       state.claims[owner]?.luns.removeAll { lun in units.contains { Int($0.number.value) == lun } }
       state.claims[owner]?.units.removeAll { ids.contains($0.id) }
-      state.units.subtract(ids)
+      state.giveBack(units)
     }
   }
 
@@ -122,7 +130,7 @@ final class MirroredNumbers: Sendable {
       state.claims[owner]?.parts[request.stripe?.index ?? 0] = nil
       guard let claim = state.claims[owner], claim.parts.isEmpty else { return }
       state.claims[owner] = nil
-      state.units.subtract(claim.units.map(\.id))
+      state.giveBack(claim.units)
     }
   }
 
@@ -132,7 +140,7 @@ final class MirroredNumbers: Sendable {
   /// nothing has changed.
   func change(leaving units: [ServedUnit], coming places: [UnitPlace]) -> String? {
     state.withLock { state in
-      if let unit = units.first(where: { state.units.contains($0.id) }) {
+      if let unit = units.first(where: { state.units[$0.id] != nil }) {
         return "LUN \(unit.number.value) of \(unit.logicalUnit.identity.targetName)"
           + " belongs to a mirror"
       }
@@ -153,8 +161,23 @@ final class MirroredNumbers: Sendable {
 }
 
 extension MirroredNumbers.State {
-  fileprivate func taken(_ wanted: [ServedUnit]) -> RegistrationFault? {
-    if let unit = wanted.first(where: { units.contains($0.id) }) {
+  fileprivate mutating func take(_ wanted: [ServedUnit]) {
+    for unit in wanted { units[unit.id, default: 0] += 1 }
+  }
+
+  fileprivate mutating func giveBack(_ wanted: [ServedUnit]) {
+    for unit in wanted {
+      guard let owners = units[unit.id] else { continue }
+      units[unit.id] = owners > 1 ? owners - 1 : nil
+    }
+  }
+
+  private func isShared(_ unit: ServedUnit) -> Bool {
+    claims.values.allSatisfy { $0.isKept || !$0.units.contains { $0.id == unit.id } }
+  }
+
+  fileprivate func taken(_ wanted: [ServedUnit], isKept: Bool) -> RegistrationFault? {
+    if let unit = wanted.first(where: { units[$0.id] != nil && !(isKept && isShared($0)) }) {
       return RegistrationFault(.busy, "LUN \(unit.number.value) belongs to another mirror")
     }
     return wanted.first { $0.changes.isWithdrawn }.map {

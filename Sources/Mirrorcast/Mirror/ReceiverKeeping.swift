@@ -142,10 +142,14 @@ extension ReceiverDuty {
   // MARK: The end of a claim
 
   /// Ends the registrations at some LUNs, whichever session's they are.
-  mutating func endAll(at units: Set<UInt64>, _ ended: @escaping @Sendable () -> Void) {
+  mutating func endAll(
+    at units: Set<UInt64>, of holder: UInt64?, _ ended: @escaping @Sendable () -> Void
+  ) {
     var serials: [UInt32] = []
     for registration in registrations
-    where registration.units.contains(where: { units.contains($0.id) }) {
+    where (holder == nil || registration.request.holder == holder)
+      && registration.units.contains(where: { units.contains($0.id) })
+    {
       end(registration)
       serials.append(registration.serial)
     }

@@ -36,7 +36,7 @@ extension ReceiverDuty {
         end(registration)
       }
       departures.append((id, ended))
-    case .endUnits(let units, let ended): endAll(at: units, ended)
+    case .endUnits(let units, let holder, let ended): endAll(at: units, of: holder, ended)
     case .stop(let done):
       for registration in registrations { end(registration) }
       stopping = done

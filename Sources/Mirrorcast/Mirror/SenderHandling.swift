@@ -198,6 +198,7 @@ extension SenderDuty {
     case .completed(let token, let failures):
       let call = calls[token]
       if sender.configuration.waitsForStatus { free(token) }
+      call.leaveGate()
       call.completion(result(failures))
     case .counted(let token, let failures):
       for outcome in failures { _ = legs[outcome.leg].record(outcome.failure) }
@@ -225,6 +226,7 @@ extension SenderDuty {
       logger.notice(
         "a write is done again: a leg had news",
         metadata: ["leg": "\(legs[leg].urls[0])", "news": "\(LegRecord.words(failure))"])
+    case .withheld(let token): calls.leaveGate(token)
     case .held(let token): noteHeld(token)
     case .copied(let token, let failures): endCopy(token, isGood: failures.isEmpty)
     case .suspect(let offset, let length):

@@ -12,6 +12,8 @@ import Replication
   let byteOffset: UInt64
   let forceUnitAccess: Bool
   let completion: @Sendable (WriteResult) -> Void
+  /// In a shared mirror, as long as the write has not ended at every leg.
+  var gate: WriteGate?
 
   init(
     _ bytes: UnsafeRawBufferPointer, isOwned: Bool, byteOffset: UInt64, forceUnitAccess: Bool,

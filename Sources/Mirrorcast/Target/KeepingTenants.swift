@@ -18,6 +18,10 @@ struct KeepingTenants: Sendable {
   }
 
   private(set) var claim: Claim?
+  /// Other initiators that the claim's holder lets in, by their numbers.
+  private var guests: Set<UInt64> = []
+  /// Where its holder is to be found by those that would be guests.
+  private(set) var leader: LeaderPlace?
   /// By registration: its session.
   private var parts: [UInt32: UInt64] = [:]
   /// Registrations of mirrors that nothing is kept of.
@@ -63,8 +67,19 @@ struct KeepingTenants: Sendable {
   mutating func end(_ session: UInt64) {
     guard claim?.session == session else { return }
     claim = nil
+    guests = []
+    leader = nil
     isEnding = false
   }
+
+  // MARK: Guests
+
+  mutating func lead(_ place: LeaderPlace) { leader = place }
+
+  mutating func admit(_ guest: UInt64) { guests.insert(guest) }
+
+  /// Lets no more of its registrations in; those that are here are to be ended.
+  mutating func expel(_ guest: UInt64) { guests.remove(guest) }
 
   /// Why a request is refused, whatever the machine would say to it.
   /// - Parameter isKept: there is a record.
@@ -76,6 +91,8 @@ struct KeepingTenants: Sendable {
     switch request {
     case .adopt where plainCount > 0 && !isKept:
       return .refused(.conflict, "a mirror without a name has the LUN: end that first")
+    case .admit(let guest) where !isGuest(guest) && guests.count >= GuestHall.guestsMax:
+      return .refused(.badRequest, "no more than \(GuestHall.guestsMax) guests")
     case .release where !parts.isEmpty:
       return .refused(.conflict, "the mirror is registered: terminate it first")
     default: return nil
@@ -109,13 +126,15 @@ struct KeepingTenants: Sendable {
       throw RegistrationFault(
         .kept, "the LUN belongs to mirror \(record.name): open that, or release the LUN")
     }
-    guard claim.session == session || claim.holder == holder else {
+    guard claim.session == session || claim.holder == holder || isGuest(holder) else {
       throw RegistrationFault(
         .kept, "the LUN belongs to mirror \(record.name), which another initiator has open")
     }
     parts[part] = session
     return true
   }
+
+  private func isGuest(_ holder: UInt64?) -> Bool { holder.map(guests.contains) ?? false }
 
   mutating func leave(_ part: UInt32, isKept: Bool) {
     if isKept {

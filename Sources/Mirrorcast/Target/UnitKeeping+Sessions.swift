@@ -63,6 +63,16 @@ extension UnitKeeping {
     return state.withLock { $0.tenants.beginTakeover(by: session, holder: holder) }
   }
 
+  /// The guest that this request expels: its registrations are to be ended before it is asked.
+  func beginExpelling(_ request: KeepingRequest, session: UInt64) -> UInt64? {
+    guard case .expel(let guest) = request else { return nil }
+    return state.withLock { state in
+      guard state.tenants.claim?.session == session else { return nil }
+      state.tenants.expel(guest)
+      return guest
+    }
+  }
+
   /// A session is gone; whether it had the claim. Then the registrations of other sessions here are
   /// to be ended before `sessionClosed`.
   func beginEnding(_ session: UInt64) -> Bool {

@@ -101,6 +101,9 @@ package final class UnitKeeping: Sendable {
   /// Whether a session is of the initiator that has claimed it.
   func isHolder(_ session: UInt64) -> Bool { state.withLock { $0.tenants.isHolder(session) } }
 
+  /// Where the initiator is to be found that leads a shared mirror of this LUN.
+  var leader: LeaderPlace? { state.withLock { $0.tenants.leader } }
+
   /// What stands in the record, and how much is marked.
   var descriptor: LegDescriptor { state.withLock { $0.unit.descriptor } }
 
@@ -187,6 +190,8 @@ package final class UnitKeeping: Sendable {
     switch (asked.request, answer) {
     case (.claim(let holder), .description):
       state.tenants.take(session: asked.session, holder: holder)
+    case (.lead(let place), .done): state.tenants.lead(place)
+    case (.admit(let guest), .done): state.tenants.admit(guest)
     case (_, .refused(.storage, let words)):
       if let failure = state.failure { answer = .refused(.storage, "\(words): \(failure)") }
     case (.release, .done): effects.removesJournal = state.unit.record == nil

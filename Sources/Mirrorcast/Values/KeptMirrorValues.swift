@@ -83,6 +83,8 @@ public enum KeptMirrorEvent: Sendable, Equatable {
   /// Too few legs are left: writes wait until some are back.
   case suspended(reason: String)
   case resumed
+  /// Another initiator writes to the mirror from now on, or does so no more.
+  case guest(UInt64, isHere: Bool, reason: String)
   /// It takes no more writes, for ever.
   case stopped(reason: String)
   case copying(LogicalUnitURL, remaining: Int, of: Int, copiedBytes: UInt64)
@@ -102,6 +104,8 @@ extension KeptMirrorEvent: CustomStringConvertible {
     case .unreadable(let url, let reason): "\(url) can't be read: \(reason)"
     case .suspended(let reason): "writes wait: \(reason)"
     case .resumed: "writes go on"
+    case .guest(let number, let isHere, let reason):
+      "initiator \(String(number, radix: 16)) \(isHere ? "writes here, too" : "is gone"): \(reason)"
     case .stopped(let reason): "the mirror has stopped: \(reason)"
     case .copying(let url, let remaining, let all, _):
       "\(url): \(remaining) of \(all) regions are still to be compared"

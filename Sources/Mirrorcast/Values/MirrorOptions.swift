@@ -84,6 +84,9 @@ public struct KeepingOptions: Sendable {
   /// The leg that is right, where legs went on without each other or some are gone for good: what
   /// the others have beyond it is discarded.
   public var kept: LogicalUnitURL?
+  /// Other initiators may write to the mirror, too: whoever comes first leads it, those that come
+  /// later find it by a leg.
+  public var isShared = false
   /// How long writes wait for legs to come back where too few are left, before the mirror stops.
   public var patienceSeconds: Double = 30
   /// A leg that owes an answer and says nothing at all for so long is taken for lost.

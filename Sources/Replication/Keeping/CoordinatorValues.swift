@@ -43,8 +43,9 @@ package enum CoordinatorOrder: Sendable, Equatable {
   case suspend
   /// Enough are back: `Sender.endSuspension`.
   case endSuspension
-  /// All is equal again where writes ended badly everywhere: `Sender.confirmMended`.
-  case mended
+  /// All is equal again where writes ended badly everywhere, or in so many of these ranges, which
+  /// were told first: `Sender.confirmMended`.
+  case mended(Int?)
   /// The mirror can't go on: `Sender.stop`.
   case stop(String)
   /// Compare pieces of the configured length: `handleCompared`. Nobody need be kept from writing.

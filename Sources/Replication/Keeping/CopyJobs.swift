@@ -176,6 +176,25 @@ extension Coordinator {
     settle(now: now)
   }
 
+  /// Another initiator of the mirror is gone without a word: wherever there are marks a write of its
+  /// may be half done. All that are in sync but one are made equal to that one, by the same way.
+  package mutating func handleVanished(now: UInt64) {
+    guard phase == .running else { return }
+    copies.mends += 1
+    let here = legs.indices.filter { legs[$0].stage == .joined }
+    let source = here.first { state(ofLeg: $0) == .inSync }
+    for leg in here where leg != source {
+      if state(ofLeg: leg) == .inSync {
+        set(.unequal, ofLeg: leg)
+        legs[leg].copy = LegCopy()
+        copies.mending.insert(LegSet(leg))
+      } else {
+        gather(leg)
+      }
+    }
+    settle(now: now)
+  }
+
   /// Those that were to be made equal are, or are gone.
   mutating func stepMends() {
     guard copies.mends > 0, !round.isRunning, !round.isWanted else { return }
@@ -186,7 +205,7 @@ extension Coordinator {
     }
     guard copies.mending.isEmpty else { return }
     copies.mends = 0
-    orders.append(.mended)
+    orders.append(.mended(nil))
   }
 
   // MARK: Steps

@@ -20,6 +20,11 @@ extension KeepingText {
       request = .adopt(record, replaces: try isYes(keys, RegistrationKey.replaces))
     case .close: request = .close
     case .release: request = .release
+    case .lead: request = .lead(try LeaderPlace(asked: keys))
+    case .admit:
+      request = .admit(guest: try number(keys, RegistrationKey.guest, 1...UInt64.max))
+    case .expel:
+      request = .expel(guest: try number(keys, RegistrationKey.guest, 1...UInt64.max))
     }
     self.init(lun: try lunNumber(keys), request)
   }
@@ -58,15 +63,21 @@ extension KeepingRefusal {
   }
 }
 
-extension LegDescriptor {
-  fileprivate init(_ keys: TextKeys) throws(RegistrationFault) {
+extension RegionLayout {
+  init(_ keys: TextKeys) throws(RegistrationFault) {
     let byteCount: UInt64 = try number(keys, RegistrationKey.byteCount, 1...UInt64(Int64.max))
     let regionLength: UInt64 = try number(
       keys, RegistrationKey.regionLength, 512...UInt64(Int64.max))
-    guard (byteCount - 1) / regionLength < UInt64(RegionLayout.regionsMax) else {
+    guard (byteCount - 1) / regionLength < UInt64(Self.regionsMax) else {
       throw RegistrationFault(.badRequest, "a disk of too many regions")
     }
-    let layout = RegionLayout(byteCount: byteCount, regionLength: regionLength)
+    self.init(byteCount: byteCount, regionLength: regionLength)
+  }
+}
+
+extension LegDescriptor {
+  fileprivate init(_ keys: TextKeys) throws(RegistrationFault) {
+    let layout = try RegionLayout(keys)
     self.init(
       record: try MirrorRecord(keys), layout: layout,
       markedCount: try number(
@@ -77,7 +88,7 @@ extension LegDescriptor {
 
 extension MirrorRecord {
   /// Nil where the text has none.
-  fileprivate init?(_ keys: TextKeys) throws(RegistrationFault) {
+  init?(_ keys: TextKeys) throws(RegistrationFault) {
     guard let text = keys.value(ignoringCase: RegistrationKey.record) else { return nil }
     guard let bytes = BinaryValue.bytes(text, countMax: Self.byteCountMax) else {
       throw RegistrationFault(
@@ -106,7 +117,7 @@ func lunNumber(_ keys: TextKeys) throws(RegistrationFault) -> Int {
   try number(keys, RegistrationKey.lun, 0...16383)
 }
 
-private func isYes(_ keys: TextKeys, _ key: String) throws(RegistrationFault) -> Bool {
+func isYes(_ keys: TextKeys, _ key: String) throws(RegistrationFault) -> Bool {
   switch try required(keys, key) {
   case "Yes": return true
   case "No": return false
@@ -115,8 +126,10 @@ private func isYes(_ keys: TextKeys, _ key: String) throws(RegistrationFault) ->
 }
 
 /// `0-3,7-7`, in order, each region once.
-private func ranges(_ keys: TextKeys) throws(RegistrationFault) -> [Range<Int>] {
-  let text = try required(keys, RegistrationKey.ranges)
+func ranges(
+  _ keys: TextKeys, _ key: String = RegistrationKey.ranges
+) throws(RegistrationFault) -> [Range<Int>] {
+  let text = try required(keys, key)
   var ranges: [Range<Int>] = []
   for part in text.split(separator: ",", omittingEmptySubsequences: false) {
     guard ranges.count < KeepingText.rangesMax else {

@@ -19,6 +19,15 @@ package enum KeepingRequest: Sendable, Equatable {
   case close
   /// The leg belongs to no mirror any more.
   case release
+
+  // Nothing of these outlasts the claim.
+
+  /// Others may write with the claim's holder: they find it there.
+  case lead(LeaderPlace)
+  /// Lets another initiator's registrations in, known by that number.
+  case admit(guest: UInt64)
+  /// Ends them: nothing of them can touch the medium once this is answered.
+  case expel(guest: UInt64)
 }
 
 /// What a leg answers.

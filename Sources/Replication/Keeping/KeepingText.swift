@@ -48,6 +48,11 @@ package struct KeepingText: Sendable, Equatable {
       keys.append(RegistrationKey.record, BinaryValue.base64(record.bytes))
       keys.append(RegistrationKey.replaces, replaces ? "Yes" : "No")
     case .close, .release: break
+    case .lead(let place):
+      keys.append(RegistrationKey.address, place.address)
+      keys.append(RegistrationKey.secret, hexadecimal(place.secret))
+    case .admit(let guest), .expel(let guest):
+      keys.append(RegistrationKey.guest, hexadecimal(guest))
     }
     return keys
   }
@@ -55,7 +60,7 @@ package struct KeepingText: Sendable, Equatable {
 
 /// The words that stand for requests.
 enum KeepingOperation: String, CaseIterable {
-  case claim, marks, mark, adopt, synced, close, release
+  case claim, marks, mark, adopt, synced, close, release, lead, admit, expel
 }
 
 extension KeepingRequest {
@@ -68,6 +73,9 @@ extension KeepingRequest {
     case .synced: .synced
     case .close: .close
     case .release: .release
+    case .lead: .lead
+    case .admit: .admit
+    case .expel: .expel
     }
   }
 }

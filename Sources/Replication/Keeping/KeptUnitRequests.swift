@@ -66,6 +66,11 @@ extension KeptUnit {
       let none = RegionMap(regionCount: layout.regionCount)
       wait(.close(none), .turn, session: session, token: token)
     case .release: wait(.release, .turn, session: session, token: token)
+    // Who else may write stands with the claim, not here.
+    case .lead, .expel: answer(session, token, .done)
+    case .admit:
+      guard isOpen else { return refuse(session, token, .badRequest, "it is not open") }
+      answer(session, token, .done)
     }
   }
 

@@ -254,6 +254,7 @@ extension Initiator {
     case .counted: world.violate("a write without status")
     case .held(let token): keeping?.handleHeld(token)
     case .copied(let token, _): keeping?.handlePieceEnded(Int(token))
+    case .withheld: break
     case .suspect(let offset, let length):
       keeping?.handleSuspect(offset..<offset + UInt64(length))
     case .deaf, .news: break

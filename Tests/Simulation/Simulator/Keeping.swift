@@ -133,7 +133,8 @@ final class Keeping {
     case .confirm(let legs): confirm(legs)
     case .suspend: initiator.sender?.value.suspend()
     case .endSuspension: initiator.sender?.value.endSuspension(now: world.now)
-    case .mended:
+    case .mended(let count):
+      precondition(count == nil, "a leader's are all mended at once")
       initiator.sender?.value.confirmMended(suspects, now: world.now)
       suspects = 0
     case .stop: initiator.sender?.value.stop(now: world.now)
@@ -223,6 +224,9 @@ extension KeepingRequest {
     case .synced: 4
     case .close: 5
     case .release: 6
+    case .lead: 7
+    case .admit: 8
+    case .expel: 9
     }
   }
 }

@@ -1,0 +1,133 @@
+// Where callers' writes wait in a shared mirror until this initiator may write in their regions. In
+// front of all lanes, since a region's stripes belong to several; most writes pass by a look under
+// a lock that nobody holds for long.
+import Replication
+import Synchronization
+
+/// The gate of one mirror that several initiators write to.
+final class WriteGate: Sendable {
+  /// What waits.
+  private enum Parked {
+    case call(WriteCall, MirrorPart)
+    case hold(token: UInt64)
+  }
+
+  private struct State {
+    var gate: RegionGate
+    var parked: [UInt64: Parked] = [:]
+    var lastID: UInt64 = 0
+    var isEnded = false
+  }
+
+  let layout: RegionLayout
+  private let inbox: KeptInbox
+  private let state: Mutex<State>
+
+  /// - Parameter ownsAll: this initiator leads the mirror.
+  init(_ layout: RegionLayout, ownsAll: Bool, _ inbox: KeptInbox) {
+    self.layout = layout
+    self.inbox = inbox
+    state = Mutex(
+      State(gate: RegionGate(regionCount: layout.regionCount, ownsAll: ownsAll)))
+  }
+
+  // MARK: Writes
+
+  /// Hands a write to its lane, now or when this initiator may write there.
+  func pass(_ call: WriteCall, to part: MirrorPart) {
+    var call = call
+    call.gate = self
+    let isIn = act { state -> Bool? in
+      guard !state.isEnded, state.parked.count < WriteCalls.underWayMax else { return nil }
+      state.lastID += 1
+      guard !state.gate.enter(call.regions(in: layout), id: state.lastID) else { return true }
+      state.parked[state.lastID] = .call(call, part)
+      return false
+    }
+    switch isIn {
+    case true?: part.submit(call)
+    case false?: break
+    case nil: Self.refuse(call, part)
+    }
+  }
+
+  /// A write that was let in has ended at every leg.
+  func leave(_ regions: Range<Int>) { act { $0.gate.leave(regions) } }
+
+  /// A copy's range is held no more.
+  func leave(_ bytes: Range<UInt64>) { leave(layout.regions(of: bytes)) }
+
+  /// The same of a copy's range: whether it may be held now; else `entered` comes with the token.
+  func enter(_ bytes: Range<UInt64>, token: UInt64) -> Bool {
+    act { state in
+      state.lastID += 1
+      guard !state.gate.enter(layout.regions(of: bytes), id: state.lastID) else { return true }
+      state.parked[state.lastID] = .hold(token: token)
+      return false
+    }
+  }
+
+  // MARK: Tokens
+
+  func granted(_ regions: Range<Int>) { act { $0.gate.handleGranted(regions) } }
+
+  func called(_ regions: Range<Int>) { act { $0.gate.handleCalled(regions) } }
+
+  /// Nothing is let in any more, and what waits is refused.
+  func end() {
+    let parked = state.withLock { state in
+      state.isEnded = true
+      _ = state.gate.end()
+      defer { state.parked = [:] }
+      return Array(state.parked.values)
+    }
+    for case .call(let call, let part) in parked { Self.refuse(call, part) }
+  }
+
+  // MARK: Steps
+
+  @discardableResult
+  private func act<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+    var ready: [Parked] = []
+    let result = state.withLock { state in
+      let result = body(&state)
+      guard !state.gate.outputs.isEmpty, !state.isEnded else { return result }
+      for output in state.gate.outputs {
+        switch output {
+        // Under the lock, so that what is asked and given back keeps its order.
+        case .ask(let regions): inbox.post(.wanted(regions))
+        case .released(let regions): inbox.post(.givenBack(regions))
+        case .go(let id): if let one = state.parked.removeValue(forKey: id) { ready.append(one) }
+        }
+      }
+      state.gate.outputs.removeAll(keepingCapacity: true)
+      return result
+    }
+    for one in ready {
+      switch one {
+      case .call(let call, let part): part.submit(call)
+      case .hold(let token): inbox.post(.entered(token: token))
+      }
+    }
+    return result
+  }
+
+  private static func refuse(_ call: WriteCall, _ part: MirrorPart) {
+    call.release()
+    call.completion(part.refusal("mirror ended"))
+  }
+}
+
+extension WriteCall {
+  func regions(in layout: RegionLayout) -> Range<Int> {
+    // Safe: only the length is read.
+    let length = unsafe bytes.count
+    return layout.regions(of: byteOffset..<byteOffset + UInt64(length))
+  }
+
+  /// It has ended at every leg: others may write there.
+  func leaveGate() {
+    guard let gate else { return }
+    gate.leave(regions(in: gate.layout))
+  }
+}
