@@ -92,7 +92,9 @@ extension KeepingLoop {
       machine.lead { $0.handleCompared(token: token, differing: differing, now: now) }
     case .copied(let token): machine.lead { $0.handleCopied(token: token, now: now) }
     case .unreadable(let token, let leg, _, let words):
-      machine.lead { $0.handleUnreadable(token: token, leg: leg, words: words, now: now) }
+      machine.lead {
+        $0.handleUnreadable(token: token, leg: leg, words: words, now: now)
+      }
     default: break
     }
   }
@@ -101,7 +103,9 @@ extension KeepingLoop {
 
   mutating func hold(_ token: UInt64, _ bytes: Range<UInt64>) {
     // No other initiator writes there first, then none of this one's lanes.
-    guard sharing?.gate.enter(bytes, token: token) ?? true else { return copies.wait(token, bytes) }
+    guard sharing?.gate.enter(bytes, token: token) ?? true else {
+      return copies.wait(token, bytes)
+    }
     copies.append(token, bytes)
     holdNext()
   }

@@ -35,7 +35,8 @@ extension KeepingLoop {
     guard sharing?.hall != nil, let server = keeping.sharing?.server, let link = seats[leg].link
     else { return }
     let (stay, inbox) = (seats[leg].stay, inbox)
-    link.ask(.lead(server.place(at: link.localAddress)), within: options.deadlineSeconds) { result in
+    let place = server.place(at: link.localAddress)
+    link.ask(.lead(place), within: options.deadlineSeconds) { result in
       guard let words = Self.failure(result) else { return }
       inbox.post(.lost(leg: leg, stay: stay, words))
     }
@@ -68,6 +69,9 @@ extension KeepingLoop {
       }
     case .led(let message): handleLeader(message)
     case .leaderGone(let words):
+      guard machine.phase != .ended else { break }
+      // Known before any write fails by it.
+      if machine.phase != .opening { keeping.sharing?.noteLeaderGone(keeping) }
       sharing?.gate.end()
       machine.follow { $0.end("the initiator that led the mirror is gone: \(words)") }
     case .wanted(let regions):

@@ -161,11 +161,13 @@ final class KeptBoard: Sendable {
 
 extension Mirror {
   /// How the legs of a kept mirror stand, those that are not here, too; none where it isn't kept.
-  public var keptLegs: [KeptLeg] { keeping?.board.legs ?? [] }
+  public var keptLegs: [KeptLeg] { (succession?.current ?? self).keeping?.board.legs ?? [] }
 
   /// Returns when every leg of a kept mirror that is here is in sync, or when one can't become it:
   /// the mirror stopped, or bytes that it lacks can't be read.
-  public func whenInSync() async { await keeping?.whenInSync() }
+  public func whenInSync() async {
+    await (succession?.current ?? self).keeping?.whenInSync()
+  }
 
   /// Reads whole blocks at one leg of a kept mirror that has everything; not in step with writes
   /// that are open. Throws where the leg isn't here, or can't be read.
@@ -176,6 +178,9 @@ extension Mirror {
       offset <= byteCount, UInt64(count) <= byteCount - offset
     else {
       throw MirrorcastError("a read of \(count) bytes at \(offset) doesn't fit the mirror's blocks")
+    }
+    if let current = succession?.current {
+      return try await current.read(at: offset, count: count, from: url)
     }
     let legs = await withCheckedContinuation { continuation in
       guard let keeping else { return continuation.resume(returning: [FlushedLeg]()) }

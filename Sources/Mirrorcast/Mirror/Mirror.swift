@@ -30,6 +30,8 @@ public final class Mirror: Sendable {
   let keeping: KeptMirror?
   /// Nil where no other initiator writes to it.
   let gate: WriteGate?
+  /// In a shared mirror, the mirrors that this one has been since.
+  let succession: MirrorSuccession?
   let state: Mutex<State>
 
   /// What concerns all parts.
@@ -52,6 +54,8 @@ public final class Mirror: Sendable {
     self.parts = parts
     keeping = establishment.keeping
     gate = establishment.keeping?.gate(byteCount: byteCount)
+    let sharing = establishment.keeping?.sharing
+    succession = sharing?.isFirst == true ? sharing?.succession : nil
     state = Mutex(State(notices: notices))
   }
 
@@ -67,7 +71,9 @@ public final class Mirror: Sendable {
   }
 
   /// What people should know: legs served otherwise than by multicast, missing authentication.
-  public var notices: [String] { state.withLock { $0.notices } }
+  public var notices: [String] {
+    (succession?.current ?? self).state.withLock { $0.notices }
+  }
 
   /// Tells people something, once.
   func note(_ notice: String) {
@@ -109,6 +115,20 @@ public final class Mirror: Sendable {
       let words = "write of \(count) bytes at \(offset) doesn't fit blocks of \(blockSize) bytes"
       return completion(parts[0].refusal(words))
     }
+    guard let succession else {
+      return unsafe submitHere(
+        bytes, at: offset, forceUnitAccess: forceUnitAccess, completion: completion)
+    }
+    unsafe succession.submit(
+      bytes, at: offset, forceUnitAccess: forceUnitAccess, by: self, completion: completion)
+  }
+
+  /// The same of a write that fits the disk, and by this mirror itself.
+  func submitHere(
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool,
+    completion: @escaping @Sendable (WriteResult) -> Void
+  ) {
+    let count = bytes.count
     let stripes = StripePieces(
       offset: offset, count: count, length: UInt64(writeLengthMax), partCount: parts.count)
     let pieceCount = stripes.pieceCount
@@ -148,6 +168,7 @@ public final class Mirror: Sendable {
 
   /// What was sent, lost and repaired so far; leg by leg, LUN by LUN.
   public func statistics() -> MirrorStatistics {
+    if let current = succession?.current { return current.statistics() }
     var statistics = MirrorStatistics()
     statistics.blockLength = blockLength
     statistics.transport = options.transport == .udp ? "udp" : "rdma"

@@ -12,6 +12,7 @@ extension Mirror {
   /// can't be had in one lane it joins none. A kept mirror copies that itself: this returns when
   /// the leg is a member, `whenInSync` when it has all.
   public func addLeg(_ url: LogicalUnitURL) async throws {
+    if let current = succession?.current { return try await current.addLeg(url) }
     if let keeping { return try await keeping.add(url, to: self) }
     try await changing {
       let membership = parts[0].membership.withLock { $0 }
@@ -98,6 +99,7 @@ extension Mirror {
 
   /// Everything written so far to the medium of every leg, in parallel (SBC-3 §5.22).
   public func flush() async -> [LegStatus] {
+    if let current = succession?.current { return await current.flush() }
     for part in parts {
       guard await part.isIdle() else { return statuses }
     }
@@ -121,7 +123,12 @@ extension Mirror {
   /// out.
   ///
   /// - Returns: how each leg stands at the end; a leg that failed before keeps its words.
-  public func terminate() async -> [LegStatus] { await end(isClosing: true) }
+  public func terminate() async -> [LegStatus] {
+    guard let current = succession?.end() else { return await end(isClosing: true) }
+    let statuses = await current.terminate()
+    _ = await end(isClosing: true)
+    return statuses
+  }
 
   /// Takes the registrations back and ends the sessions; what a kept mirror keeps stays open.
   func withdraw() async -> [LegStatus] { await end(isClosing: false) }

@@ -3,13 +3,36 @@
 import ISCSI
 import Logging
 import Replication
+import Synchronization
 
 /// The ends of the connections between a shared mirror's initiators.
-struct SharingEnds: Sendable {
+final class SharingEnds: Sendable {
   /// Of the one that leads.
-  var server: SharingServer?
+  let server: SharingServer?
   /// Of a guest.
-  var leader: SharingConnection?
+  let leader: SharingConnection?
+  let succession: MirrorSuccession
+  /// The mirror is the one that its caller has.
+  let isFirst: Bool
+  private let hasLostLeader = Atomic<Bool>(false)
+
+  init(
+    server: SharingServer? = nil, leader: SharingConnection? = nil,
+    _ succession: MirrorSuccession, isFirst: Bool
+  ) {
+    self.server = server
+    self.leader = leader
+    self.succession = succession
+    self.isFirst = isFirst
+  }
+
+  /// The initiator that led the mirror is gone: what fails from now on may be done again.
+  var isLeaderGone: Bool { hasLostLeader.load(ordering: .acquiring) }
+
+  func noteLeaderGone(_ keeping: KeptMirror) {
+    hasLostLeader.store(true, ordering: .releasing)
+    succession.leaderGone(keeping)
+  }
 
   func end() {
     server?.stop()
@@ -33,19 +56,21 @@ struct SharedOpening: Sendable {
   }
 
   /// A guest may know one leg only, and neither name nor group: a leader tells all.
-  func open() async throws -> Mirror {
+  /// - Parameter former: the mirrors that this one follows; nil: it is the first.
+  func open(succeeding former: MirrorSuccession? = nil) async throws -> Mirror {
+    let line = (former ?? MirrorSuccession(options, logger), former == nil)
     let start = ContinuousClock.now
     let patience = Duration.seconds(options.keeping.patienceSeconds)
     while true {
       var refusal: any Error
       do {
-        if let place = try await findLeader() { return try await join(place) }
+        if let place = try await findLeader() { return try await join(place, line) }
         guard let name = options.name, !name.isEmpty else {
           throw MirrorcastError(
             "nobody has a shared mirror open there",
             advice: "Open it by its --name and all its legs, with --shared.")
         }
-        return try await lead()
+        return try await lead(line)
       } catch let error as SharingRetry {
         refusal = error.cause
         logger.debug("not in the shared mirror yet: \(refusal)")
@@ -72,19 +97,24 @@ struct SharedOpening: Sendable {
 
   // MARK: Leading
 
-  private func lead() async throws -> Mirror {
+  private func lead(
+    _ line: (succession: MirrorSuccession, isFirst: Bool)
+  ) async throws -> Mirror {
     try KeptMirror.check(options)
     let (news, inbox) = KeptInbox.make()
     let server = try await SharingServer.start(
       silenceSeconds: options.keeping.sharingSilenceSeconds, inbox)
     let keeping = KeptMirror(
-      options, inbox, logger: logger, sharing: SharingEnds(server: server))
+      options, inbox, logger: logger, 
+      sharing: SharingEnds(server: server, line.succession, isFirst: line.isFirst))
     return try await keeping.run(try KeepingLoop(keeping), news)
   }
 
   // MARK: Following
 
-  private func join(_ place: LeaderPlace) async throws -> Mirror {
+  private func join(
+    _ place: LeaderPlace, _ line: (succession: MirrorSuccession, isFirst: Bool)
+  ) async throws -> Mirror {
     let (news, inbox) = KeptInbox.make()
     let (words, says) = AsyncStream<Word>.makeStream()
     let connection: SharingConnection
@@ -118,7 +148,8 @@ struct SharedOpening: Sendable {
     }
     let keeping = KeptMirror(
       try options(for: mirror), inbox, logger: logger,
-      sharing: SharingEnds(leader: connection), number: number)
+      sharing: SharingEnds(leader: connection, line.succession, isFirst: line.isFirst),
+      number: number)
     do {
       return try await keeping.run(try KeepingLoop(keeping, following: mirror), news)
     } catch {

@@ -176,7 +176,7 @@ extension Coordinator {
     settle(now: now)
   }
 
-  /// Another initiator of the mirror is gone without a word: wherever there are marks a write of its
+  /// Another initiator of the mirror is gone without a word: wherever there are marks a write of it
   /// may be half done. All that are in sync but one are made equal to that one, by the same way.
   package mutating func handleVanished(now: UInt64) {
     guard phase == .running else { return }

@@ -1,6 +1,6 @@
-// What the initiators of a shared mirror say to each other: the one that leads it, which has claimed
-// the legs, and its guests. In order, on one connection for each guest; when that ends the guest is
-// gone.
+// What the initiators of a shared mirror say to each other: the one that leads it, which has
+// claimed the legs, and its guests. In order, on one connection for each guest; when that ends the
+// guest is gone.
 //
 // Law: what the leader tells its own lanes about legs it tells its guests' in the same order. So
 // whatever holds of a kept mirror's lanes holds of all initiators': none tells a write as GOOD that
