@@ -105,7 +105,7 @@ struct SharedOpening: Sendable {
     let server = try await SharingServer.start(
       silenceSeconds: options.keeping.sharingSilenceSeconds, inbox)
     let keeping = KeptMirror(
-      options, inbox, logger: logger, 
+      options, inbox, logger: logger,
       sharing: SharingEnds(server: server, line.succession, isFirst: line.isFirst))
     return try await keeping.run(try KeepingLoop(keeping), news)
   }

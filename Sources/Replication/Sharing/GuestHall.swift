@@ -46,9 +46,9 @@ package struct GuestHall: Sendable {
   package var orders: [Order] = []
   /// The member of each leg; the owner keeps it.
   package var members: [UInt64] = []
-  private var guests: [Guest] = []
-  private var tokens: RegionTokens
-  private var join: LegJoining?
+  var guests: [Guest] = []
+  var tokens: RegionTokens
+  var join: LegJoining?
   private let byteCount: UInt64
 
   package init(_ layout: RegionLayout) {
@@ -168,90 +168,9 @@ package struct GuestHall: Sendable {
     }
   }
 
-  // MARK: The leader's own token
-
-  package mutating func handleAsked(_ regions: Range<Int>) {
-    let isTaken = tokens.handleAsked(RegionTokens.leader, regions)
-    precondition(isTaken, "the leader asks for no such regions")
-    takeTokens()
-  }
-
-  package mutating func handleReleased(_ regions: Range<Int>) {
-    let isTaken = tokens.handleReleased(RegionTokens.leader, regions)
-    precondition(isTaken, "the leader gives back what it had not")
-    takeTokens()
-  }
-
-  // MARK: Legs
-
-  /// A leg is lost: the guests hear of it before any of them hears that the others have stored so.
-  package mutating func noteLost(leg: Int, words: String, here: LegSet) {
-    if join?.leg == leg { endJoin(here: here) }
-    for index in guests.indices {
-      switch guests[index].stage {
-      case .waiting: break
-      case .admitting(let waiting, let legs):
-        guests[index].stage = .admitting(
-          waiting.subtracting(LegSet(leg)), legs.subtracting(LegSet(leg)))
-        welcome(index)
-      case .registering, .present:
-        guard guests[index].known.contains(LegSet(leg)),
-          !guests[index].lost.contains(LegSet(leg))
-        else { continue }
-        guests[index].lost.insert(LegSet(leg))
-        send(
-          index,
-          .lost(member: members[leg], turn: guests[index].turns[leg] ?? 0, words: words))
-      case .going(let waiting): guests[index].stage = .going(waiting.subtracting(LegSet(leg)))
-      }
-    }
-    stepGoing(here: here)
-  }
-
-  package mutating func noteConfirmed(_ legs: LegSet) {
-    for index in guests.indices where guests[index].isHere {
-      legs.intersection(guests[index].known).forEach {
-        send(index, .confirmed(member: members[$0]))
-      }
-      guests[index].known.subtract(legs)
-    }
-  }
-
-  /// A leg is to come: `joined` when all guests reach it.
-  package mutating func beginJoin(leg: Int, label: String) {
-    precondition(mayJoin, "one leg comes at a time, and none while a guest does")
-    let present = guests.filter { $0.stage == .present }
-    for guest in present { orders.append(.admit(leg: leg, guest: guest.id)) }
-    join = LegJoining(leg: leg, label: label, guests: present.map(\.id))
-    for index in guests.indices where guests[index].stage == .present {
-      guests[index].known.insert(LegSet(leg))
-      guests[index].lost.remove(LegSet(leg))
-    }
-    stepJoin()
-  }
-
-  /// The leg is a member, or didn't become one: who came meanwhile is let in.
-  package mutating func endJoin(here: LegSet) {
-    join = nil
-    beginAdmissions(here: here)
-  }
-
-  /// To all that are here: too few legs, enough again, how a leg stands.
-  package mutating func tell(_ message: SharingMessage) {
-    for index in guests.indices where guests[index].isHere { send(index, message) }
-  }
-
-  /// The legs are equal where guests had told that they may not be.
-  package mutating func noteMended() {
-    for index in guests.indices where guests[index].suspects > 0 && guests[index].isHere {
-      send(index, .mended(guests[index].suspects))
-      guests[index].suspects = 0
-    }
-  }
-
   // MARK: Steps
 
-  private func place(of id: UInt64) -> Int? { guests.firstIndex { $0.id == id } }
+  func place(of id: UInt64) -> Int? { guests.firstIndex { $0.id == id } }
 
   /// The leg that a guest speaks of, unless that is over.
   private func leg(_ member: UInt64, _ turn: UInt32, _ index: Int) -> Int? {
@@ -261,11 +180,11 @@ package struct GuestHall: Sendable {
     return leg
   }
 
-  private mutating func send(_ index: Int, _ message: SharingMessage) {
+  mutating func send(_ index: Int, _ message: SharingMessage) {
     orders.append(.send(guest: guests[index].id, message))
   }
 
-  private mutating func beginAdmissions(here: LegSet) {
+  mutating func beginAdmissions(here: LegSet) {
     guard join == nil else { return }
     for index in guests.indices where guests[index].stage == .waiting {
       guests[index].stage = .admitting(here, here)
@@ -274,7 +193,7 @@ package struct GuestHall: Sendable {
     }
   }
 
-  private mutating func welcome(_ index: Int) {
+  mutating func welcome(_ index: Int) {
     guard case .admitting(let waiting, let legs) = guests[index].stage, waiting.isEmpty else {
       return
     }
@@ -289,12 +208,12 @@ package struct GuestHall: Sendable {
     stepJoin()
   }
 
-  private mutating func stepJoin() {
+  mutating func stepJoin() {
     guard let leg = join?.takeReached() else { return }
     orders.append(.joined(leg: leg))
   }
 
-  private mutating func stepGoing(here: LegSet) {
+  mutating func stepGoing(here: LegSet) {
     for guest in guests {
       guard case .going(let waiting) = guest.stage, waiting.isEmpty else { continue }
       guests.removeAll { $0.id == guest.id }
@@ -305,7 +224,7 @@ package struct GuestHall: Sendable {
     takeTokens()
   }
 
-  private mutating func takeTokens() {
+  mutating func takeTokens() {
     let outputs = tokens.outputs
     tokens.outputs = []
     for output in outputs {
