@@ -41,6 +41,15 @@ struct ExerciseCommand: AsyncParsableCommand {
   @Option(name: .customLong("exercise-seed"), help: "The choice of places and lengths.")
   var exerciseSeed: UInt64?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      The part of the disk that is this exercise's, where several run at once on a --shared \
+      mirror: 1/2 and 2/2. Some places are everybody's.
+      """, valueName: "I/N"),
+    transform: parsing(ExerciseShare.init(parsing:)))
+  var share: ExerciseShare?
+
   @Flag(help: "Only read at the end, not while it writes.")
   var quietReads = false
 
@@ -52,6 +61,7 @@ struct ExerciseCommand: AsyncParsableCommand {
 
   private static let byteCountMax: UInt64 = 1 << 30
   private static let readersCount = 2
+  private static let verifyTriesMax = 5
   /// Numbers that a killed run may have given out without storing them.
   private static let gap: UInt64 = 1 << 32
 
@@ -112,17 +122,15 @@ struct ExerciseCommand: AsyncParsableCommand {
     // Higher than any of an earlier run, known or not.
     let firstWrite = max(last + Self.gap, UInt64(max(time(nil), 0)) << 24)
     let model = ExerciseModel(
-      sectorSize: mirror.blockSize, acknowledged: acknowledged, firstWrite: firstWrite)
+      sectorSize: mirror.blockSize, acknowledged: acknowledged, firstWrite: firstWrite,
+      share: share ?? .whole)
     let reads = ExerciseReads(model, through: mirror)
     if last > 0 {
-      // Legs that had to be made equal are verified, too.
-      await KeptRun.waitInSync(mirror, wait: 0, isQuiet: quiet)
       try await readAll(reads, mirror, "verifying", byteCount)
     }
     var writes = ExerciseWriter.Outcome()
     if seconds > 0 {
       writes = try await write(model, reads, mirror, firstWrite)
-      await KeptRun.waitInSync(mirror, wait: 0, isQuiet: quiet)
       try await readAll(reads, mirror, "verifying", byteCount)
     }
     return Result(writes: writes, reads: reads.result)
@@ -131,12 +139,28 @@ struct ExerciseCommand: AsyncParsableCommand {
   private func readAll(
     _ reads: ExerciseReads, _ mirror: Mirror, _ verb: String, _ byteCount: UInt64
   ) async throws {
-    let legCount = UInt64(reads.inSync.count)
-    guard legCount > 0 else {
-      throw MirrorcastError("no leg is in sync: nothing can be verified")
+    // The initiator that leads a shared mirror may leave it in the midst.
+    var isWhole = false
+    for _ in 0..<Self.verifyTriesMax where !isWhole {
+      // Legs that had to be made equal are verified, too.
+      await KeptRun.waitInSync(mirror, wait: 0, isQuiet: quiet)
+      let legCount = UInt64(try await legsInSync(reads))
+      let progress = Progress(verb: verb, total: byteCount * legCount, isQuiet: quiet)
+      await progress.during { await reads.readAll(progress) }
+      isWhole = reads.result.isWhole || !arguments.kept.shared
     }
-    let progress = Progress(verb: verb, total: byteCount * legCount, isQuiet: quiet)
-    await progress.during { await reads.readAll(progress) }
+  }
+
+  /// How many there are, once there is any.
+  private func legsInSync(_ reads: ExerciseReads) async throws -> Int {
+    let start = ContinuousClock.now
+    while reads.inSync.isEmpty {
+      guard arguments.kept.shared,
+        start.duration(to: .now) < .seconds(arguments.kept.patience)
+      else { throw MirrorcastError("no leg is in sync: nothing can be verified") }
+      try await Task.sleep(for: .milliseconds(100))
+    }
+    return reads.inSync.count
   }
 
   private func write(

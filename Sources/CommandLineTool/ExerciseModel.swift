@@ -19,6 +19,7 @@ final class ExerciseModel: Sendable {
 
   let sectorSize: Int
   let sectorCount: Int
+  let share: ExerciseShare
   private let state: Mutex<State>
   /// Of the run itself; later runs begin far behind it.
   private let firstWrite: UInt64
@@ -26,8 +27,11 @@ final class ExerciseModel: Sendable {
   /// - Parameters:
   ///   - acknowledged: from earlier runs, by sector.
   ///   - firstWrite: the first number of this run, higher than all before.
-  init(sectorSize: Int, acknowledged: [UInt64], firstWrite: UInt64) {
+  init(
+    sectorSize: Int, acknowledged: [UInt64], firstWrite: UInt64, share: ExerciseShare = .whole
+  ) {
     self.sectorSize = sectorSize
+    self.share = share
     self.firstWrite = firstWrite
     sectorCount = acknowledged.count
     // What an earlier run had begun, and wasn't told the end of, has a number before this run's.
@@ -60,7 +64,8 @@ final class ExerciseModel: Sendable {
   ) -> [Fault] {
     let begun = state.withLock { Array($0.begun[sectors]) }
     var faults: [Fault] = []
-    for (index, sector) in sectors.enumerated() where faults.count < faultsMax {
+    for (index, sector) in sectors.enumerated()
+    where faults.count < faultsMax && share.owns(sector) {
       let content = bytes[index * sectorSize..<(index + 1) * sectorSize]
       let words = fault(
         StampedSector.judge(content, sector: UInt64(sector)), from: acknowledged[index],
@@ -68,6 +73,16 @@ final class ExerciseModel: Sendable {
       if let words { faults.append(Fault(sector: UInt64(sector), words: words)) }
     }
     return faults
+  }
+
+  /// Whether two legs hold the same, where nobody else writes.
+  func areEqual(_ one: [UInt8], _ other: [UInt8], _ sectors: Range<Int>) -> Bool {
+    guard !share.isWhole else { return one == other }
+    for (index, sector) in sectors.enumerated() where share.owns(sector) {
+      let bytes = index * sectorSize..<(index + 1) * sectorSize
+      guard one[bytes] == other[bytes] else { return false }
+    }
+    return true
   }
 
   private func fault(

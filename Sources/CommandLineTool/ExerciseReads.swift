@@ -62,6 +62,7 @@ final class ExerciseReads: Sendable {
   /// Reads all of each leg that is in sync, and compares them; one that is lost meanwhile is none.
   func readAll(_ progress: Progress) async {
     var legs = inSync
+    outcome.withLock { $0.isWhole = false }
     let step = lengthMax / model.sectorSize
     for first in stride(from: 0, to: model.sectorCount, by: step) {
       let sectors = first..<min(first + step, model.sectorCount)
@@ -74,7 +75,9 @@ final class ExerciseReads: Sendable {
           continue
         }
         judge(bytes, sectors, leg, acknowledged)
-        if let kept, kept != bytes { outcome.withLock { $0.differing += 1 } }
+        if let kept, !model.areEqual(kept, bytes, sectors) {
+          outcome.withLock { $0.differing += 1 }
+        }
         kept = kept ?? bytes
         progress.advance(by: bytes.count)
       }

@@ -111,11 +111,12 @@ final class ExerciseWriter: Sendable {
     _ slot: Int, _ flight: inout Flight, _ next: inout UInt64, _ random: inout SplitMix64
   ) {
     let count = sectorCount(&random)
-    let first = Int.random(in: 0...model.sectorCount - count, using: &random)
-    flight = Flight(sectors: first..<first + count, write: next)
+    let start = Int.random(in: 0...model.sectorCount - count, using: &random)
+    let sectors = model.share.place(start..<start + count, of: model.sectorCount)
+    flight = Flight(sectors: sectors, write: next)
     next += 1
-    model.begin(flight.sectors, write: flight.write)
-    let length = count * model.sectorSize
+    model.begin(sectors, write: flight.write)
+    let (first, length) = (sectors.lowerBound, sectors.count * model.sectorSize)
     // Safe: the slot's slice is this write's alone until its end was heard, and the slab lives as
     // long as this object, which the completion holds.
     let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: slab[slot][..<length])
@@ -131,7 +132,7 @@ final class ExerciseWriter: Sendable {
 
   /// Small ones mostly, long ones at times.
   private func sectorCount(_ random: inout SplitMix64) -> Int {
-    let most = min(plan.lengthMax / model.sectorSize, model.sectorCount)
+    let most = min(plan.lengthMax / model.sectorSize, model.sectorCount, model.share.lengthMax)
     let power = Int.random(
       in: 0...max(Int.bitWidth - most.leadingZeroBitCount - 1, 0), using: &random)
     return min(max(Int.random(in: 1...max(1 << power, 1), using: &random), 1), most)

@@ -84,7 +84,8 @@ extension KeepingLoop {
   mutating func handleCopying(_ news: KeptNews, now: UInt64) {
     switch news {
     case .held(let part, let token):
-      if copies.noteHeld(token, part: part) { machine.lead { $0.handleHeld(token: token, now: now) } }
+      guard copies.noteHeld(token, part: part) else { break }
+      machine.lead { $0.handleHeld(token: token, now: now) }
     case .suspect(let part, let bytes):
       copies.noteSuspect(part: part)
       machine.handleSuspect(bytes, now: now)

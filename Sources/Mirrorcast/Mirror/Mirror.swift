@@ -115,6 +115,7 @@ public final class Mirror: Sendable {
       let words = "write of \(count) bytes at \(offset) doesn't fit blocks of \(blockSize) bytes"
       return completion(parts[0].refusal(words))
     }
+    // Safe: the caller leaves the buffer alone until the completion was called.
     guard let succession else {
       return unsafe submitHere(
         bytes, at: offset, forceUnitAccess: forceUnitAccess, completion: completion)
@@ -124,6 +125,7 @@ public final class Mirror: Sendable {
   }
 
   /// The same of a write that fits the disk, and by this mirror itself.
+  // Safe: as above; each piece lies within the caller's buffer.
   func submitHere(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool,
     completion: @escaping @Sendable (WriteResult) -> Void

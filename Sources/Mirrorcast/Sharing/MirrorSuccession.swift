@@ -48,6 +48,7 @@ final class MirrorSuccession: Sendable {
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool, by first: Mirror,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
+    // Safe: the caller leaves the buffer alone until the completion was called.
     let write = unsafe Pending(
       bytes: bytes, offset: offset, forceUnitAccess: forceUnitAccess, completion: completion)
     let mirror = state.withLock { state -> Mirror? in

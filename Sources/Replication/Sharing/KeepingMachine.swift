@@ -1,5 +1,5 @@
 /// What decides about the legs of a kept mirror at one of its initiators: the coordinator at the
-/// one that has claimed them, a follower at its guests. The owner carries out either's orders alike.
+/// one that has claimed them, a follower at its guests. The owner carries out either's orders.
 package enum KeepingMachine: Sendable {
   case leader(Coordinator)
   case follower(Follower)
