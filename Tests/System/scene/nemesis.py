@@ -95,8 +95,7 @@ class Nemesis:
         leg.start()
 
     def kill_initiator(self, leg, seconds):
-        self.say("kill -9 of the initiator, another takes over")
-        self.exerciser.kill()
+        self.say(f"kill -9 of {self.exerciser.kill(self.random)}, begun anew")
         if self.random.random() < 0.4:
             leg.kill()
             leg.start()
