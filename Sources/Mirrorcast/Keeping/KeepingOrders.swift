@@ -64,7 +64,7 @@ extension KeepingLoop {
       switch request {
       // A medium is flushed before the answer.
       case .close, .synced, .release: max(options.deadlineSeconds, 60)
-      case .claim, .adopt, .mark, .marks: options.deadlineSeconds
+      case .claim, .adopt, .mark, .marks, .order, .orders, .answered: options.deadlineSeconds
       }
     link.ask(request, within: seconds) { result in
       switch result {

@@ -223,6 +223,7 @@ extension KeepingRequest {
     case .synced: 4
     case .close: 5
     case .release: 6
+    case .order, .orders, .answered: 7
     }
   }
 }
