@@ -165,7 +165,7 @@ extension KeepingLoop {
       switch event {
       case .leg(_, .absent, _, _), .notTaken, .suspended: .warning
       case .unreadable, .stopped: .error
-      case .opened, .leg, .resumed, .closed: .notice
+      case .opened, .leg, .resumed, .closed, .forgotten: .notice
       case .copying: .debug
       }
     // Whoever wants to hear of it has been told, and tells people.

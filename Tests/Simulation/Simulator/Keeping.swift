@@ -203,7 +203,7 @@ final class Keeping {
       world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
       world.happens(.closed)
       initiator.handleClosed(isWhole: failures.isEmpty)
-    case .copying, .unreadable: break
+    case .copying, .unreadable, .forgotten: break
     }
   }
 
