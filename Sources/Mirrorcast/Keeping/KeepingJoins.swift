@@ -43,6 +43,7 @@ extension KeepingLoop {
       guard seats[leg].stay == stay else { return }
       keeping.board.update { $0[leg].isHere = true }
       callers.adding.removeValue(forKey: leg)?.resume()
+      callers.ordering.endAttaching(leg, .done)
       coordinator.handleJoined(leg: leg, now: now)
     default: break
     }

@@ -22,6 +22,7 @@ struct KeepingLoop {
   var copies = CopyBoard()
   var joins = JoinQueue()
   var callers = KeptCallers()
+  var look = OrderLook()
   private var pace = CallerPace()
   private var timer = KeptTimer()
   var isOver = false
@@ -49,7 +50,7 @@ struct KeepingLoop {
       carryOut(now: now)
       callers.resume(coordinator, seats, keeping.board)
       guard !isOver else { break }
-      timer.set(coordinator.nextDeadline, now: now, inbox)
+      timer.set(nextDeadline, now: now, inbox)
     }
     timer.set(nil, now: 0, inbox)
     inbox.finish()
@@ -59,6 +60,14 @@ struct KeepingLoop {
     await withTaskGroup(of: Void.self) { group in
       for link in seats.compactMap(\.link) { group.addTask { await link.close() } }
     }
+  }
+
+  private var nextDeadline: UInt64? {
+    let own = coordinator.phase == .running ? look.dueAt : nil
+    guard let own, let other = coordinator.nextDeadline else {
+      return own ?? coordinator.nextDeadline
+    }
+    return min(own, other)
   }
 
   // MARK: News
@@ -78,6 +87,8 @@ struct KeepingLoop {
     case .timePassed:
       timer.passed()
       coordinator.handleTimeout(now: now)
+      lookForOrders(now: now)
+    case .looked(let leg, let stay, let found): takeLook(leg, stay, found, now: now)
     default: handleCaller(news, now: now)
     }
   }
@@ -94,6 +105,7 @@ struct KeepingLoop {
     case .unreachable(let leg, let stay, let words):
       guard seats[leg].stay == stay else { return }
       seats[leg].stay += 1
+      callers.ordering.endAttaching(leg, .refused("\(words); it is tried again"))
       coordinator.handleUnreachable(leg: leg, words: words, now: now)
     case .answered(let leg, let stay, let token, let answer):
       guard seats[leg].stay == stay else { return }
@@ -111,6 +123,7 @@ struct KeepingLoop {
       callers.opening = waiter
       coordinator.open(now: now)
     case .add(let url, let waiter): add(url, waiter, now: now)
+    case .ordered(let order, let reply): obey(order, reply, now: now)
     case .flushable(let waiter): waiter.resume(returning: flushable)
     case .whenConfirmed(let waiter): callers.confirming.append(waiter)
     case .whenInSync(let waiter): callers.syncing.append(waiter)
@@ -125,7 +138,7 @@ struct KeepingLoop {
   private mutating func add(
     _ url: LogicalUnitURL, _ waiter: CheckedContinuation<Void, any Error>, now: UInt64
   ) {
-    let isMember = seats.contains { $0.url == url }
+    let isMember = seat(of: "\(url)") != nil
     guard !isMember, !callers.isClosing,
       let leg = coordinator.add(label: "\(url)", now: now)
     else {
@@ -166,11 +179,14 @@ struct KeepingLoop {
     }
     seats[leg].stay += 1
     if coordinator.joinedLegs.contains(LegSet(leg)) { callers.awaited.insert(LegSet(leg)) }
+    callers.ordering.endAttaching(leg, .refused("\(words); it is tried again"))
     coordinator.handleLost(leg: leg, words: words, now: now)
   }
 
   /// The coordinator doesn't want a leg any more.
   mutating func leave(_ leg: Int, _ words: String) {
+    callers.ordering.endAttaching(leg, .refused(words))
+    seats[leg].wantsConnection = false
     closeLink(leg)
     tellLanes(leg, words)
     if seats[leg].isJoining { seats[leg].departure = .told(words) } else { seats[leg].stay += 1 }

@@ -114,6 +114,7 @@ extension KeepingLoop {
       }
     }
     keeping.board.update { board in joined.forEach { board[$0].isHere = true } }
+    look.dueAt = now
     callers.opening?.resume(returning: mirror)
     callers.opening = nil
     coordinator.handleBegun(joined, now: now)
@@ -153,8 +154,12 @@ extension KeepingLoop {
         throwing: MirrorcastError("\(seats[leg].url) is not taken: \(reason)"))
     }
     if case .unreadable = event { callers.isUnreadable = true }
+    if case .forgotten(let label, _) = event { callers.ordering.endForgetting(label) }
     let told = KeptMirrorEvent(event) { seats[$0].url }
     keeping.board.update { board in event.note(on: &board) }
+    if case .notTaken(let leg, _) = event, coordinator.isForgotten(leg) {
+      keeping.board.update { $0[leg].isForgotten = true }
+    }
     guard let told else { return }
     log(told)
     options.keeping.onEvent(told)
