@@ -206,7 +206,7 @@ struct ExerciseCommand: AsyncParsableCommand {
           ("readsFailed", .integer(reads.failed)), ("faults", .integer(reads.faultCount)),
           ("differingRanges", .integer(reads.differing)),
           ("generation", .integer(legs.map(\.generation).max() ?? 0)),
-          ("legs", .array(legs.map(\.json))),
+          ("legs", .array(legs.map { LegEnd($0).json })),
         ]).description)
     } else {
       let pause = Quantity.decimal(Double(writes.pauseNanosecondsMax) / 1e6, places: 1)

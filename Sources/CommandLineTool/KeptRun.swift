@@ -65,7 +65,7 @@ enum KeptRun {
   }
 
   /// Tells how it ended, and whether all are in sync.
-  static func report(_ legs: [KeptLeg], name: String, json: Bool, isQuiet: Bool) -> Bool {
+  static func report(_ legs: [LegEnd], name: String, json: Bool, isQuiet: Bool) -> Bool {
     let isGood = legs.allSatisfy { $0.state == .inSync }
     if json {
       Console.shared.result(
@@ -87,21 +87,46 @@ enum KeptRun {
     return isGood
   }
 
-  private static func table(_ legs: [KeptLeg]) -> String {
+  private static func table(_ legs: [LegEnd]) -> String {
     textTable(
       [["leg", "state", "generation", "why"]]
-        + legs.map { [$0.url.description, $0.state.rawValue, "\($0.generation)", $0.reason] },
+        + legs.map { [$0.url, $0.state.rawValue, "\($0.generation)", $0.reason] },
       rightAligned: [2])
   }
 }
 
 extension KeptLeg {
   /// It may still come.
-  fileprivate var isAwaited: Bool { state != .inSync && !isGivenUp }
+  fileprivate var isAwaited: Bool { state != .inSync && !isGivenUp && !isDetached }
+}
+
+/// How a leg stands at the end of a command.
+struct LegEnd {
+  var url: String
+  var state: LegState
+  var reason: String
+  var generation: UInt64
+  var copiedBytes: UInt64
+
+  init(_ leg: KeptLeg) {
+    url = leg.url.description
+    state = leg.state
+    reason = leg.reason
+    generation = leg.generation
+    copiedBytes = leg.copiedBytes
+  }
+
+  init(_ leg: OpenMirror.Leg) {
+    url = leg.label
+    state = leg.state
+    reason = leg.reason
+    generation = leg.generation
+    copiedBytes = leg.copiedBytes
+  }
 
   var json: JSONValue {
     .object([
-      ("url", .string(url.description)), ("state", .string(state.rawValue)),
+      ("url", .string(url)), ("state", .string(state.rawValue)),
       ("reason", .string(reason)), ("generation", .integer(generation)),
       ("copiedBytes", .integer(copiedBytes)),
     ])

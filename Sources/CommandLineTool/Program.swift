@@ -33,7 +33,8 @@ struct MirrorcastCommand: AsyncParsableCommand {
     subcommands: [
       TargetCommand.self, CheckCommand.self, MirrorCommand.self, ReadCommand.self, ListCommand.self,
       VerifyCommand.self, BenchCommand.self, DoctorCommand.self, StatusCommand.self,
-      AddCommand.self, ResyncCommand.self, ResolveCommand.self, ReleaseCommand.self,
+      AddCommand.self, DetachCommand.self, AttachCommand.self, ForgetCommand.self,
+      ResyncCommand.self, ResolveCommand.self, ReleaseCommand.self,
       ExerciseCommand.self,
     ])
 }

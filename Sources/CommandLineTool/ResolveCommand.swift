@@ -24,44 +24,36 @@ struct ResolveCommand: AsyncParsableCommand {
   var keep: LogicalUnitURL
 
   @OptionGroup
-  var arguments: MirrorArguments
+  var arguments: KeptCommandArguments
 
   @Flag(help: "Don't ask.")
   var yes = false
 
-  @Flag(help: "Print the result as one JSON object on standard output.")
-  var json = false
-
-  @Flag(help: "Say nothing but errors.")
-  var quiet = false
-
   func validate() throws {
-    try arguments.kept.needName()
-    guard arguments.legs.contains(keep) else {
+    guard arguments.mirror.legs.contains(keep) else {
       throw usageError("\(keep) is no leg by --to", advice: "Name all legs by --to, it, too.")
     }
   }
 
   func run() async throws {
-    var options = try arguments.options()
+    var options = try arguments.mirror.options()
     let blank = await say(options)
     try confirm()
     options.keeping.kept = keep
     options.keeping.added = blank
     let legs = try await KeptRun.perform(
-      options, logger: arguments.log.logger, isQuiet: quiet, wait: 0)
-    let name = arguments.kept.name ?? ""
-    guard KeptRun.report(legs, name: name, json: json, isQuiet: quiet) else { throw ExitCode(1) }
+      options, logger: arguments.logger, isQuiet: arguments.quiet, wait: 0)
+    try arguments.end(legs.map(LegEnd.init))
   }
 
   /// Says what there is, and what will be discarded. Returns the legs that belong to no mirror.
   private func say(_ options: MirrorOptions) async -> Set<LogicalUnitURL> {
     let console = Console.shared
     var blank: Set<LogicalUnitURL> = []
-    for url in arguments.legs {
+    for url in arguments.mirror.legs {
       do {
         let leg = try await LegSelfDescription.read(
-          url, identity: options.identity, logger: arguments.log.logger)
+          url, identity: options.identity, logger: arguments.logger)
         if leg.record == nil { blank.insert(url) }
         let fate = url == keep ? "KEPT" : leg.record == nil ? "overwritten" : "discarded"
         console.say("\(fate): \(leg.line)")

@@ -44,7 +44,7 @@ extension RunResult {
     guard !keptLegs.isEmpty else { return [] }
     return [
       ("generation", .integer(keptLegs.map(\.generation).max() ?? 0)),
-      ("keptLegs", .array(keptLegs.map(\.json))),
+      ("keptLegs", .array(keptLegs.map { LegEnd($0).json })),
     ]
   }
 

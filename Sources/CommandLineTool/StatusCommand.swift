@@ -5,13 +5,14 @@ import Mirrorcast
 struct StatusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status",
-    abstract: "Show what iSCSI disks remember of the kept mirror that they belong to.",
+    abstract: "Show how kept mirrors stand, by their disks.",
     discussion: """
         mirrorcast status iscsi://10.0.0.1/iqn.2026-01.org.example:a/0 iscsi://…
 
-      For each disk the mirror's name, generation and time, its own state, how many regions may \
-      differ, and the members. A disk whose mirror is open says so and no more: the initiator that \
-      has it open knows. Nothing is changed. Exit status 1 when a disk could not be asked.
+      Where a process has the mirror open, that one says how all of its legs stand, and what is \
+      left to be copied: any one leg is enough to ask. Else each disk says what it remembers: the \
+      mirror's name, generation and time, its own state, how many regions may differ, and the \
+      members. Nothing is changed. Exit status 1 when a disk could not be asked.
       """)
 
   @Argument(
@@ -29,26 +30,18 @@ struct StatusCommand: AsyncParsableCommand {
   var log: LogArguments
 
   func run() async throws {
-    let identity = try login.identity()
-    var legs: [LegSelfDescription] = []
-    var failed: [JSONValue] = []
+    let steersman = MirrorOperator(identity: try login.identity(), logger: log.logger)
+    var sights = MirrorSights()
     for url in urls {
       do throws(MirrorcastError) {
-        legs.append(
-          try await LegSelfDescription.read(url, identity: identity, logger: log.logger))
+        sights.add(try await steersman.look(through: url), url)
       } catch {
         Console.shared.complain(error.what, advice: error.advice)
-        failed.append(
-          .object([("url", .string("\(url)")), ("error", .string(error.what))]))
+        sights.addFailure(url, error.what)
       }
     }
-    if json {
-      Console.shared.result(
-        JSONValue.object([("legs", .array(legs.map(\.json) + failed))]).description)
-    } else {
-      for leg in legs { Console.shared.result(leg.text) }
-    }
-    guard failed.isEmpty else { throw ExitCode(1) }
+    Console.shared.result(json ? sights.json.description : sights.text)
+    guard !sights.hasFailures else { throw ExitCode(1) }
   }
 }
 
@@ -82,6 +75,49 @@ struct ReleaseCommand: AsyncParsableCommand {
       let name = leg.record.map { "no member of '\($0.mirrorName)' any more" }
       Console.shared.result("\(url): \(name ?? "belonged to no mirror")")
     }
+  }
+}
+
+/// What was seen through several disks: each mirror that is open once, and each disk by itself.
+private struct MirrorSights {
+  private(set) var hasFailures = false
+  private var mirrors: [OpenMirror] = []
+  private var legs: [JSONValue] = []
+  private var lines: [String] = []
+
+  mutating func add(_ sight: MirrorOperator.Sight, _ url: LogicalUnitURL) {
+    switch sight {
+    case .open(let mirror):
+      let leg = mirror.leg(url)
+      legs.append(
+        .object([
+          ("url", .string("\(url)")), ("mirror", .string(mirror.name)), ("open", .bool(true)),
+          ("generation", .integer(leg?.generation ?? mirror.generation)),
+          ("state", .string(leg?.state.rawValue ?? LegState.absent.rawValue)),
+        ]))
+      add(mirror)
+    case .resting(let leg, let elsewhere):
+      legs.append(leg.json)
+      lines.append(leg.text)
+      if let elsewhere { add(elsewhere) }
+    }
+  }
+
+  private mutating func add(_ mirror: OpenMirror) {
+    guard !mirrors.contains(where: { $0.key == mirror.key }) else { return }
+    mirrors.append(mirror)
+    lines.append(mirror.text)
+  }
+
+  mutating func addFailure(_ url: LogicalUnitURL, _ words: String) {
+    hasFailures = true
+    legs.append(.object([("url", .string("\(url)")), ("error", .string(words))]))
+  }
+
+  var text: String { lines.joined(separator: "\n") }
+
+  var json: JSONValue {
+    .object([("legs", .array(legs)), ("mirrors", .array(mirrors.map(\.json)))])
   }
 }
 

@@ -35,6 +35,8 @@ struct ArgumentsTests {
     ["resync", "--name", "disk", "--wait", "0"] + kept,
     ["resolve", "--keep", leg, "--yes", "--name", "disk"] + kept,
     ["status", leg, leg + "1", "--json"], ["release", leg],
+    ["detach", leg], ["detach", leg, "--through", leg + "1", "--json"],
+    ["attach", leg, "--no-wait", "--quiet"], ["forget", leg, "--through", leg + "1"],
     ["exercise", "--name", "disk", "--seconds", "5", "--size", "64M", "--state", "f"] + kept,
   ])
   func `right ones are taken`(arguments: [String]) throws {
@@ -51,6 +53,8 @@ struct ArgumentsTests {
     mirror + ["--name", "disk", "--require", "0"], mirror + ["--name", "disk", "--require", "x"],
     mirror + ["--name", "disk", "--silence", "0"], ["add", leg + "2"] + kept, ["status"],
     ["add", leg, "--name", "disk"] + kept, ["resync"] + kept, ["release"],
+    ["detach"], ["attach"], ["forget", leg, leg + "1"], ["detach", "x"],
+    ["forget", leg, "--no-wait"],
     ["resolve", "--keep", leg + "1", "--name", "disk"] + kept, ["exercise"] + kept,
     ["exercise", "--name", "disk", "--size", "1K"] + kept,
     mirror + ["--to", leg], mirror + ["--drop", "1"], mirror + ["--drop", "-0.1"],

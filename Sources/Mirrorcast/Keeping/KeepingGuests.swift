@@ -13,11 +13,6 @@ struct SharingDesk: Sendable {
 }
 
 extension KeepingLoop {
-  var nextDeadline: UInt64? {
-    guard let due = sharing?.hall?.nextDeadline else { return machine.nextDeadline }
-    return min(due, machine.nextDeadline ?? .max)
-  }
-
   mutating func beginSharing(_ mirror: Mirror) {
     guard let gate = mirror.gate else { return }
     let isLeader = machine.leader != nil

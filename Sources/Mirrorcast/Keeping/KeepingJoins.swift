@@ -44,6 +44,7 @@ extension KeepingLoop {
       guard seats[leg].stay == stay else { return }
       keeping.board.update { $0[leg].isHere = true }
       callers.adding.removeValue(forKey: leg)?.resume()
+      callers.ordering.endAttaching(leg, .done)
       joins.settled.insert(LegSet(leg))
       completeJoin(leg, now: now)
     default: break

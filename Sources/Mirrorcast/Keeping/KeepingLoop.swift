@@ -24,6 +24,7 @@ struct KeepingLoop {
   var callers = KeptCallers()
   /// In a shared mirror, once it is established.
   var sharing: SharingDesk?
+  var look = OrderLook()
   private var pace = CallerPace()
   private var timer = KeptTimer()
   var isOver = false
@@ -74,6 +75,11 @@ struct KeepingLoop {
     }
   }
 
+  private var nextDeadline: UInt64? {
+    let own = machine.leader != nil && machine.phase == .running ? look.dueAt : nil
+    return [own, machine.nextDeadline, sharing?.hall?.nextDeadline].compactMap(\.self).min()
+  }
+
   // MARK: News
 
   private mutating func handle(_ news: KeptNews, now: UInt64) {
@@ -94,6 +100,8 @@ struct KeepingLoop {
       timer.passed()
       machine.lead { $0.handleTimeout(now: now) }
       attendGuests { $0.handleTimeout(now: now, here: $1) }
+      lookForOrders(now: now)
+    case .looked(let leg, let stay, let found): takeLook(leg, stay, found, now: now)
     default: handleCaller(news, now: now)
     }
   }
@@ -110,6 +118,7 @@ struct KeepingLoop {
     case .unreachable(let leg, let stay, let words):
       guard seats[leg].stay == stay else { return }
       seats[leg].stay += 1
+      callers.ordering.endAttaching(leg, .refused("\(words); it is tried again"))
       machine.handleUnreachable(leg: leg, words: words, now: now)
     case .answered(let leg, let stay, let token, let answer):
       guard seats[leg].stay == stay else { return }
@@ -127,6 +136,7 @@ struct KeepingLoop {
       callers.opening = waiter
       machine.open(now: now)
     case .add(let url, let waiter): add(url, waiter, now: now)
+    case .ordered(let order, let reply): obey(order, reply, now: now)
     case .flushable(let waiter): waiter.resume(returning: flushable)
     case .whenConfirmed(let waiter): callers.confirming.append(waiter)
     case .whenInSync(let waiter): callers.syncing.append(waiter)
@@ -141,7 +151,7 @@ struct KeepingLoop {
   private mutating func add(
     _ url: LogicalUnitURL, _ waiter: CheckedContinuation<Void, any Error>, now: UInt64
   ) {
-    let isMember = seats.contains { $0.url == url }
+    let isMember = seat(of: "\(url)") != nil
     guard !isMember, !callers.isClosing,
       let leg = machine.lead({ $0.add(label: "\(url)", now: now) }) ?? nil
     else {
@@ -184,12 +194,15 @@ struct KeepingLoop {
     }
     seats[leg].stay += 1
     if machine.joinedLegs.contains(LegSet(leg)) { callers.awaited.insert(LegSet(leg)) }
+    callers.ordering.endAttaching(leg, .refused("\(words); it is tried again"))
     machine.handleLost(leg: leg, words: words, now: now)
     tellGuestsLost(leg, words)
   }
 
   /// The coordinator doesn't want a leg any more.
   mutating func leave(_ leg: Int, _ words: String) {
+    callers.ordering.endAttaching(leg, .refused(words))
+    seats[leg].wantsConnection = false
     closeLink(leg)
     tellLanes(leg, words)
     tellGuestsLost(leg, words)

@@ -72,7 +72,8 @@ extension KeepingLoop {
       switch request {
       // A medium is flushed before the answer.
       case .close, .synced, .release: max(options.deadlineSeconds, 60)
-      case .claim, .adopt, .mark, .marks, .lead, .admit, .expel: options.deadlineSeconds
+      case .claim, .adopt, .mark, .marks, .lead, .admit, .expel, .order, .orders, .answered:
+        options.deadlineSeconds
       }
     link.ask(request, within: seconds) { result in
       switch result {
@@ -122,6 +123,7 @@ extension KeepingLoop {
       }
     }
     keeping.board.update { board in joined.forEach { board[$0].isHere = true } }
+    look.dueAt = now
     callers.opening?.resume(returning: mirror)
     callers.opening = nil
     machine.handleBegun(joined, now: now)
@@ -172,8 +174,12 @@ extension KeepingLoop {
           .state(member: hall.members[leg], state, generation: generation, reason: reason))
       }
     }
+    if case .forgotten(let label, _) = event { callers.ordering.endForgetting(label) }
     let told = KeptMirrorEvent(event) { seats[$0].url }
     keeping.board.update { board in event.note(on: &board) }
+    if case .notTaken(let leg, _) = event, isForgotten(leg) {
+      keeping.board.update { $0[leg].isForgotten = true }
+    }
     guard let told else { return }
     log(told)
     options.keeping.onEvent(told)
@@ -184,7 +190,7 @@ extension KeepingLoop {
       switch event {
       case .leg(_, .absent, _, _), .notTaken, .suspended: .warning
       case .unreadable, .stopped: .error
-      case .opened, .leg, .resumed, .closed, .guest: .notice
+      case .opened, .leg, .resumed, .closed, .guest, .forgotten: .notice
       case .copying: .debug
       }
     // Whoever wants to hear of it has been told, and tells people.

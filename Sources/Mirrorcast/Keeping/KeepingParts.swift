@@ -58,6 +58,7 @@ struct KeptCallers: Sendable {
   var confirming: [CheckedContinuation<Void, Never>] = []
   var syncing: [CheckedContinuation<Void, Never>] = []
   var closing: [CheckedContinuation<Void, Never>] = []
+  var ordering = OrderWaiters()
   /// Legs whose loss the others have yet to store.
   var awaited: LegSet = []
   /// Since somebody waits for legs to be in sync: it can't be reached.
@@ -71,6 +72,7 @@ struct KeptCallers: Sendable {
     if awaited.isEmpty || isEnded {
       for waiter in confirming { waiter.resume() }
       confirming = []
+      ordering.endDetaching(.done)
     }
     if !syncing.isEmpty {
       let isCopying = zip(seats, board.legs).contains { $0.link != nil && $1.state != .inSync }
@@ -84,6 +86,7 @@ struct KeptCallers: Sendable {
     guard isEnded else { return }
     for waiter in closing { waiter.resume() }
     closing = []
+    ordering.end()
     for (_, waiter) in adding { waiter.resume(throwing: MirrorcastError("the mirror has ended")) }
     adding = [:]
   }
@@ -101,6 +104,7 @@ struct KeptCallers: Sendable {
     for waiter in confirming + syncing + closing { waiter.resume() }
     for (_, waiter) in adding { waiter.resume(throwing: MirrorcastError("the mirror has ended")) }
     (confirming, syncing, closing, adding) = ([], [], [], [:])
+    ordering.end()
   }
 }
 

@@ -100,14 +100,17 @@ final class KeptMirror: Sendable {
 
   // MARK: For the mirror
 
-  var statuses: [LegStatus] { board.legs.map(\.status) }
+  /// The legs but for those that are none any more.
+  var legs: [KeptLeg] { board.legs.filter { !$0.isForgotten } }
+
+  var statuses: [LegStatus] { legs.map(\.status) }
 
   func statuses(of urls: [LogicalUnitURL]) -> [LegStatus] {
-    board.legs.filter { urls.contains($0.url) }.map(\.status)
+    legs.filter { urls.contains($0.url) }.map(\.status)
   }
 
   /// One more leg; returns when mirrored writes reach it.
-  func add(_ url: LogicalUnitURL, to mirror: Mirror) async throws {
+  func add(_ url: LogicalUnitURL) async throws {
     // What can be refused at once is: later the leg would be tried again and again.
     let link = try await LegLink.open(url, options.identity, logger: logger, onLost: { _ in })
     await link.close()
@@ -161,7 +164,7 @@ final class KeptBoard: Sendable {
 
 extension Mirror {
   /// How the legs of a kept mirror stand, those that are not here, too; none where it isn't kept.
-  public var keptLegs: [KeptLeg] { (succession?.current ?? self).keeping?.board.legs ?? [] }
+  public var keptLegs: [KeptLeg] { (succession?.current ?? self).keeping?.legs ?? [] }
 
   /// Returns when every leg of a kept mirror that is here is in sync, or when one can't become it:
   /// the mirror stopped, or bytes that it lacks can't be read.

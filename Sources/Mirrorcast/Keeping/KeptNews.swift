@@ -42,9 +42,14 @@ enum KeptNews: Sendable {
 
   case timePassed
 
+  /// A leg has told whether an order waits there.
+  case looked(leg: Int, stay: Int, OrderLook.Found)
+
   // From callers.
   case open(CheckedContinuation<Mirror, any Error>)
   case add(LogicalUnitURL, CheckedContinuation<Void, any Error>)
+  /// By a caller, or left at a leg.
+  case ordered(OperatorOrder, OrderReply)
   /// Which legs a flush is for.
   case flushable(CheckedContinuation<[FlushedLeg], Never>)
   /// Called when no leg's loss waits to be stored at the others.
@@ -86,6 +91,7 @@ extension KeptNews {
     switch self {
     case .open(let waiter): waiter.resume(throwing: error)
     case .add(_, let waiter): waiter.resume(throwing: error)
+    case .ordered(_, let reply): reply(.refused(error.what))
     case .flushable(let waiter): waiter.resume(returning: [])
     case .whenConfirmed(let waiter), .whenInSync(let waiter), .close(let waiter): waiter.resume()
     case .connected(_, _, let link): Task { await link.close() }

@@ -16,6 +16,8 @@ extension KeptMirrorEvent {
     case .stopped(let reason): self = .stopped(reason: reason)
     case .copying(let leg, let remaining, let all, let bytes):
       self = .copying(url(leg), remaining: remaining, of: all, copiedBytes: bytes)
+    case .forgotten(let label, let generation):
+      self = .forgotten(label, generation: generation)
     case .closed(let failures):
       self = .closed(
         failures: failures.sorted { $0.key < $1.key }.map {
@@ -54,7 +56,7 @@ extension KeepingEvent {
     case .closed(let failures):
       for (leg, words) in failures { board[leg].closingFailure = words }
     case .stopped: for leg in board.indices { board[leg].isHere = false }
-    case .refused, .unreadable, .suspended, .resumed: break
+    case .refused, .unreadable, .suspended, .resumed, .forgotten: break
     }
   }
 }

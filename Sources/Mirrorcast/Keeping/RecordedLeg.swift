@@ -66,9 +66,20 @@ public struct LegSelfDescription: Sendable {
     _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
   ) async throws(MirrorcastError) -> LegSelfDescription {
     let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
-    let result: Result<LegDescriptor, MirrorcastError> = await claim(link)
+    let answer = await claim(link)
     await link.close()
-    return LegSelfDescription(url, try result.get())
+    return LegSelfDescription(url, try descriptor(answer, url))
+  }
+
+  /// The same; nil where another initiator has it.
+  static func readIfFree(
+    _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
+  ) async throws(MirrorcastError) -> LegSelfDescription? {
+    let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
+    let answer = await claim(link)
+    await link.close()
+    if case .success(.refused(.held, _)) = answer { return nil }
+    return LegSelfDescription(url, try descriptor(answer, url))
   }
 
   /// Takes a leg's record away: its LUN is an ordinary one again. Returns what it was.
@@ -78,7 +89,7 @@ public struct LegSelfDescription: Sendable {
     let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
     let result: Result<LegDescriptor, MirrorcastError>
     do throws(MirrorcastError) {
-      let descriptor = try await claim(link).get()
+      let descriptor = try descriptor(await claim(link), url)
       if descriptor.record != nil { _ = try check(await link.ask(.release, within: 60), url) }
       result = .success(descriptor)
     } catch {
@@ -97,16 +108,17 @@ public struct LegSelfDescription: Sendable {
     isIntact = descriptor.isIntact
   }
 
-  private static func claim(_ link: LegLink) async -> Result<LegDescriptor, MirrorcastError> {
-    let answer = await link.ask(.claim(holder: UInt64.random(in: 1...UInt64.max)), within: 30)
-    do throws(MirrorcastError) {
-      guard case .description(let descriptor) = try check(answer, link.url) else {
-        throw MirrorcastError("\(link.url) answers nothing of itself")
-      }
-      return .success(descriptor)
-    } catch {
-      return .failure(error)
+  private static func claim(_ link: LegLink) async -> Result<KeepingAnswer, LinkFailure> {
+    await link.ask(.claim(holder: UInt64.random(in: 1...UInt64.max)), within: 30)
+  }
+
+  private static func descriptor(
+    _ answer: Result<KeepingAnswer, LinkFailure>, _ url: LogicalUnitURL
+  ) throws(MirrorcastError) -> LegDescriptor {
+    guard case .description(let descriptor) = try check(answer, url) else {
+      throw MirrorcastError("\(url) answers nothing of itself")
     }
+    return descriptor
   }
 
   private static func check(

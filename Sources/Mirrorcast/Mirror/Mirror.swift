@@ -173,7 +173,7 @@ public final class Mirror: Sendable {
     if let current = succession?.current { return current.statistics() }
     var statistics = MirrorStatistics()
     statistics.blockLength = blockLength
-    statistics.transport = options.transport == .udp ? "udp" : "rdma"
+    statistics.transport = options.transport.word
     var counters: [LegCounters] = []
     var deaf: LegSet = []
     for part in parts {
@@ -191,9 +191,7 @@ public final class Mirror: Sendable {
     statistics.pacing = MirrorStatistics.Pacing(parts.map(\.board.latest))
     for (index, leg) in parts[0].membership.withLock({ $0.legs }).enumerated() {
       let counted = index < counters.count ? counters[index] : LegCounters()
-      let isCarried = leg.isCarried || deaf.contains(LegSet(index))
-      let own = leg.lacksQueuePair ? "udp" : statistics.transport
-      let way = leg.isForeign ? "iscsi" : isCarried ? "tcp" : own
+      let way = leg.way(isDeaf: deaf.contains(LegSet(index)), transport: options.transport)
       for status in keeping?.statuses(of: leg.urls) ?? leg.statuses {
         statistics.legs.append(
           MirrorStatistics.Leg(

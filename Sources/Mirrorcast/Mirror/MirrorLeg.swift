@@ -18,6 +18,14 @@ final class MirrorLeg: Sendable {
   /// Which of the leg's stays in the mirror, under its index, this is.
   let stay: Int
 
+  /// How data gets there, in a word.
+  /// - Parameter isDeaf: it hears nothing of the group.
+  func way(isDeaf: Bool, transport: Transport) -> String {
+    guard !isForeign else { return "iscsi" }
+    guard !isCarried, !isDeaf else { return "tcp" }
+    return lacksQueuePair ? Transport.udp.word : transport.word
+  }
+
   init(
     fate: LegRecord, session: LegSession, repair: Endpoint?, answers: AnswerOffer?,
     isCarried: Bool = false, lacksQueuePair: Bool = false

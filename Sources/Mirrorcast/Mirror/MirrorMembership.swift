@@ -13,7 +13,7 @@ extension Mirror {
   /// the leg is a member, `whenInSync` when it has all.
   public func addLeg(_ url: LogicalUnitURL) async throws {
     if let current = succession?.current { return try await current.addLeg(url) }
-    if let keeping { return try await keeping.add(url, to: self) }
+    if let keeping { return try await keeping.add(url) }
     try await changing {
       let membership = parts[0].membership.withLock { $0 }
       // Who was dropped may come back, as a new leg.
@@ -35,7 +35,7 @@ extension Mirror {
     guard keeping == nil else {
       throw MirrorcastError(
         "a kept mirror keeps its legs",
-        advice: "End it; `mirrorcast resolve --keep` goes on without those that are gone.")
+        advice: "Detach it, and forget it when it is gone for good.")
     }
     try await changing {
       let membership = parts[0].membership.withLock { $0 }

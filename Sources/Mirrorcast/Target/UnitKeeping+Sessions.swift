@@ -34,6 +34,7 @@ extension UnitKeeping {
       return refusal
     }
     switch request {
+    case .order where disk.isWriteProtected: return .refused(.storage, "the LUN is read only")
     case .claim where state.tenants.isEnding:
       state.desk.postpone(asked)
       return nil

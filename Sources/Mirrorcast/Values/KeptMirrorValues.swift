@@ -34,12 +34,16 @@ public struct KeptLeg: Sendable, Equatable {
   public var isHere = false
   /// It is not tried again, since it can't be taken back as it is.
   public var isGivenUp = false
+  /// It was let go by order, and is not tried again before it is attached.
+  public var isDetached = false
   /// Regions that are still to be compared; nil while that isn't known.
   public var remainingRegions: Int?
   /// Regions that had to be compared when that began.
   public var totalRegions: Int?
   /// Bytes that were copied to it since it is here.
   public var copiedBytes: UInt64 = 0
+  /// It is no member any more.
+  var isForgotten = false
   /// Why it could not store that the mirror has ended.
   var closingFailure: String?
 
@@ -88,6 +92,8 @@ public enum KeptMirrorEvent: Sendable, Equatable {
   /// It takes no more writes, for ever.
   case stopped(reason: String)
   case copying(LogicalUnitURL, remaining: Int, of: Int, copiedBytes: UInt64)
+  /// What was a member, named by its URL, is none any more.
+  case forgotten(String, generation: UInt64)
   /// It has ended in order, but for the legs that could not store so.
   case closed(failures: [LegStatus])
 }
@@ -109,6 +115,8 @@ extension KeptMirrorEvent: CustomStringConvertible {
     case .stopped(let reason): "the mirror has stopped: \(reason)"
     case .copying(let url, let remaining, let all, _):
       "\(url): \(remaining) of \(all) regions are still to be compared"
+    case .forgotten(let label, let generation):
+      "\(label) is forgotten since generation \(generation): nothing is remembered for it"
     case .closed(let failures):
       failures.isEmpty
         ? "closed" : "closed, but not at \(failures.map { "\($0.url)" }.joined(separator: ", "))"

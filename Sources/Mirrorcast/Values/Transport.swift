@@ -10,4 +10,7 @@ public enum Transport: String, Sendable, CaseIterable {
 
   /// Whether a leg without RDMA may be in the mirror.
   var admitsOthers: Bool { self == .rdmaOrTCP || self == .rdmaOrUDP }
+
+  /// How it is told that data gets to a leg by it.
+  var word: String { self == .udp ? "udp" : "rdma" }
 }

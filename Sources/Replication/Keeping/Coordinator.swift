@@ -55,9 +55,6 @@ package struct Coordinator: Sendable {
   /// The member that a leg is; zero where that isn't known yet.
   package func member(ofLeg leg: Int) -> UInt64 { legs[leg].member }
 
-  /// Too few legs are left: nothing is told as GOOD.
-  package var isSuspended: Bool { patienceEnd != nil }
-
   package func state(ofLeg leg: Int) -> MemberState {
     guard legs[leg].member != 0 else { return .absent }
     return round.members.first { $0.id == legs[leg].member }?.state ?? .absent

@@ -153,7 +153,10 @@ extension Coordinator {
     }
   }
 
-  private var areAllHere: Bool { round.members.allSatisfy { $0.state != .absent } }
+  /// Nor may any member still know one that is none any more: it could be opened with that one.
+  private var areAllHere: Bool {
+    round.forgotten.isEmpty && round.members.allSatisfy { $0.state != .absent }
+  }
 
   mutating func handleSynced(
     _ leg: Int, _ ranges: [Range<Int>], _ answer: KeepingAnswer, now: UInt64

@@ -142,6 +142,10 @@ extension Coordinator {
       round.told[leg] = state
       tell(leg)
     }
+    for label in round.forgotten {
+      orders.append(.tell(.forgotten(label, generation: record?.generation.counter ?? 0)))
+    }
+    round.forgotten = []
     if !round.unconfirmed.isEmpty {
       orders.append(.confirm(round.unconfirmed))
       round.unconfirmed = []
@@ -226,7 +230,8 @@ extension Coordinator {
   }
 
   mutating func retryLater(_ leg: Int, now: UInt64) {
-    guard phase == .running, !legs[leg].isGivenUp else { return }
+    guard phase == .running, !legs[leg].isGivenUp, !legs[leg].isDetached, !legs[leg].isForgotten
+    else { return }
     let pause = max(
       configuration.retryNanoseconds, min(legs[leg].pause * 2, configuration.retryMaxNanoseconds))
     legs[leg].pause = pause

@@ -17,6 +17,10 @@ extension Coordinator {
     guard phase == .running else { return }
     if let why = takeBack(leg, descriptor) {
       legs[leg].isGivenUp = true
+      // One that was to be added never became a leg, and may be named again.
+      if legs[leg].member == 0, round.added.removeValue(forKey: leg) != nil {
+        legs[leg].isForgotten = true
+      }
       orders.append(.tell(.notTaken(leg, reason: why)))
       orders.append(.leave(leg: leg, words: why))
       setAway(leg, why, now: now)
@@ -42,6 +46,9 @@ extension Coordinator {
     }
     guard record.mirror == current.mirror else {
       return "it belongs to the mirror '\(record.name)'"
+    }
+    guard round.members.contains(where: { $0.id == record.member }) else {
+      return "it was a member once, and is none any more: release it, then add it"
     }
     let others = legs.indices.filter { $0 != leg && legs[$0].stage == .joined }
       .map { current.of(legs[$0].member) }

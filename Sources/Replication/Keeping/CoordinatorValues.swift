@@ -76,6 +76,8 @@ package enum KeepingEvent: Sendable, Equatable {
   /// Regions of a leg that are still to be compared.
   case copying(Int, remaining: Int, of: Int, copiedBytes: UInt64)
   case closed(failures: [Int: String])
+  /// A member is none any more, by order; that is stored.
+  case forgotten(String, generation: UInt64)
 }
 
 /// A leg as the coordinator follows it.
@@ -100,6 +102,10 @@ struct CoordinatedLeg: Sendable {
   var pause: UInt64 = 0
   /// It is written of in words only: no more tries.
   var isGivenUp = false
+  /// By order; it is not tried again by itself.
+  var isDetached = false
+  /// Its member is none any more, or never became one.
+  var isForgotten = false
   var isJoining = false
   /// By the record that it has stored last, it stores what is copied.
   var takesCopies = false
@@ -186,6 +192,8 @@ struct MembershipRound: Sendable {
   /// Whose records are replaced, by the opening.
   var replaced: LegSet = []
   var added: [Int: String] = [:]
+  /// Members that are none any more, until all others have stored so.
+  var forgotten: [String] = []
   /// What was told of each leg last.
   var told: [Int: MemberState] = [:]
   /// The mirror was never opened before.

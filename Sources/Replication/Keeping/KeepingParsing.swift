@@ -25,6 +25,13 @@ extension KeepingText {
       request = .admit(guest: try number(keys, RegistrationKey.guest, 1...UInt64.max))
     case .expel:
       request = .expel(guest: try number(keys, RegistrationKey.guest, 1...UInt64.max))
+    case .order:
+      request = .order(try words(keys, RegistrationKey.order, WaitingOrder.lengthMax))
+    case .orders: request = .orders
+    case .answered:
+      request = .answered(
+        token: try number(keys, RegistrationKey.token, 1...UInt64.max),
+        try words(keys, RegistrationKey.answer, WaitingOrder.answerLengthMax))
     }
     self.init(lun: try lunNumber(keys), request)
   }
@@ -42,6 +49,9 @@ extension KeepingAnswer {
       self = .marks(
         isEmpty ? [] : try ranges(keys),
         next: hasMore ? try number(keys, RegistrationKey.next, 0...regionMax) : nil)
+    case .waiting: self = .waiting(try WaitingOrder(keys))
+    case .answered:
+      self = .answered(try words(keys, RegistrationKey.answer, WaitingOrder.answerLengthMax))
     case .done: self = .done
     case .digests, nil:
       let refusal = try KeepingRefusal(result: result)
@@ -102,6 +112,19 @@ extension MirrorRecord {
   }
 }
 
+extension WaitingOrder {
+  /// Nil where none waits.
+  fileprivate init?(_ keys: TextKeys) throws(RegistrationFault) {
+    let isNone =
+      keys.value(ignoringCase: RegistrationKey.token) == nil
+      && keys.value(ignoringCase: RegistrationKey.order) == nil
+    guard !isNone else { return nil }
+    self.init(
+      token: try number(keys, RegistrationKey.token, 1...UInt64.max),
+      words: try Replication.words(keys, RegistrationKey.order, Self.lengthMax))
+  }
+}
+
 // MARK: Single values
 
 private let regionMax = UInt64(RegionLayout.regionsMax) - 1
@@ -111,6 +134,20 @@ func heardWords(_ keys: TextKeys, _ result: String) -> String {
   keys.value(ignoringCase: RegistrationKey.reason).map { words in
     String(words.map { $0 == "_" ? " " : $0 })
   } ?? "result \(result)"
+}
+
+/// Words of 1 to so many bytes.
+private func words(
+  _ keys: TextKeys, _ key: String, _ lengthMax: Int
+) throws(RegistrationFault) -> String {
+  let text = try required(keys, key)
+  guard let bytes = BinaryValue.bytes(text, countMax: lengthMax), !bytes.isEmpty,
+    let words = String(validating: bytes, as: UTF8.self)
+  else {
+    throw RegistrationFault(
+      .badRequest, "\(key) is text of 1 to \(lengthMax) bytes in Base64 or hexadecimal")
+  }
+  return words
 }
 
 func lunNumber(_ keys: TextKeys) throws(RegistrationFault) -> Int {

@@ -19,6 +19,12 @@ package enum KeepingRequest: Sendable, Equatable {
   case close
   /// The leg belongs to no mirror any more.
   case release
+  /// Words for whoever has the mirror open, by a session that hasn't; answered when that has.
+  case order(String)
+  /// Whether anybody has left such words.
+  case orders
+  /// What becomes of them.
+  case answered(token: UInt64, String)
 
   // Nothing of these outlasts the claim.
 
@@ -36,6 +42,10 @@ package enum KeepingAnswer: Sendable, Equatable {
   case description(LegDescriptor)
   /// To `marks`: ranges in order, and where to ask on; nil: there are no more.
   case marks([Range<Int>], next: Int?)
+  /// To `orders`: the next one, if any waits.
+  case waiting(WaitingOrder?)
+  /// To `order`: what the holder says.
+  case answered(String)
   /// To all else.
   case done
   case refused(KeepingRefusal, String)
@@ -49,6 +59,8 @@ package enum KeepingRefusal: String, Sendable, CaseIterable {
   case notClaimed = "not-claimed"
   /// What it has stored is newer, or another's.
   case conflict
+  /// No initiator has its mirror open.
+  case notOpen = "not-open"
   /// Its record or its marks can't be stored or read.
   case storage
   case badRequest = "bad-request"

@@ -19,6 +19,9 @@ extension RegistrationKey {
   package static let markedCount = prefix + "marked_count"
   package static let intact = prefix + "intact"
   package static let next = prefix + "next"
+  package static let order = prefix + "order"
+  package static let token = prefix + "token"
+  package static let answer = prefix + "answer"
 }
 
 /// A request about one LUN's record or marks, as it stands in a text.
@@ -47,12 +50,16 @@ package struct KeepingText: Sendable, Equatable {
     case .adopt(let record, let replaces):
       keys.append(RegistrationKey.record, BinaryValue.base64(record.bytes))
       keys.append(RegistrationKey.replaces, replaces ? "Yes" : "No")
-    case .close, .release: break
     case .lead(let place):
       keys.append(RegistrationKey.address, place.address)
       keys.append(RegistrationKey.secret, hexadecimal(place.secret))
     case .admit(let guest), .expel(let guest):
       keys.append(RegistrationKey.guest, hexadecimal(guest))
+    case .order(let words): keys.append(RegistrationKey.order, binary(words))
+    case .answered(let token, let words):
+      keys.append(RegistrationKey.token, "\(token)")
+      keys.append(RegistrationKey.answer, binary(words))
+    case .close, .release, .orders: break
     }
     return keys
   }
@@ -60,7 +67,8 @@ package struct KeepingText: Sendable, Equatable {
 
 /// The words that stand for requests.
 enum KeepingOperation: String, CaseIterable {
-  case claim, marks, mark, adopt, synced, close, release, lead, admit, expel
+  case claim, marks, mark, adopt, synced, close, release, order, orders, answered
+  case lead, admit, expel
 }
 
 extension KeepingRequest {
@@ -76,6 +84,9 @@ extension KeepingRequest {
     case .lead: .lead
     case .admit: .admit
     case .expel: .expel
+    case .order: .order
+    case .orders: .orders
+    case .answered: .answered
     }
   }
 }
@@ -89,6 +100,18 @@ extension KeepingAnswer {
       if !ranges.isEmpty { keys.append(RegistrationKey.ranges, rangesText(ranges)) }
       if let next { keys.append(RegistrationKey.next, "\(next)") }
       return keys
+    case .waiting(let order):
+      var keys = TextKeys([.init(RegistrationKey.result, KeepingResult.waiting.rawValue)])
+      if let order {
+        keys.append(RegistrationKey.token, "\(order.token)")
+        keys.append(RegistrationKey.order, binary(order.words))
+      }
+      return keys
+    case .answered(let words):
+      return TextKeys([
+        .init(RegistrationKey.result, KeepingResult.answered.rawValue),
+        .init(RegistrationKey.answer, binary(words)),
+      ])
     case .done: return TextKeys([.init(RegistrationKey.result, KeepingResult.done.rawValue)])
     case .refused(let refusal, let words):
       return TextKeys([
@@ -101,7 +124,7 @@ extension KeepingAnswer {
 
 /// What stands in the key `result` where a request was not refused.
 enum KeepingResult: String {
-  case description, marks, done, digests
+  case description, marks, done, digests, waiting, answered
 }
 
 extension LegDescriptor {
@@ -121,6 +144,9 @@ extension LegDescriptor {
 // MARK: Single values
 
 func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+
+/// Words that may be of any length and have any characters.
+private func binary(_ words: String) -> String { BinaryValue.base64(Array(words.utf8)) }
 
 /// `0-3,7-7`: the first region of each range and its last.
 private func rangesText(_ ranges: [Range<Int>]) -> String {

@@ -31,6 +31,7 @@ package struct KeptUnit: Sendable {
   var asks = KeepingAsks()
   var clearing: MarkClearing
   var ahead: MarkAhead
+  var desk = OrderDesk()
   /// The flush of the medium that runs.
   var mediumToken: UInt64?
 
@@ -49,6 +50,8 @@ package struct KeptUnit: Sendable {
 
   /// The record that is stored durably.
   package var record: MirrorRecord? { journal.record }
+  /// What became of orders for whoever has the mirror open.
+  package var orderCounters: OrderDesk.Counters { desk.counters }
   /// The regions that may differ.
   package var marks: RegionMap { journal.marks }
   /// Whether a session that lives has adopted it.

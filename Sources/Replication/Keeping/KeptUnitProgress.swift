@@ -8,6 +8,7 @@ extension KeptUnit {
       beginRecordChange(index, now: now)
     }
     beginMediumFlush()
+    if !desk.isEmpty, !isOpen { refuseOrders() }
   }
 
   /// Answers what waited for rounds that have ended.

@@ -10,6 +10,8 @@ extension KeptUnit {
   ) {
     if case .claim(let holder) = request {
       answer(session, token, take(holder: holder, session: session))
+    } else if case .order(let words) = request {
+      takeOrder(words, session: session, token: token)
     } else if claim?.session != session {
       refuse(session, token, .notClaimed, "claim it first")
     } else if asks.isFull {
@@ -23,6 +25,7 @@ extension KeptUnit {
   /// A session is gone: if it had the unit, that is free for the next one.
   package mutating func handleSessionClosed(_ session: UInt64, now: UInt64) {
     asks.removeAll(of: session)
+    desk.drop(session)
     if claim?.session == session { claim = nil }
     if claim == nil { clearing.abandon() }
     progress(now: now)
@@ -66,6 +69,11 @@ extension KeptUnit {
       let none = RegionMap(regionCount: layout.regionCount)
       wait(.close(none), .turn, session: session, token: token)
     case .release: wait(.release, .turn, session: session, token: token)
+    case .order: break
+    case .orders: answer(session, token, .waiting(desk.fetch()))
+    case .answered(let order, let words):
+      if let asker = desk.end(order) { answer(asker.session, asker.token, .answered(words)) }
+      answer(session, token, .done)
     // Who else may write stands with the claim, not here.
     case .lead, .expel: answer(session, token, .done)
     case .admit:
@@ -120,6 +128,28 @@ extension KeptUnit {
     var regions = RegionMap(regionCount: layout.regionCount)
     for range in ranges { regions.insert(range) }
     return regions
+  }
+
+  // MARK: Orders
+
+  /// Words for the holder, by somebody else.
+  private mutating func takeOrder(_ words: String, session: UInt64, token: UInt64) {
+    guard claim?.session != session else {
+      return refuse(session, token, .badRequest, "who has the mirror open orders itself")
+    }
+    guard isOpen else {
+      return refuse(session, token, .notOpen, "no initiator has its mirror open")
+    }
+    let asker = OrderDesk.Asker(session: session, token: token)
+    if let why = desk.take(words, of: asker) { refuse(session, token, .badRequest, why) }
+  }
+
+  /// Nobody is left to answer.
+  mutating func refuseOrders() {
+    for asker in desk.empty() {
+      refuse(
+        asker.session, asker.token, .notOpen, "the mirror was closed, or its initiator is gone")
+    }
   }
 
   // MARK: Answers

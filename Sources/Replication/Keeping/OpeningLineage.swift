@@ -97,12 +97,13 @@ extension Opening {
         try add(leg, to: &generation, &plan, identity())
         continue
       }
-      let state = try state(of: leg, record, head: head.generation)
       guard let index = generation.members.firstIndex(where: { $0.id == record.member }) else {
         throw refusal(
-          .otherMirror, "\(wish.labels[leg.leg]) was a member once, and is none any more",
-          about: [leg])
+          .otherMirror,
+          "\(wish.labels[leg.leg]) was a member once, and is none any more: leave it out, or"
+            + " release it and add it", about: [leg])
       }
+      let state = try state(of: leg, record, head: head.generation)
       plan.members[leg.leg] = record.member
       generation.members[index].state = state
       generation.members[index].label = wish.labels[leg.leg]

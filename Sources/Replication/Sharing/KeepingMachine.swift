@@ -61,21 +61,21 @@ package enum KeepingMachine: Sendable {
 
   /// Nil where another initiator leads.
   @discardableResult
-  package mutating func lead<Result>(_ body: (inout Coordinator) -> Result) -> Result? {
+  package mutating func lead<Result, Failure: Error>(
+    _ body: (inout Coordinator) throws(Failure) -> Result
+  ) throws(Failure) -> Result? {
     guard case .leader(var machine) = self else { return nil }
     self = .busy
-    let result = body(&machine)
-    self = .leader(machine)
-    return result
+    defer { self = .leader(machine) }
+    return try body(&machine)
   }
 
   @discardableResult
   package mutating func follow<Result>(_ body: (inout Follower) -> Result) -> Result? {
     guard case .follower(var machine) = self else { return nil }
     self = .busy
-    let result = body(&machine)
-    self = .follower(machine)
-    return result
+    defer { self = .follower(machine) }
+    return body(&machine)
   }
 
   // MARK: Both

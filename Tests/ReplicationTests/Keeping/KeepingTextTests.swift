@@ -25,7 +25,8 @@ import Testing
     .claim(holder: .max), .claim(holder: 1), .marks(from: 0), .marks(from: (1 << 20) - 1),
     .mark([0..<1]), .mark([0..<4, 4..<5, 7..<8, 100..<1 << 20]), .synced([3..<9]),
     .adopt(record(), replaces: false), .adopt(record(members: 1), replaces: true), .close,
-    .release,
+    .release, .order("status"), .order(String(repeating: "ö", count: 2048)), .orders,
+    .answered(token: .max, "done = ja,\n\tsöhne"),
   ]
 
   static let answers: [KeepingAnswer] = [
@@ -34,6 +35,7 @@ import Testing
     .description(
       LegDescriptor(record: record(), layout: layout, markedCount: 2560, isIntact: false)),
     .marks([], next: nil), .marks([0..<1, 5..<9], next: 12), .marks([], next: 0), .done,
+    .waiting(nil), .waiting(WaitingOrder(token: 3, words: "detach x")), .answered("a\0b"),
   ]
 
   private func refusal(_ keys: TextKeys) -> RegistrationRefusal? {
@@ -86,6 +88,9 @@ import Testing
     let room = TextKeys.byteCountMax - 1024
     #expect(KeepingText(lun: 16383, .mark(ranges)).keys.encoded.count < room)
     #expect(DigestAnswer.digests(digests).keys.encoded.count < room)
+    let words = String(repeating: "w", count: WaitingOrder.answerLengthMax)
+    #expect(
+      KeepingText(lun: 16383, .answered(token: .max, words)).keys.encoded.count < room)
     // Legs of one mirror, each with a URL of a length that is seen.
     let record = Self.record(members: 64, labelLength: 400)
     #expect(record.bytes.count <= MirrorRecord.byteCountMax)
@@ -130,6 +135,18 @@ import Testing
         "0x" + String(repeating: "0", count: 2 * MirrorRecord.byteCountMax + 2),
       ]
     ),
+    (
+      .order("x"), RegistrationKey.order,
+      [
+        "0b", "0x", "status", "0b====", "0xff", "0bgA==",
+        "0x" + String(repeating: "41", count: WaitingOrder.lengthMax + 1),
+      ]
+    ),
+    (
+      .answered(token: 1, "x"), RegistrationKey.answer,
+      ["0b", "x", "0xc3", "0x" + String(repeating: "41", count: WaitingOrder.answerLengthMax + 1)]
+    ),
+    (.answered(token: 1, "x"), RegistrationKey.token, ["0", "-1", "x", "0x10000000000000000"]),
     (.adopt(record(), replaces: false), RegistrationKey.replaces, ["yes", "1", "True", "Yes "]),
   ]
 
@@ -158,6 +175,9 @@ import Testing
       (Self.answers[1], RegistrationKey.record, ["", "0b", "0bAA==", "0x00"]),
       (Self.answers[3], RegistrationKey.ranges, ["", "1", "5-4", "0-1048576"]),
       (Self.answers[3], RegistrationKey.next, ["", "-1", "1048576"]),
+      (Self.answers[7], RegistrationKey.token, ["", "0", "-1", "x"]),
+      (Self.answers[7], RegistrationKey.order, ["", "0b", "x", "0xff"]),
+      (Self.answers[8], RegistrationKey.answer, ["", "0b", "x", "0xff"]),
       (.done, RegistrationKey.result, ["", "Done", "digests", "ok"]),
     ]
     for (answer, key, values) in hostile {

@@ -183,7 +183,7 @@ final class VirtualKeeping {
   }
 
   /// The leg's own I/O, done at once.
-  private func work(_ leg: Int) {
+  func work(_ leg: Int) {
     while !legs[leg].unit.requests.isEmpty {
       let request = legs[leg].unit.requests.removeFirst()
       if case .write(let offset, let bytes) = request.work {

@@ -204,7 +204,7 @@ final class Keeping {
       world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
       world.happens(.closed)
       initiator.handleClosed(isWhole: failures.isEmpty)
-    case .copying, .unreadable: break
+    case .copying, .unreadable, .forgotten: break
     }
   }
 
@@ -227,6 +227,7 @@ extension KeepingRequest {
     case .lead: 7
     case .admit: 8
     case .expel: 9
+    case .order, .orders, .answered: 10
     }
   }
 }
