@@ -79,7 +79,9 @@ extension KeepingLoop {
   // MARK: Looking for orders
 
   mutating func lookForOrders(now: UInt64) {
-    guard machine.leader != nil, machine.phase == .running, let due = look.dueAt, due <= now else { return }
+    guard machine.leader != nil, machine.phase == .running, let due = look.dueAt, due <= now else {
+      return
+    }
     look.dueAt = now + OrderLook.periodNanoseconds
     let joined = machine.joinedLegs
     for leg in seats.indices where joined.contains(LegSet(leg)) { lookForOrder(at: leg) }
