@@ -1,8 +1,7 @@
 // Several exercises on one mirror at once, each from an initiator of its own: the disk is cut into
 // chunks, far smaller than the regions in which a mirror orders its initiators, so that they meet
-// all the time. Each has chunks of its own, in which it judges what it reads; and some are
-// everybody's, where nobody knows whose write is the last one, but all legs have to hold the same in
-// the end.
+// all the time. Each has chunks of its own, in which it judges what it reads; and some are of all,
+// where nobody knows whose write is the last one, but all legs have to hold the same in the end.
 import Mirrorcast
 
 /// Which sectors an exercise writes: `I/N`, the I-th of N.

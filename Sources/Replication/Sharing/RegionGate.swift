@@ -40,6 +40,10 @@ package struct RegionGate: Sendable {
   private var parked: [Parked] = []
   /// Writes that came behind others that wait stay behind them where they overlap.
   private var wanted: [UInt32]
+  /// What was asked for and has not come.
+  private var askedCount = 0
+  /// Regions that an earlier one of those that wait wants; empty but while they are looked through.
+  private var behind: RegionMap
 
   /// - Parameter ownsAll: nobody else has any yet.
   package init(regionCount: Int, ownsAll: Bool) {
@@ -47,6 +51,7 @@ package struct RegionGate: Sendable {
     called = RegionMap(regionCount: regionCount)
     open = [UInt32](repeating: 0, count: regionCount)
     wanted = open
+    behind = called
   }
 
   package var waitingCount: Int { parked.count }
@@ -88,6 +93,7 @@ package struct RegionGate: Sendable {
     owned.insert(regions)
     for index in parked.indices where parked[index].isAsked && parked[index].regions == regions {
       parked[index].isAsked = false
+      askedCount -= 1
       break
     }
     proceed()
@@ -141,11 +147,9 @@ package struct RegionGate: Sendable {
   /// Lets in what may go on, in order.
   private mutating func proceed() {
     var rest: [Parked] = []
-    var blocked: [Range<Int>] = []
     for one in parked {
-      let isBehind = blocked.contains { $0.overlaps(one.regions) }
-      guard !isBehind, isFree(one.regions) else {
-        blocked.append(one.regions)
+      guard isNext(one.regions), isFree(one.regions) else {
+        behind.insert(one.regions)
         rest.append(one)
         continue
       }
@@ -156,17 +160,27 @@ package struct RegionGate: Sendable {
       outputs.append(.go(one.id))
     }
     parked = rest
+    behind.removeAll()
     ask()
+  }
+
+  /// Whether none of those that wait and were looked at wants any of these.
+  private func isNext(_ regions: Range<Int>) -> Bool {
+    regions.allSatisfy { !behind.contains($0) }
   }
 
   /// Asks for what the first writes that wait in each place want.
   private mutating func ask() {
-    for index in parked.indices where !parked[index].isAsked {
+    for index in parked.indices {
+      guard askedCount < RegionTokens.requestsMax else { break }
       let regions = parked[index].regions
-      let isBehind = parked[..<index].contains { $0.regions.overlaps(regions) }
-      guard !isBehind, !isFree(regions) else { continue }
-      parked[index].isAsked = true
-      outputs.append(.ask(regions))
+      if !parked[index].isAsked, isNext(regions), !isFree(regions) {
+        parked[index].isAsked = true
+        askedCount += 1
+        outputs.append(.ask(regions))
+      }
+      behind.insert(regions)
     }
+    behind.removeAll()
   }
 }
