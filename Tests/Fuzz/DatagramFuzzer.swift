@@ -111,6 +111,7 @@ private func fuzzRegistration(_ bytes: [UInt8]) {
       require((try? MirrorText(request.keys)) == text, "a request reads as another")
     case .digest(let request):
       require((try? MirrorText(request.keys)) == text, "what is to be digested reads as another")
+    case .leader(let lun): require((0...16383).contains(lun), "a LUN")
     }
   }
   do throws(RegistrationFault) {

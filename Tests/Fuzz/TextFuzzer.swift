@@ -44,6 +44,10 @@ private func fuzzKeys(_ bytes: [UInt8]) {
   if let answer = try? KeepingAnswer(strict), (try? KeepingAnswer(answer.keys)) != answer {
     guard case .refused = answer else { fatalError("an answer doesn't read back") }
   }
+  // So are the words between a shared mirror's initiators.
+  if let message = try? SharingMessage(strict) {
+    require((try? SharingMessage(message.keys)) == message, "a message doesn't read back")
+  }
   require((try? TextKeys(strict: strict.encoded[...])) == strict, "keys don't read back")
 }
 

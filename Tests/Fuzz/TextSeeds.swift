@@ -1,6 +1,7 @@
 // Texts as they should be, to begin with.
 import Bytes
 import ISCSI
+import Replication
 
 private func segment(_ flags: UInt8, _ pairs: [(String, String)]) -> [UInt8] {
   [flags] + TextKeys(pairs.map { .init($0.0, $0.1) }).encoded
@@ -26,6 +27,12 @@ private let wishes = [
 
 func textSeeds() -> [Seed] {
   let literal = "multicast_group_ip = 239.1.1.1\0command = register\0lun_map = (0,1,5)"
+  let messages: [SharingMessage] = [
+    .hello(guest: 7, secret: 9), .ask(3..<5), .suspect(4096..<8192),
+    .lost(member: 3, turn: 2, words: "it is cut off"),
+    .join(member: 3, turn: 1, label: "iscsi://10.0.0.1/iqn.2026-01.org.example:a/0"),
+    .state(member: 3, .stale, generation: 4, reason: "it is back"),
+  ]
   let security = segment(0x81, names + [("AuthMethod", "CHAP,None")])
   return [
     Seed(name: "keys", bytes: [0] + TextKeys(wishes.map { .init($0.0, $0.1) }).encoded),
@@ -65,6 +72,9 @@ func textSeeds() -> [Seed] {
         ])),
     Seed(name: "negotiation", bytes: joined(5, [Array(segment(0, wishes).dropFirst())])),
   ]
+    + messages.enumerated().map {
+      Seed(name: "message-\($0.offset)", bytes: [0] + $0.element.keys.encoded)
+    }
 }
 
 func chapSeeds() -> [Seed] {
