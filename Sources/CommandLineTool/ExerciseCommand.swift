@@ -38,6 +38,14 @@ struct ExerciseCommand: AsyncParsableCommand {
       "The file in which acknowledged writes are stored before they count.", valueName: "file"))
   var state: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Send this part of the writes with FUA, 0.1 is 10 %, and store none but those in the state \
+      file: they have to be there even when all legs lose their power at once.
+      """, valueName: "part"))
+  var fua = 0.0
+
   @Option(name: .customLong("exercise-seed"), help: "The choice of places and lengths.")
   var exerciseSeed: UInt64?
 
@@ -69,6 +77,9 @@ struct ExerciseCommand: AsyncParsableCommand {
     try arguments.kept.needName()
     guard seconds >= 0, seconds <= 7 * 86400 else {
       throw usageError("--seconds \(seconds) is no time", advice: "Give 0 to 604800 seconds.")
+    }
+    guard (0...1).contains(fua) else {
+      throw usageError("--fua \(fua) is no part of the writes", advice: "Give 0 to 1.")
     }
     if let size, !(65536...Self.byteCountMax).contains(size.byteCount) {
       throw usageError("--size \(size) is not possible", advice: "Give 64K to 1G.")
@@ -171,7 +182,7 @@ struct ExerciseCommand: AsyncParsableCommand {
       ExerciseWriter.Plan(
         seconds: seconds, depth: max(1, min(arguments.depth, mirror.depthMax)),
         lengthMax: min(mirror.writeLengthMax, 256 << 10) / mirror.blockSize * mirror.blockSize,
-        seed: seed, firstWrite: firstWrite),
+        seed: seed, firstWrite: firstWrite, forcedPart: fua),
       model, through: mirror)
     let readers = (0..<(quietReads ? 0 : Self.readersCount)).map { index in
       Task { await reads.roam(seed: seed &+ UInt64(index) &+ 1) }

@@ -15,6 +15,8 @@ final class ExerciseWriter: Sendable {
     var lengthMax: Int
     var seed: UInt64
     var firstWrite: UInt64
+    /// Which part of the writes has FUA.
+    var forcedPart: Double
   }
 
   /// What it did.
@@ -31,6 +33,7 @@ final class ExerciseWriter: Sendable {
   private struct Flight: Sendable {
     var sectors = 0..<0
     var write: UInt64 = 0
+    var isForced = false
   }
 
   private struct Ended: Sendable {
@@ -56,7 +59,8 @@ final class ExerciseWriter: Sendable {
     slab = Slab(sliceLength: plan.lengthMax, count: plan.depth)
   }
 
-  /// Runs on a thread of its own; `record` stores what was acknowledged, and may throw.
+  /// Runs on a thread of its own; `record` stores what was acknowledged, and may throw. Where some
+  /// writes have FUA the others aren't stored: a power cut may take them.
   func perform(
     record: ([ExerciseRecord.Entry]) throws -> Void
   ) throws -> Outcome {
@@ -85,7 +89,8 @@ final class ExerciseWriter: Sendable {
       }
       let good = batch.filter(\.result.isGood)
       try record(
-        good.map { .init(sectors: flights[$0.slot].sectors, write: flights[$0.slot].write) })
+        good.map { flights[$0.slot] }.filter { $0.isForced || plan.forcedPart == 0 }
+          .map { .init(sectors: $0.sectors, write: $0.write) })
       for one in batch {
         let flight = flights[one.slot]
         openCount -= 1
@@ -113,7 +118,8 @@ final class ExerciseWriter: Sendable {
     let count = sectorCount(&random)
     let start = Int.random(in: 0...model.sectorCount - count, using: &random)
     let sectors = model.share.place(start..<start + count, of: model.sectorCount)
-    flight = Flight(sectors: sectors, write: next)
+    let isForced = plan.forcedPart > 0 && Double.random(in: 0..<1, using: &random) < plan.forcedPart
+    flight = Flight(sectors: sectors, write: next, isForced: isForced)
     next += 1
     model.begin(sectors, write: flight.write)
     let (first, length) = (sectors.lowerBound, sectors.count * model.sectorSize)
@@ -123,7 +129,8 @@ final class ExerciseWriter: Sendable {
     unsafe StampedSector.fill(
       bytes, sectorSize: model.sectorSize, first: UInt64(first), write: flight.write)
     unsafe mirror.submit(
-      UnsafeRawBufferPointer(bytes), at: UInt64(first * model.sectorSize)
+      UnsafeRawBufferPointer(bytes), at: UInt64(first * model.sectorSize),
+      forceUnitAccess: isForced
     ) { [self] result in
       ended.withLock { $0.append(Ended(slot: slot, result: result, at: .now)) }
       isAnyEnded.signal()
