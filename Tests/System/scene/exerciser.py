@@ -1,53 +1,57 @@
-"""The project's own verifier, `mirrorcast exercise`, at one kept mirror; started, killed, judged."""
+"""The project's own verifier, `mirrorcast exercise`, at a kept mirror: started, killed, judged.
+
+What was acknowledged is in one file, whoever wrote, and however far.
+"""
 
 import json
 import os
+import re
 import subprocess
+import time
 
 from .stage import check
 
 # One acknowledged write: first sector, sectors, number, digest.
 LINE = 32
 SECTOR = 512
+FAULT = re.compile(r"sector \d+ (is|holds)")
 
 
 class Exerciser:
-    """What was acknowledged is in one file, whoever wrote, and however far.
-
-    `extra` are words of the command.
-    """
+    """`extra` are words of the command."""
 
     def __init__(self, stage, legs, name, *extra):
         self.stage, self.legs, self.name, self.extra = stage, legs, name, extra
         self.state = stage.path("acknowledged")
-        self._own = None
-        self._process = None
+        self._own = self._known = self._process = None
         stage.stack.callback(self.kill)
 
-    def _words(self, state, seconds, extra):
+    def _words(self, state, seconds):
         to = [word for leg in self.legs for word in ("--to", leg.url)]
-        return [self.stage.program, "exercise", "--name", self.name, *to, "--state", state,
-                "--seconds", str(seconds), "--json", "--quiet", *self.extra, *extra]
+        return ["exercise", "--name", self.name, *to, "--state", state, "--seconds", str(seconds),
+                "--json", "--quiet", *self.extra]
 
-    def start(self, seconds, *extra, size=None):
-        """Writes for so long, on all of the disks or so much of them."""
-        state, self._own = self.state, None
+    # Writing.
+
+    def start(self, *extra, size=None):
+        """Writes until it is killed, on all of the disks or so much of them."""
+        state = self.state
         if size is not None:
+            # To the verifier, who is told of a smaller disk, what is beyond that doesn't exist.
             state = self._own = self.stage.path("acknowledged-there")
             self._known = self._copy(size)
             extra = ("--size", str(size), *extra)
-        self._out, self._log = open(self.stage.path("said"), "w+"), open(
-            self.stage.path("said.err"), "w+")
-        self._process = subprocess.Popen(
-            self._words(state, seconds, extra), stdin=subprocess.DEVNULL, stdout=self._out,
-            stderr=self._log)
+        self._counted, self._first = state, self._length(state)
+        self._said = self.stage.path("said")
+        with open(self._said, "w") as said:
+            self._process = subprocess.Popen(
+                [self.stage.program, *self._words(state, 3600), *extra], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=said)
 
     def _copy(self, size):
         """What is known of the first so many bytes; its length."""
-        known = b""
-        if os.path.exists(self.state):
-            with open(self.state, "rb") as file:
-                known = file.read()
+        with open(self.state, "rb") as file:
+            known = file.read()
         lines = (known[at:at + LINE] for at in range(0, len(known) - LINE + 1, LINE))
         chosen = b"".join(
             line for line in lines
@@ -56,48 +60,80 @@ class Exerciser:
             file.write(chosen)
         return len(chosen)
 
-    def _merge(self):
-        if self._own is None:
-            return
-        with open(self._own, "rb") as file:
-            file.seek(self._known)
-            new = file.read()
-        with open(self.state, "ab") as file:
-            file.write(new[:len(new) // LINE * LINE])
-        self._own = None
+    @staticmethod
+    def _length(path):
+        return os.path.getsize(path) if os.path.exists(path) else 0
 
     @property
-    def lives(self):
-        return self._process is not None and self._process.poll() is None
+    def acknowledged(self):
+        """Writes since it was started, but for one line with which it begins."""
+        return max(0, (self._length(self._counted) - self._first) // LINE - 1)
+
+    @property
+    def said(self):
+        with open(self._said, errors="replace") as file:
+            return file.read()
+
+    def until(self, words, isSo, limit=90):
+        """Waits, while it runs."""
+        deadline = time.monotonic() + limit
+        while not isSo():
+            self._look()
+            check(self._process.poll() is None, f"the load has ended:\n{self.said[-3000:]}")
+            check(time.monotonic() < deadline, f"{words} within {limit} s:\n{self.said[-3000:]}")
+            time.sleep(0.05)
+
+    def until_written(self, count):
+        wanted = self.acknowledged + count
+        self.until(f"not {count} writes", lambda: self.acknowledged >= wanted)
+
+    def _look(self):
+        check(not FAULT.search(self.said), f"LOST:\n{self.said[-3000:]}")
 
     def kill(self):
         """Without warning; what it had acknowledged stands."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-            self._merge()
-
-    def end(self, limit):
-        """Its result, when it has ended by itself and found nothing lost."""
-        try:
-            status = self._process.wait(limit)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            status = None
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
         self._process = None
-        self._merge()
-        for file in (self._out, self._log):
-            file.seek(0)
-        out, said = self._out.read(), self._log.read()[-3000:]
-        check(status is not None, f"the verifier doesn't end within {limit} s:\n{said}")
-        check(status == 0, f"the verifier ended with {status}:\n{out}\n{said}")
-        return json.loads(out)
+        if self._own is not None:
+            with open(self._own, "rb") as file:
+                file.seek(self._known)
+                new = file.read()
+            with open(self.state, "ab") as file:
+                file.write(new[:len(new) // LINE * LINE])
+            self._own = None
 
-    def run(self, seconds, *extra, limit=90):
-        self.start(seconds, *extra)
-        return self.end(limit)
+    def stop(self):
+        """Kills it, and sees that it had found nothing lost."""
+        self.kill()
+        self._look()
+
+    def run(self, seconds, limit=90):
+        """To its end, when all legs are in sync that are here, and read."""
+        return self.stage.run(*self._words(self.state, seconds), limit=limit).json
+
+    # Judging.
 
     def judge(self, limit=90):
         """What it says of all that is there; nothing is written. Its status may be any."""
-        return self.stage.run(*self._words(self.state, 0, ())[1:], limit=limit, status=None)
+        return self.stage.run(*self._words(self.state, 0), limit=limit, status=None)
+
+    def until_whole(self, limit):
+        """All that was acknowledged is at each leg, and all are in sync; the result."""
+        deadline = time.monotonic() + limit
+        while True:
+            done = self.judge()
+            result = done.json
+            check(not (result or {}).get("lost") and not FAULT.search(done.err),
+                  f"LOST:\n{done.tail(40)}")
+            if done.status == 0 and all(leg["state"] == "in-sync" for leg in result["legs"]):
+                return result
+            check(time.monotonic() < deadline, f"the mirror doesn't heal:\n{done.tail(40)}")
+            time.sleep(0.5)
+
+    def until_back(self, leg, since, limit=90):
+        """A leg is in sync again, by what was said since so many characters."""
+        words = f"{leg.url} is in-sync"
+        self.until(f"{leg.name} isn't in sync", lambda: words in self.said[since:], limit)

@@ -8,63 +8,50 @@ Roads not taken: dm-flakey, which drops all or nothing and knows no flush; a fil
 shutdown (FS_IOC_GOINGDOWN), which loses nothing that the disk has in its cache.
 """
 
+import glob
 import os
-import subprocess
 
-from .stage import check
+from .block import MappedDevice, copy_sparse, loop, mount, unmount
 from .writelog import Remains, WriteLog
 
 LOG_SIZE = 1 << 30  # Sparse, and in memory: only as far as it is written.
+# Where the marks begin in a leg's journal; in their sectors, what stands around them.
+MARKS, MARK_SECTOR, MARK_HEAD, MARK_TAIL = 64 << 10, 512, 8, 8
 
 
 class VolatileDisk:
-    """A block device that has power, or not."""
+    """A block device that has power, or not. The machine that it is in is thrown away after use."""
 
-    def __init__(self, stage, folder, name, size):
-        self.stage, self.name, self.size = stage, f"mirrorcast-{name}", size
+    def __init__(self, folder, name, size, like=None):
         # What stands there for certain; what the device works on; what it was told since.
-        self.base, self.working, self.told = (
+        self.base, self._working, self._told = (
             os.path.join(folder, f"{name}.{kind}") for kind in ("base", "working", "told"))
-        for path in (self.base, self.working, self.told):
+        for path in (self.base, self._working, self._told):
             with open(path, "wb") as file:
-                file.truncate(LOG_SIZE if path == self.told else size)
-        self.path = f"/dev/mapper/{self.name}"
-        self._loops = [self._loop(path) for path in (self.working, self.told)]
-        self._tool("dmsetup", "create", self.name, "--table", self._table("error"))
-        stage.stack.callback(self._tool, "dmsetup", "remove", "--force", self.name, status=None)
-
-    def _loop(self, path):
-        device = self._tool("losetup", "-f", "--show", path).out.strip()
-        self.stage.stack.callback(self._tool, "losetup", "-d", device, status=None)
-        return device
-
-    def _tool(self, *words, status=0):
-        # There is no udev in the guest.
-        return self.stage.tool("env", "DM_DISABLE_UDEV=1", *words, status=status)
-
-    def _table(self, kind):
-        return f"0 {self.size // 512} {kind}"
-
-    def _become(self, table):
-        self._tool("dmsetup", "load", self.name, "--table", table)
-        self._tool("dmsetup", "resume", "--nolockfs", self.name)
+                file.truncate(LOG_SIZE if path == self._told else size)
+        if like is not None:
+            copy_sparse(like, self.base)
+        self._loops = [loop(path) for path in (self._working, self._told)]
+        self._device = MappedDevice(name, size)
+        self.path = self._device.path
 
     def power_on(self):
         """From what stands there for certain; nothing is told yet."""
-        self._tool("cp", "--sparse=always", self.base, self.working)
-        with open(self.told, "r+b") as file:
+        copy_sparse(self.base, self._working)
+        with open(self._told, "r+b") as file:
             file.truncate(0)
             file.truncate(LOG_SIZE)
-        self._become(self._table("log-writes " + " ".join(self._loops)))
+        self._device.load("log-writes", " ".join(self._loops))
+        self._device.switch()
         # So that the cut itself is one step.
-        self._tool("dmsetup", "load", self.name, "--table", self._table("error"))
+        self._device.load("error")
 
     def cut(self):
-        self._tool("dmsetup", "resume", "--nolockfs", self.name)
+        self._device.switch()
 
     def log(self):
         """What it was told, after a cut."""
-        return WriteLog(self.told)
+        return WriteLog(self._told)
 
     def settle(self, take):
         """`take(remains, log)` says what the cut has left: that stands there for certain now."""
@@ -83,29 +70,26 @@ class VolatileLeg:
     Either a file and its journal on one file system, or a device, and the journal on another.
     """
 
-    def __init__(self, stage, folder, name, size, isDevice=False):
+    def __init__(self, stage, folder, name, size, blank, isDevice=False):
         self.stage, self.name, self.size, self.isDevice = stage, name, size, isDevice
-        self.mounted = os.path.join(folder, f"{name}.mounted")
-        os.makedirs(self.mounted)
-        room = (16 << 20) + (0 if isDevice else size)
-        self.files = VolatileDisk(stage, folder, f"{name}-files", room)
-        stage.tool("mkfs.ext4", "-q", "-b", "4096", "-m", "0", self.files.base)
+        self.folder = os.path.join(folder, f"{name}.mounted")
+        os.makedirs(self.folder)
+        self.files = VolatileDisk(folder, f"{name}-files", os.path.getsize(blank), blank)
         self.disks = [self.files]
         if isDevice:
-            self.disks.append(VolatileDisk(stage, folder, f"{name}-device", size))
-        self.lun = self.disks[-1].path if isDevice else os.path.join(self.mounted, "disk")
+            self.disks.append(VolatileDisk(folder, f"{name}-device", size))
+        self.lun = self.disks[-1].path if isDevice else os.path.join(self.folder, "disk")
         self.port, self.daemon, self.url = None, None, None
-        stage.stack.callback(subprocess.run, ["umount", "-l", self.mounted],
-                             stderr=subprocess.DEVNULL)
 
-    def start(self):
-        """Power comes: disks, file system, target."""
+    def power_on(self):
         for disk in self.disks:
             disk.power_on()
-        self.stage.tool("mount", "-t", "ext4", self.files.path, self.mounted)
+        mount(self.files.path, self.folder)
+
+    def serve(self):
         kind, extra = f"file:{self.lun},size={self.size}", ()
         if self.isDevice:
-            kind, extra = f"device:{self.lun}", ("--state", self.mounted)
+            kind, extra = f"device:{self.lun}", ("--state", self.folder)
         self.daemon = self.stage.target(self.name, [kind], port=self.port,
                                         extra=("--interface", "lo", *extra))
         self.port, self.url = int(self.daemon.portal.rsplit(":", 1)[1]), self.daemon.url
@@ -120,8 +104,17 @@ class VolatileLeg:
             disk.cut()
 
     def clear(self):
-        self.stage.tool("umount", self.mounted)
+        unmount(self.folder)
 
     def settle(self, take):
         """As a disk does, all of them."""
-        return [disk.settle(take) for disk in self.disks]
+        for disk in self.disks:
+            disk.settle(take)
+
+    def marked(self):
+        """How many regions its journal calls marked; nobody serves it."""
+        (path,) = glob.glob(os.path.join(self.folder, "*.mirror"))
+        with open(path, "rb") as file:
+            file.seek(MARKS)
+            sector = file.read(MARK_SECTOR)
+        return int.from_bytes(sector[MARK_HEAD:-MARK_TAIL]).bit_count()

@@ -1,4 +1,4 @@
-"""What a disk was told to write, as the kernel's dm-log-writes tells it, and what a power cut leaves.
+"""What a disk was told to write, as dm-log-writes tells it, and what a power cut leaves of that.
 
 A disk with a volatile cache has, after a power cut, all that was written before the last flush
 that it ended, all that it ended with FUA, and of the rest any part, in any order, torn between
