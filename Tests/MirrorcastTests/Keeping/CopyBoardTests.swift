@@ -14,12 +14,12 @@ struct `The board of holds` {
     }
     #expect(asked == Array(1...UInt64(Limits.holdsMax - 4)))
     let removed = board.remove(3)
-    #expect(removed == [0, 2])
+    #expect(removed?.parts == [0, 2] && removed?.bytes == 3 << 20..<4 << 20)
     let next = board.next(parts: { _ in [1] })?.0
     #expect(next == asked.last.map { $0 + 1 })
     // One that no lane was asked for is forgotten alone.
     let unasked = board.remove(20)
-    #expect(unasked.isEmpty)
+    #expect(unasked?.parts == [])
   }
 
   @Test func `has a hold when all its lanes do`() {
@@ -30,13 +30,21 @@ struct `The board of holds` {
     #expect(held == [false, false, true, false])
   }
 
-  @Test func `counts what is suspect by lane, until all of it is mended`() {
+  @Test func `tells the lanes of suspect ranges that are mended, the first ones first`() {
     var board = CopyBoard()
-    board.begin(partCount: 3)
-    board.noteSuspect(part: 2)
-    board.noteSuspect(part: 2)
-    board.noteSuspect(part: 0)
-    let taken = [board.takeSuspects(), board.takeSuspects()]
-    #expect(taken == [[1, 0, 2], [0, 0, 0]])
+    for part in [2, 2, 0] { board.noteSuspect(part: part) }
+    let taken = [board.takeSuspects(1), board.takeSuspects(nil), board.takeSuspects(nil)]
+    #expect(taken == [[2], [2, 0], []])
+  }
+
+  @Test func `a hold that waits for other initiators is let go without having been asked for`() {
+    var board = CopyBoard()
+    board.wait(7, 0..<4096)
+    board.wait(8, 4096..<8192)
+    let dropped = [board.drop(7), board.drop(9)]
+    #expect(dropped == [true, false])
+    let entered = [board.enter(7), board.enter(8), board.enter(8)]
+    #expect(entered.map { $0?.isWanted } == [false, true, nil])
+    #expect(entered.map { $0?.bytes } == [0..<4096, 4096..<8192, nil])
   }
 }
