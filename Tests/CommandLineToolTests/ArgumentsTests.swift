@@ -37,7 +37,10 @@ struct ArgumentsTests {
     ["status", leg, leg + "1", "--json"], ["release", leg],
     ["detach", leg], ["detach", leg, "--through", leg + "1", "--json"],
     ["attach", leg, "--no-wait", "--quiet"], ["forget", leg, "--through", leg + "1"],
-    ["exercise", "--name", "disk", "--seconds", "5", "--size", "64M", "--state", "f"] + kept,
+    [
+      "exercise", "--name", "disk", "--seconds", "5", "--size", "64M", "--state", "f", "--fua",
+      "0.1",
+    ] + kept,
   ])
   func `right ones are taken`(arguments: [String]) throws {
     _ = try MirrorcastCommand.parseAsRoot(arguments)
@@ -57,6 +60,7 @@ struct ArgumentsTests {
     ["forget", leg, "--no-wait"],
     ["resolve", "--keep", leg + "1", "--name", "disk"] + kept, ["exercise"] + kept,
     ["exercise", "--name", "disk", "--size", "1K"] + kept,
+    ["exercise", "--name", "disk", "--fua", "2"] + kept,
     mirror + ["--to", leg], mirror + ["--drop", "1"], mirror + ["--drop", "-0.1"],
     mirror + ["--reorder", "nan"], mirror + ["--seed", "1"], mirror + ["--recovery", "magic"],
     mirror + ["--vlun", "16384"], mirror + ["--deadline", "0"], mirror + ["--depth", "0"],
