@@ -9,7 +9,7 @@ import Testing
   ) -> Reservations {
     var reservations = Reservations()
     for (index, key) in registered.enumerated() {
-      let port = InitiatorPort(text: "iqn.2026-01.test:\(index),i,0x000000000001")
+      let port = InitiatorPort(name: "iqn.2026-01.test:\(index)", isid: 1)
       reservations.registrations.append(PersistentRegistration(port: port, key: key))
       guard index == 0, let type else { continue }
       reservations.reservation = PersistentReservation(type: type, holder: port)

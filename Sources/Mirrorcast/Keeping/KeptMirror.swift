@@ -135,7 +135,9 @@ final class KeptMirror: Sendable {
           return nil
         }
       }
-      return await group.reduce(into: [:]) { if let (url, words) = $1 { $0[url] = words } }
+      return await group.reduce(into: [LogicalUnitURL: String]()) { words, one in
+        if let one { words[one.0] = one.1 }
+      }
     }
     await withCheckedContinuation { inbox.post(.whenConfirmed($0)) }
     return refused

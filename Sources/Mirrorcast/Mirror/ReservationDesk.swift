@@ -12,6 +12,7 @@
 import Logging
 import Replication
 import SCSI
+import Synchronization
 
 /// What is to be done at each leg.
 enum ReservationWish: Sendable {
