@@ -7,7 +7,9 @@
 //
 // A write that some did and one refused makes them differ just so: the one that refused leaves.
 // Where none did it nobody can tell what each has stored of it: its range is suspect until the
-// owner has made the legs equal there (`confirmMended`).
+// owner has made the legs equal there (`confirmMended`). So it is where some refused it for a
+// reservation that others have not, or no more: reservations change leg by leg, and no leg is to
+// be lost for a write that was on its way meanwhile.
 //
 // The number stands still, too, while a write is done again: what its first attempt left at some
 // legs must stay marked until the last one has ended at all of them.
@@ -22,6 +24,13 @@ extension LegFailure {
     return units.isEmpty
       ? Self.hasStoredNothing(status, sense)
       : units.allSatisfy { Self.hasStoredNothing($0.status, $0.sense) }
+  }
+
+  /// The leg refused the write for a reservation, at whichever of its LUNs.
+  var isConflict: Bool {
+    guard case .status(let status, _, let units) = self else { return false }
+    let conflict = Status.reservationConflict.rawValue
+    return units.isEmpty ? status == conflict : units.contains { $0.status == conflict }
   }
 
   private static func hasStoredNothing(_ status: UInt8, _ sense: [UInt8]) -> Bool {
@@ -167,15 +176,22 @@ extension Sender {
             members.contains(LegSet($0.leg)) && !$0.failure.hasStoredNothing
           })
       else { return }
-      withheld.suspects += 1
-      events.append(.suspect(byteOffset: submission.byteOffset, length: submission.length))
-      return
+      return suspect(submission)
     }
-    for outcome in failures where members.contains(LegSet(outcome.leg)) {
+    let refused = failures.filter { members.contains(LegSet($0.leg)) }
+    let isConflict = refused.contains { legs[$0.leg].isActive && $0.failure.isConflict }
+    if isConflict, !submission.isCopy { suspect(submission) }
+    for outcome in refused {
       // What the owner changed itself is no fault of a leg that a copy was for.
       guard outcome.failure != .bufferChanged || !submission.isCopy else { continue }
+      guard submission.isCopy || !outcome.failure.isConflict else { continue }
       fail(outcome.leg, .refused(outcome.failure), now: now)
     }
+  }
+
+  private mutating func suspect(_ submission: Submission) {
+    withheld.suspects += 1
+    events.append(.suspect(byteOffset: submission.byteOffset, length: submission.length))
   }
 
   /// The lowest open number follows the writes that have ended.

@@ -59,6 +59,25 @@ import Testing
     #expect(mirror.suspects.isEmpty)
   }
 
+  @Test func `what some refused for a reservation and others did is suspect, and no leg leaves`() {
+    let mirror = VirtualMirror(shape(7))
+    mirror.legs[1].receiver.refusals = [UnitStatus(lun: 0, status: 0x18)]
+    mirror.write(block: 8, blocks: 4)
+    mirror.run()
+    #expect(mirror.violations == [] && mirror.lost.isEmpty)
+    #expect(mirror.failures[1]?.map(\.leg) == [1])
+    #expect(mirror.suspects.map(\.byteOffset) == [8 * 512] && mirror.sender.isFrozen)
+    mirror.sender.confirmMended(now: mirror.now)
+    // One that refuses it otherwise besides leaves.
+    mirror.legs[2].receiver.refusals = [
+      UnitStatus(lun: 0, status: 2, sense: SenseData.writeProtected.descriptorFormat)
+    ]
+    mirror.write(block: 8, blocks: 4)
+    mirror.run()
+    #expect(mirror.lost.keys.sorted() == [2] && mirror.suspects.count == 2)
+    #expect(mirror.failures[2]?.contains { $0.leg == 1 } == true)
+  }
+
   @Test func `which failures have stored nothing`() {
     let protected = SenseData(.dataProtect, AdditionalSense(0x27, 5)).fixedFormat
     let other = SenseData(.dataProtect, .none).fixedFormat

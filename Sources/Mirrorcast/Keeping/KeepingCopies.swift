@@ -171,7 +171,7 @@ extension KeepingLoop {
           // Told first: then nothing of this counts as copied.
           inbox.post(.lost(leg: source.leg, stay: source.stay, words))
           inbox.post(.copied(token: token))
-        case .refused(let words):
+        case .refused(let words), .conflict(let words):
           inbox.post(.unreadable(token: token, leg: source.leg, stay: source.stay, words))
         }
       }

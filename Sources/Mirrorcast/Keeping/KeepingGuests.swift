@@ -41,7 +41,11 @@ extension KeepingLoop {
 
   mutating func handleSharing(_ news: KeptNews, now: UInt64) {
     switch news {
+    case .keyed(let key):
+      machine.follow { $0.messages.append(.key(key)) }
+      attendGuests { hall, _ in hall.noteKey(key) }
     case .said(let guest, let message):
+      if case .key(let key) = message { lanes.reservations?.memory.noteUsed(key) }
       // No leg has told anybody yet that this initiator leads the mirror.
       if sharing?.hall == nil { keeping.sharing?.server?.close(guest) }
       attendGuests { hall, here in
@@ -95,6 +99,7 @@ extension KeepingLoop {
         machine.follow { _ = $0.add(member: member) }
       }
       machine.follow { $0.handle(message) }
+    case .key(let key): keeping.sharing?.succession.reservations.setLeaderKey(key)
     case .stop:
       sharing?.gate.end()
       machine.follow { $0.handle(message) }
@@ -134,6 +139,8 @@ extension KeepingLoop {
     case .lose(let leg, let words): lose(leg, words, now: now)
     case .suspect(let bytes): machine.handleSuspect(bytes, now: now)
     case .mend: machine.lead { $0.handleVanished(now: now) }
+    case .unreserve(let key):
+      if let desk = lanes.reservations { Task { await desk.remove(key) } }
     case .token(.granted(_, let regions)): sharing?.gate.granted(regions)
     case .token(.call(_, let regions)): sharing?.gate.called(regions)
     case .joined(let leg):

@@ -7,7 +7,8 @@ extension KeepingLoop {
   /// Begins with the next one.
   mutating func joinNext() {
     guard !joins.isRunning, !joins.waiting.isEmpty, !callers.isClosing,
-      sharing?.hall?.mayJoin ?? true, let first = lanes.parts.first
+      sharing?.hall?.mayJoin ?? true, let first = lanes.parts.first,
+      let desk = lanes.reservations
     else { return }
     let leg = joins.waiting.removeFirst()
     guard seats[leg].link != nil else { return joinNext() }
@@ -18,7 +19,7 @@ extension KeepingLoop {
     let place = seats[leg].place ?? first.membership.withLock { $0.legs.count }
     seats[leg].place = place
     let (url, stay, inbox) = (seats[leg].url, seats[leg].stay, inbox)
-    let join = LegJoin(lanes, keeping)
+    let join = LegJoin(lanes, desk, keeping)
     Task {
       do {
         let firstWrites = try await join.perform(url, as: place, stay: stay)
@@ -105,9 +106,10 @@ extension KeepingLoop {
 }
 
 extension LegJoin {
-  init(_ lanes: KeptLanes, _ keeping: KeptMirror) {
+  init(_ lanes: KeptLanes, _ desk: ReservationDesk, _ keeping: KeptMirror) {
     self.init(
-      parts: lanes.parts, byteCount: lanes.byteCount, blockSize: lanes.blockSize,
+      parts: lanes.parts, reservations: desk, byteCount: lanes.byteCount,
+      blockSize: lanes.blockSize,
       logger: keeping.logger)
   }
 }

@@ -94,7 +94,8 @@ struct KeepingLoop {
     case .begun(let mirror): begin(mirror, now: now)
     case .notBegun(let error): fail(error)
     case .joined, .notJoined, .settledIn: handleJoining(news, now: now)
-    case .said, .gone, .led, .leaderGone, .admitted, .wanted, .givenBack, .entered:
+    case .said, .gone, .led, .leaderGone, .admitted, .wanted, .givenBack, .entered,
+      .keyed:
       handleSharing(news, now: now)
     case .timePassed:
       timer.passed()

@@ -106,6 +106,7 @@ extension KeepingLoop {
 
   mutating func begin(_ mirror: Mirror, now: UInt64) {
     lanes.parts = mirror.parts
+    lanes.reservations = mirror.reservations
     lanes.stripeLength = mirror.writeLengthMax
     lanes.blockSize = mirror.blockSize
     lanes.byteCount = mirror.byteCount

@@ -7,6 +7,7 @@ import Synchronization
 /// The lanes of the mirror, once there are any.
 struct KeptLanes: Sendable {
   var parts: [MirrorPart] = []
+  var reservations: ReservationDesk?
   /// Bytes of the disk's stripes, which is the longest write.
   var stripeLength = 1
   var blockSize = 1

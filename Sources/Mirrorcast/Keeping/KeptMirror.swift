@@ -118,22 +118,29 @@ final class KeptMirror: Sendable {
   }
 
   /// All that was written is on the medium of every leg that is in sync; one that can't do that
-  /// leaves the mirror, which is stored at the others when this returns.
-  func flush() async {
+  /// leaves the mirror, which is stored at the others when this returns. Returns the legs that did
+  /// not for another's reservation, with their words: they stay.
+  func flush() async -> [LogicalUnitURL: String] {
     let flushed = await withCheckedContinuation { inbox.post(.flushable($0)) }
     let seconds = max(options.deadlineSeconds, 60)
-    await withTaskGroup(of: Void.self) { group in
+    let refused = await withTaskGroup(of: (LogicalUnitURL, String)?.self) { group in
       for leg in flushed {
         group.addTask { [inbox] in
           do throws(LinkFailure) {
             try await leg.bulk.flush(within: seconds)
           } catch {
+            if case .conflict(let words) = error { return (leg.bulk.url, words) }
             inbox.post(.lost(leg: leg.leg, stay: leg.stay, error.words))
           }
+          return nil
         }
+      }
+      return await group.reduce(into: [LogicalUnitURL: String]()) { words, one in
+        if let one { words[one.0] = one.1 }
       }
     }
     await withCheckedContinuation { inbox.post(.whenConfirmed($0)) }
+    return refused
   }
 
   /// Returns when every leg that is here is in sync, or can't become it.

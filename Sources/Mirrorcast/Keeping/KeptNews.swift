@@ -39,6 +39,8 @@ enum KeptNews: Sendable {
   case givenBack(Range<Int>)
   /// A copy's range may be held.
   case entered(token: UInt64)
+  /// This initiator is about to go by that key for reservations; zero: by none any more.
+  case keyed(UInt64)
 
   case timePassed
 

@@ -58,10 +58,11 @@ struct LegBulk: Sendable {
   /// All that was written to the medium (SBC-3 §5.22).
   func flush(within seconds: Double) async throws(LinkFailure) {
     let outcome = try await command(.synchronizeCache16, within: seconds)
+    guard outcome.status != .reservationConflict else { throw .conflict("flush: \(outcome.text)") }
     guard outcome.isGood else { throw .refused("it could not flush: \(outcome.text)") }
   }
 
-  private func command(
+  func command(
     _ block: CommandDescriptorBlock, transfer: InitiatorCommand.Transfer = .none,
     within seconds: Double
   ) async throws(LinkFailure) -> CommandOutcome {

@@ -12,10 +12,12 @@ enum LinkFailure: Error, Sendable {
   case lost(String)
   /// It has answered, and doesn't do it.
   case refused(String)
+  /// It doesn't do it for this initiator, by another's reservation: that says nothing of the leg.
+  case conflict(String)
 
   var words: String {
     switch self {
-    case .lost(let words), .refused(let words): words
+    case .lost(let words), .refused(let words), .conflict(let words): words
     }
   }
 }

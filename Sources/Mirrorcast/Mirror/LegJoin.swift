@@ -8,6 +8,7 @@ import Synchronization
 /// What a leg has to fit to come into a mirror that lives.
 struct LegJoin: Sendable {
   let parts: [MirrorPart]
+  let reservations: ReservationDesk
   let byteCount: UInt64
   let blockSize: Int
   let logger: Logger
@@ -25,7 +26,9 @@ struct LegJoin: Sendable {
         sessions.append(session)
         try check(session, virtualLUN: virtualLUN)
       }
-      return try await join(sessions, as: index)
+      return try await reservations.admitting(sessions, as: index) {
+        try await join(sessions, as: index)
+      }
     } catch {
       for session in sessions { await session.connection.close() }
       throw error
@@ -67,7 +70,8 @@ struct LegJoin: Sendable {
 extension LegJoin {
   init(_ mirror: Mirror) {
     self.init(
-      parts: mirror.parts, byteCount: mirror.byteCount, blockSize: mirror.blockSize,
+      parts: mirror.parts, reservations: mirror.reservations, byteCount: mirror.byteCount,
+      blockSize: mirror.blockSize,
       logger: mirror.logger)
   }
 }

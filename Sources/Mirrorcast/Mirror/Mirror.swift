@@ -30,6 +30,7 @@ public final class Mirror: Sendable {
   let keeping: KeptMirror?
   /// Nil where no other initiator writes to it.
   let gate: WriteGate?
+  let reservations: ReservationDesk
   /// In a shared mirror, the mirrors that this one has been since.
   let succession: MirrorSuccession?
   let state: Mutex<State>
@@ -56,6 +57,7 @@ public final class Mirror: Sendable {
     gate = establishment.keeping?.gate(byteCount: byteCount)
     let sharing = establishment.keeping?.sharing
     succession = sharing?.isFirst == true ? sharing?.succession : nil
+    reservations = ReservationDesk(parts, establishment)
     state = Mutex(State(notices: notices))
   }
 

@@ -48,6 +48,7 @@ extension Mirror {
       guard membership.legs.count - membership.dropped.count > 1 else {
         throw MirrorcastError("\(url) is the last leg", advice: "terminate the mirror instead")
       }
+      await reservations.end(at: index)
       // It is gone from all parts when one has had words with it: those are told afterwards.
       let failures = await withTaskGroup(of: (any Error)?.self) { group in
         for part in parts {
@@ -104,8 +105,10 @@ extension Mirror {
       guard await part.isIdle() else { return statuses }
     }
     if let keeping {
-      await keeping.flush()
-      return statuses
+      let refused = await keeping.flush()
+      return statuses.map { status in
+        refused[status.url].map { LegStatus(url: status.url, isGood: false, text: $0) } ?? status
+      }
     }
     // Once for each LUN: what is synchronized is the LUN's cache, whichever session wrote to it.
     let present = parts[0].membership.withLock { $0.present }
@@ -148,6 +151,7 @@ extension Mirror {
   private func endOnce(isClosing: Bool) async -> [LegStatus] {
     await changeEnded()
     for part in parts { await part.finishWrites() }
+    if isClosing { await reservations.end() }
     if isClosing, let keeping {
       // Then they take the marks of those away.
       await eachPart { await $0.tellLowest() }

@@ -37,7 +37,9 @@ struct UnitJudges {
     if receiver.attentions.isEmpty {
       receiver.attentions = statuses(devices.map { $0.with { $0.takeAttention(of: session) } })
     }
-    receiver.refusals = statuses(devices.map { $0.with { $0.refusal(ofWriteFrom: session) } })
+    let isCopy = receiver.takesCopies && datagram.flags.contains(.copy)
+    receiver.refusals = statuses(
+      devices.map { $0.with { $0.refusal(ofWriteFrom: session, isOfMirror: isCopy) } })
   }
 
   /// One disk's refusal is the whole write's: it is done nowhere.

@@ -32,6 +32,8 @@ final class MirrorSuccession: Sendable {
   }
 
   private let options: MirrorOptions
+  /// One for all of the line.
+  let reservations = ReservationMemory()
   private let logger: Logger
   private let state = Mutex(State())
 
@@ -104,6 +106,7 @@ final class MirrorSuccession: Sendable {
     next.keeping.required = nil
     do {
       let mirror = try await SharedOpening(next, logger).open(succeeding: self)
+      await takeReservations(mirror)
       await take(mirror)
     } catch {
       logger.error("a shared mirror is not opened again: \(error)")
@@ -119,6 +122,17 @@ final class MirrorSuccession: Sendable {
         write.completion(WriteResult(isGood: false, failures: failures))
       }
     }
+  }
+
+  /// Made anew before any write; what the last leader had is nobody's.
+  private func takeReservations(_ mirror: Mirror) async {
+    await mirror.reservations.restore()
+    let key = reservations.leaderKey
+    guard mirror.keeping?.sharing?.server != nil, key != 0, key != reservations.own.key else {
+      return
+    }
+    reservations.setLeaderKey(0)
+    await mirror.reservations.remove(key)
   }
 
   private func take(_ mirror: Mirror) async {

@@ -29,6 +29,8 @@ package struct GuestHall: Sendable {
     case suspect(Range<UInt64>)
     /// A guest is gone: the legs may differ wherever they have marks.
     case mend
+    /// A guest is gone: what it had reserved at the legs by that key is nobody's.
+    case unreserve(key: UInt64)
     /// The leader's own token: what its gate is to be told.
     case token(RegionTokens.Output)
     /// All guests reach the leg that comes.
@@ -49,6 +51,8 @@ package struct GuestHall: Sendable {
   var guests: [Guest] = []
   var tokens: RegionTokens
   var join: LegJoining?
+  /// By which the leader is registered for reservations; zero: it is not.
+  var ownKey: UInt64 = 0
   private let byteCount: UInt64
 
   package init(_ layout: RegionLayout) {
@@ -93,7 +97,9 @@ package struct GuestHall: Sendable {
     case .ready where guests[index].stage == .registering:
       guests[index].stage = .present
       guests[index].deadline = nil
+      if ownKey != 0 { send(index, .key(ownKey)) }
       orders.append(.tell(.came(id)))
+    case .key(let key): guests[index].key = key
     case .ask(let regions):
       let isTaken = isPresent && tokens.handleAsked(guests[index].participant, regions)
       if isTaken { takeTokens() } else { handleGone(id, words: Self.violation, here: here) }
@@ -220,6 +226,10 @@ package struct GuestHall: Sendable {
       // Who had no token has written nothing.
       if !guest.hasLeft, !guest.had.isEmpty { orders.append(.mend) }
       tokens.free(guest.had)
+      // One that is back already goes by the same key, perhaps.
+      if guest.key != 0, guest.key != ownKey, !guests.contains(where: { $0.key == guest.key }) {
+        orders.append(.unreserve(key: guest.key))
+      }
     }
     takeTokens()
   }

@@ -15,6 +15,19 @@ extension GuestHall {
     takeTokens()
   }
 
+  // MARK: Reservations
+
+  /// The leader is about to go by that key.
+  package mutating func noteKey(_ key: UInt64) {
+    ownKey = key
+    tell(.key(key))
+  }
+
+  /// Whether somebody who is here goes by it.
+  package func isUsed(_ key: UInt64) -> Bool {
+    ownKey == key || guests.contains { $0.key == key && !$0.isGoing }
+  }
+
   // MARK: Legs
 
   /// A leg is lost: the guests hear of it before any of them hears that the others have stored so.

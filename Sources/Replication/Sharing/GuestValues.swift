@@ -35,6 +35,8 @@ struct Guest: Sendable {
   var had: [Range<Int>] = []
   /// It has said that nothing of its is open.
   var hasLeft = false
+  /// By which it is registered for reservations at the legs; zero: it is not.
+  var key: UInt64 = 0
 
   init(id: UInt64, participant: RegionTokens.Participant, deadline: UInt64) {
     self.id = id

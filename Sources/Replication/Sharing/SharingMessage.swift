@@ -51,6 +51,9 @@ package enum SharingMessage: Sendable, Equatable {
 
   /// A leg is lost to whoever says so, hence to all.
   case lost(member: UInt64, turn: UInt32, words: String)
+  /// The key by which whoever says so is registered for reservations at the legs; zero: by none.
+  /// Told before it is used, so that who is left can take it away.
+  case key(UInt64)
   /// Nothing but that it is there.
   case alive
 }

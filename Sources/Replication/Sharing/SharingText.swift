@@ -15,6 +15,7 @@ extension RegistrationKey {
   package static let here = prefix + "here"
   package static let suspended = prefix + "suspended"
   package static let address = prefix + "address"
+  package static let key = prefix + "key"
 }
 
 /// The words that stand for messages.
@@ -22,7 +23,7 @@ private enum SharingOperation: String {
   case hello, ready, ask, released, suspect, joined, leaving
   case notJoined = "not-joined"
   case welcome, granted, call, confirmed, join, state, suspend, resume, mended, stop
-  case lost, alive
+  case lost, key, alive
 }
 
 extension SharingMessage {
@@ -47,6 +48,7 @@ extension SharingMessage {
     case .mended: .mended
     case .stop: .stop
     case .lost: .lost
+    case .key: .key
     case .alive: .alive
     }
   }
@@ -82,6 +84,7 @@ extension SharingMessage {
       keys.append(RegistrationKey.reason, spoken(words))
     case .mended(let count): keys.append(RegistrationKey.count, "\(count)")
     case .stop(let words): keys.append(RegistrationKey.reason, spoken(words))
+    case .key(let key): keys.append(RegistrationKey.key, hexadecimal(key))
     case .welcome(let mirror): keys.pairs += mirror.keys.pairs
     }
     return keys
@@ -126,6 +129,7 @@ extension SharingMessage {
     case .mended: self = .mended(try number(keys, RegistrationKey.count, 1...UInt64(UInt32.max)))
     case .stop: self = .stop(heard(keys))
     case .lost: self = .lost(member: try member(keys), turn: try turn(keys), words: heard(keys))
+    case .key: self = .key(try number(keys, RegistrationKey.key, 0...UInt64.max))
     case .alive: self = .alive
     case nil: throw RegistrationFault(.badRequest, "there is no such message")
     }

@@ -66,8 +66,12 @@ package struct DeviceServer: Sendable {
   var mayWrite: Bool { !unit.isWriteProtected && !modes.isWriteProtected }
 
   /// Why a write that comes by another way than a command is refused: by a mirror, or by a copy.
-  package func refusal(ofWriteFrom session: UInt64) -> CommandResult? {
-    if let result = refusal(of: .writing, from: session) { return result }
+  /// - Parameter isOfMirror: it only brings a leg of a mirror what the others have, which is no
+  ///   initiator's write: reservations are not asked.
+  package func refusal(
+    ofWriteFrom session: UInt64, isOfMirror: Bool = false
+  ) -> CommandResult? {
+    if let result = refusal(of: isOfMirror ? .none : .writing, from: session) { return result }
     return mayWrite ? nil : sealed(CommandResult(.writeProtected))
   }
 
@@ -81,7 +85,9 @@ package struct DeviceServer: Sendable {
   ) -> CommandResult? {
     // A session that is gone has no rights left.
     let nexus = attentions.nexus(of: session)
-    if nexus.map({ reservations.conflicts(exclusion, $0) }) ?? !reservations.isEmpty {
+    if nexus.map({ reservations.conflicts(exclusion, $0) })
+      ?? (exclusion != .none && !reservations.isEmpty)
+    {
       return CommandResult(status: .reservationConflict)
     }
     if let sense = sanitizing.sense { return sealed(CommandResult(sense)) }

@@ -27,7 +27,7 @@ package enum ReservationType: UInt8, CaseIterable, Sendable {
   var admitsRegistrants: Bool { self != .writeExclusive && self != .exclusiveAccess }
 
   /// Whether all registrants hold it.
-  var isOfAll: Bool { self == .writeExclusiveAll || self == .exclusiveAccessAll }
+  package var isOfAll: Bool { self == .writeExclusiveAll || self == .exclusiveAccessAll }
 }
 
 /// A port that has said who it is.

@@ -199,12 +199,15 @@ struct `Tokens of regions` {
 
   @Test func `requests that name nothing, or too much, are refused`() {
     var tokens = RegionTokens(regionCount: 4)
-    #expect(!tokens.handleAsked(1, 0..<0))
-    #expect(!tokens.handleAsked(1, 2..<5))
-    #expect(!tokens.handleReleased(1, 0..<1))
-    for _ in 0..<RegionTokens.requestsMax { #expect(tokens.handleAsked(1, 0..<1)) }
-    #expect(!tokens.handleAsked(1, 0..<1))
-    #expect(tokens.handleAsked(2, 0..<1))
+    let bad = [
+      tokens.handleAsked(1, 0..<0), tokens.handleAsked(1, 2..<5),
+      tokens.handleReleased(1, 0..<1),
+    ]
+    #expect(bad == [false, false, false])
+    let many = (0..<RegionTokens.requestsMax).map { _ in tokens.handleAsked(1, 0..<1) }
+    #expect(many.allSatisfy { $0 })
+    let (more, others) = (tokens.handleAsked(1, 0..<1), tokens.handleAsked(2, 0..<1))
+    #expect(!more && others)
   }
 
   @Test(arguments: 0..<200 as Range<UInt64>)
