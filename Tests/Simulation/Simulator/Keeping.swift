@@ -204,7 +204,7 @@ final class Keeping {
       world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
       world.happens(.closed)
       initiator.handleClosed(isWhole: failures.isEmpty)
-    case .copying, .unreadable, .forgotten: break
+    case .copying, .unreadable, .forgotten, .verifying, .differing, .unverified, .verified: break
     }
   }
 
