@@ -3,8 +3,8 @@
 //
 // A repair goes the way of a write that ended badly everywhere: the legs that are wrong are called
 // `unequal`, what differs is marked there, compared again and copied, and they are in sync again. A
-// copy to legs that are in sync, under the same hold, would be faster, and if anybody died meanwhile
-// nobody would know which legs have it. Until the marks are stored nothing is worse than it was.
+// copy to legs that are in sync, under the same hold, would be faster; but if anybody died then,
+// nobody would know which legs have it. Until the marks are stored nothing is worse than before.
 
 extension Coordinator {
   /// Begins a verification; false where one is under way, or the mirror isn't. Its end is told by
@@ -36,8 +36,9 @@ extension Coordinator {
   // MARK: Steps
 
   mutating func stepVerification(now: UInt64) {
-    guard verification != nil, !isResting else { return }
+    // First, or it would be due again and again.
     if let due = verification?.resumeAt, due <= now { verification?.resumeAt = nil }
+    guard verification != nil, !isResting else { return }
     if verification?.mending != nil {
       guard !isMending else { return }
       verification?.endMending()
@@ -95,6 +96,9 @@ extension Coordinator {
 
   private mutating func endVerifiedRegion(_ index: Int, now: UInt64) {
     guard let layout, let job = verification?.jobs.remove(at: index) else { return }
+    for (legs, count) in job.compared {
+      verification?.noteCompared(legs.intersection(job.legs), count)
+    }
     verification?.doneBytes += UInt64(layout.bytes(of: job.region).count)
     tellVerifying(now: now)
     guard isBusy, configuration.busyShare < 100 else { return }
@@ -131,7 +135,7 @@ extension Coordinator {
       }
       judge(index, job)
     } else if isValid, let range = job.ranges.first {
-      verification?.noteCompared(compared.union(LegSet(job.source)), range.count)
+      job.compared.append((compared.union(LegSet(job.source)), range.count))
       for (piece, set) in zip(pieces(of: range), differing) where !set.isDisjoint(with: compared) {
         job.pieces.append(piece)
       }

@@ -2,8 +2,8 @@
 // repaired.
 //
 // Law: nothing is called a difference that was not compared while its range was held. Legs that get
-// the same writes are never equal at one moment while writes come, so what differs at first is only
-// suspected: the range is held (no write that overlaps it is open, none begins), and compared again.
+// the same writes are never equal at one moment while writes come: what differs at first is only
+// suspected. The range is held (no write that overlaps it is open, none begins) and compared again.
 // Who was in sync all that time and then has other bytes has really other bytes. Two legs that were
 // equal at any two moments are equal without a hold.
 //
@@ -38,6 +38,8 @@ struct VerificationJob: Sendable {
   /// Of the comparison that is awaited.
   var source = 0
   var targets: LegSet = []
+  /// Who was compared, over how many bytes: told once the region is judged.
+  var compared: [(legs: LegSet, byteCount: Int)] = []
   /// Of the piece at hand: legs that are equal, and those that belong to none of these.
   var groups: [LegSet] = []
   var rest: LegSet = []

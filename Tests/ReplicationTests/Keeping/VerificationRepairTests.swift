@@ -4,34 +4,8 @@ import Testing
 
 /// What differs between legs is made equal, and whoever dies meanwhile nothing is worse.
 @Suite struct VerificationRepairTests {
-  private func mirror(_ count: Int = 3) throws -> VirtualKeeping {
-    let mirror = try VirtualKeeping(count) { $0.areEqual = true }
-    mirror.open()
-    mirror.events = []
-    return mirror
-  }
-
-  private func begin(_ mirror: VirtualKeeping, _ repair: VerificationRepair) {
-    let isBegun = mirror.coordinator.verify(
-      VerificationWish(bytes: 0..<mirror.layout.byteCount, repair: repair), now: mirror.now)
-    #expect(isBegun)
-    mirror.run()
-  }
-
-  private func told(_ mirror: VirtualKeeping) -> VerificationReport? {
-    mirror.events.compactMap { if case .verified(let report) = $0 { report } else { nil } }.last
-  }
-
-  private func states(_ mirror: VirtualKeeping) -> [MemberState] {
-    mirror.legs.indices.map { mirror.coordinator.state(ofLeg: $0) }
-  }
-
-  private func data(_ mirror: VirtualKeeping, _ region: Int) -> [UInt8] {
-    mirror.legs.map { $0.data[region] }
-  }
-
   @Test(arguments: [0, 1, 2]) func `an odd leg gets what the others have`(odd: Int) throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[odd].data[6] = 66
     var isMarked = false
     mirror.willDo = { order in
@@ -44,11 +18,11 @@ import Testing
       }
       return true
     }
-    begin(mirror, .fromMost)
-    let report = try #require(told(mirror))
+    mirror.verify(.fromMost)
+    let report = try #require(mirror.verification)
     #expect(isMarked)
-    #expect(data(mirror, 6) == [0, 0, 0])
-    #expect(states(mirror) == [.inSync, .inSync, .inSync])
+    #expect(mirror.data(6) == [0, 0, 0])
+    #expect(mirror.states == [.inSync, .inSync, .inSync])
     #expect(report.differingRegions == 1)
     #expect(report.repairedRegions == 1)
     #expect(report.differences.allSatisfy { $0.isRepaired })
@@ -57,42 +31,42 @@ import Testing
   }
 
   @Test func `the named leg is right, though it is the odd one`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[2].data[6] = 66
-    begin(mirror, .from(leg: 2))
-    let report = try #require(told(mirror))
-    #expect(data(mirror, 6) == [66, 66, 66])
+    mirror.verify(.from(leg: 2))
+    let report = try #require(mirror.verification)
+    #expect(mirror.data(6) == [66, 66, 66])
     #expect(report.differences.allSatisfy { $0.groups == [LegSet(2), LegSet([0, 1])] })
     #expect(report.repairedRegions == 1)
   }
 
   @Test func `of two legs the first is right where none is named`() throws {
-    let mirror = try mirror(2)
+    let mirror = try VirtualKeeping.verified(2)
     mirror.legs[1].data[6] = 66
-    begin(mirror, .fromMost)
-    #expect(data(mirror, 6) == [0, 0])
-    #expect(told(mirror)?.repairedRegions == 1)
+    mirror.verify(.fromMost)
+    #expect(mirror.data(6) == [0, 0])
+    #expect(mirror.verification?.repairedRegions == 1)
   }
 
   @Test func `where each leg is odd somewhere they are repaired one after the other`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     for leg in 0..<3 { mirror.legs[leg].data[3 * leg] = 99 }
-    begin(mirror, .fromMost)
-    for region in [0, 3, 6] { #expect(data(mirror, region) == [0, 0, 0]) }
-    #expect(told(mirror)?.repairedRegions == 3)
-    #expect(states(mirror) == [.inSync, .inSync, .inSync])
+    mirror.verify(.fromMost)
+    for region in [0, 3, 6] { #expect(mirror.data(region) == [0, 0, 0]) }
+    #expect(mirror.verification?.repairedRegions == 3)
+    #expect(mirror.states == [.inSync, .inSync, .inSync])
   }
 
   @Test func `nothing is repaired unasked`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[1].data[6] = 66
-    begin(mirror, .none)
-    #expect(data(mirror, 6) == [0, 66, 0])
-    #expect(told(mirror)?.repairedRegions == 0)
+    mirror.verify(.none)
+    #expect(mirror.data(6) == [0, 66, 0])
+    #expect(mirror.verification?.repairedRegions == 0)
   }
 
   @Test func `a named leg that is lost is right nowhere after that`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[1].data[6] = 66
     var isKilled = false
     mirror.willDo = { order in
@@ -101,15 +75,15 @@ import Testing
       mirror.kill(2)
       return true
     }
-    begin(mirror, .from(leg: 2))
-    let report = try #require(told(mirror))
+    mirror.verify(.from(leg: 2))
+    let report = try #require(mirror.verification)
     #expect(report.differingRegions == 1)
     #expect(report.repairedRegions == 0)
-    #expect(data(mirror, 6)[1] == 66)
+    #expect(mirror.data(6)[1] == 66)
   }
 
   @Test func `a leg that is lost while it is repaired is told as not repaired`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[1].data[6] = 66
     var isKilled = false
     mirror.willDo = { order in
@@ -120,20 +94,20 @@ import Testing
       mirror.kill(1)
       return true
     }
-    begin(mirror, .fromMost)
-    let first = try #require(told(mirror))
+    mirror.verify(.fromMost)
+    let first = try #require(mirror.verification)
     #expect(isKilled)
     #expect(first.differingRegions == 1)
     #expect(first.repairedRegions == 0)
     // It had the mark, and so gets it when it is back.
     try mirror.restartLeg(1)
     mirror.pass(20_000_000_000)
-    #expect(states(mirror) == [.inSync, .inSync, .inSync])
-    #expect(data(mirror, 6) == [0, 0, 0])
+    #expect(mirror.states == [.inSync, .inSync, .inSync])
+    #expect(mirror.data(6) == [0, 0, 0])
   }
 
   @Test func `a source that is lost while others are repaired leaves them equal`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[0].data[6] = 66
     var isKilled = false
     mirror.willDo = { order in
@@ -144,16 +118,16 @@ import Testing
       mirror.kill(0)
       return true
     }
-    begin(mirror, .from(leg: 0))
-    let report = try #require(told(mirror))
+    mirror.verify(.from(leg: 0))
+    let report = try #require(mirror.verification)
     #expect(isKilled)
     #expect(report.repairedRegions == 0)
-    #expect(states(mirror) == [.absent, .inSync, .inSync])
+    #expect(mirror.states == [.absent, .inSync, .inSync])
     #expect(mirror.legs[1].data == mirror.legs[2].data)
   }
 
   @Test func `a write that comes between the verdict and the repair stays`() throws {
-    let mirror = try mirror()
+    let mirror = try VirtualKeeping.verified()
     mirror.legs[1].data[6] = 66
     var isWritten = false
     mirror.willDo = { order in
@@ -163,10 +137,10 @@ import Testing
       }
       return true
     }
-    begin(mirror, .fromMost)
+    mirror.verify(.fromMost)
     #expect(isWritten)
-    #expect(data(mirror, 6) == [77, 77, 77])
-    #expect(told(mirror)?.repairedRegions == 1)
+    #expect(mirror.data(6) == [77, 77, 77])
+    #expect(mirror.verification?.repairedRegions == 1)
   }
 
   @Test func `a region in which no leg is right everywhere needs a name`() {
