@@ -146,8 +146,8 @@ extension KeptUnreadable {
 extension KeptVerification {
   init(_ report: VerificationReport, url: (Int) -> LogicalUnitURL) {
     bytes = report.bytes
-    legs = report.comparedBytes.enumerated().map {
-      KeptVerifiedLeg(url: url($0.offset), comparedBytes: $0.element)
+    legs = report.comparedBytes.indices.filter { !report.forgotten.contains(LegSet($0)) }.map {
+      KeptVerifiedLeg(url: url($0), comparedBytes: report.comparedBytes[$0])
     }
     differences = []
     differingPieces = report.differenceCount

@@ -25,7 +25,8 @@ extension Coordinator {
   }
 
   mutating func endVerification(_ words: String?) {
-    guard let work = verification, let layout else { return }
+    guard var work = verification, let layout else { return }
+    work.report.forgotten = LegSet(legs.indices.filter { isForgotten($0) })
     for job in work.jobs where job.stage == .holding || job.stage == .judging {
       orders.append(.release(token: job.token))
     }

@@ -48,6 +48,8 @@ package struct VerificationReport: Sendable, Equatable {
   package var bytes: Range<UInt64>
   /// By leg: how much of it was compared with another leg.
   package var comparedBytes: [UInt64] = []
+  /// Legs that belong to the mirror no more.
+  package var forgotten: LegSet = []
   package var differences: [LegDifference] = []
   package var differenceCount = 0
   package var differingRegions = 0
