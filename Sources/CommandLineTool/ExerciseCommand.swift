@@ -61,6 +61,13 @@ struct ExerciseCommand: AsyncParsableCommand {
   @Flag(help: "Only read at the end, not while it writes.")
   var quietReads = false
 
+  @Flag(
+    help: """
+      Also compare the legs by checksums, again and again while it writes; any difference is an \
+      error.
+      """)
+  var verify = false
+
   @Flag(help: "Print the result as one JSON object on standard output.")
   var json = false
 
@@ -107,11 +114,17 @@ struct ExerciseCommand: AsyncParsableCommand {
   private struct Result {
     var writes = ExerciseWriter.Outcome()
     var reads: ExerciseReads.Outcome
+    var checks = ExerciseVerify.Outcome()
     var words: String {
       guard !hasLost else { return "LOST: see what was said above" }
       return reads.isWhole ? "nothing was lost" : "not verified: no leg could be read to its end"
     }
-    var hasLost: Bool { reads.faultCount > 0 || reads.differing > 0 }
+    var checkWords: String {
+      guard checks.whole + checks.partial > 0 else { return "" }
+      return "\n\(checks.whole) verifications while it wrote, \(checks.partial) cut short, "
+        + "\(Quantity.bytes(checks.bytes)): \(checks.differingRegions) regions that differ"
+    }
+    var hasLost: Bool { reads.faultCount > 0 || reads.differing > 0 || checks.differingRegions > 0 }
     var isVerified: Bool { !hasLost && reads.isWhole }
   }
 
@@ -140,11 +153,20 @@ struct ExerciseCommand: AsyncParsableCommand {
       try await readAll(reads, mirror, "verifying", byteCount)
     }
     var writes = ExerciseWriter.Outcome()
+    let checks = ExerciseVerify(mirror)
     if seconds > 0 {
-      writes = try await write(model, reads, mirror, firstWrite)
+      async let isVerified: Void = verify ? checks.perform() : ()
+      do {
+        writes = try await write(model, reads, mirror, firstWrite)
+      } catch {
+        checks.end()
+        throw error
+      }
+      checks.end()
+      await isVerified
       try await readAll(reads, mirror, "verifying", byteCount)
     }
-    return Result(writes: writes, reads: reads.result)
+    return Result(writes: writes, reads: reads.result, checks: checks.result)
   }
 
   private func readAll(
@@ -216,6 +238,10 @@ struct ExerciseCommand: AsyncParsableCommand {
           ("reads", .integer(reads.reads)), ("readBytes", .integer(reads.bytes)),
           ("readsFailed", .integer(reads.failed)), ("faults", .integer(reads.faultCount)),
           ("differingRanges", .integer(reads.differing)),
+          ("verifications", .integer(result.checks.whole)),
+          ("verificationsPartial", .integer(result.checks.partial)),
+          ("verifiedBytes", .integer(result.checks.bytes)),
+          ("differingRegions", .integer(result.checks.differingRegions)),
           ("generation", .integer(legs.map(\.generation).max() ?? 0)),
           ("legs", .array(legs.map { LegEnd($0).json })),
         ]).description)
@@ -226,7 +252,7 @@ struct ExerciseCommand: AsyncParsableCommand {
         \(writes.acknowledged) writes acknowledged, \(writes.failed) failed, \
         \(Quantity.bytes(writes.bytes)); longest pause \(pause) ms
         \(reads.reads) reads, \(Quantity.bytes(reads.bytes)): \(reads.faultCount) faults, \
-        \(reads.differing) ranges that differ
+        \(reads.differing) ranges that differ\(result.checkWords)
         \(result.words)
         """)
     }

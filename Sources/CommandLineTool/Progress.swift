@@ -80,6 +80,9 @@ final class Progress: Sendable {
     done.add(UInt64(byteCount), ordering: .relaxed)
   }
 
+  /// So many bytes are done in all.
+  func reach(_ byteCount: UInt64) { done.store(byteCount, ordering: .relaxed) }
+
   /// Draws while `work` runs; `repaired` is asked at every drawing.
   func during<Value>(
     repaired: @escaping @Sendable () -> UInt64 = { 0 },

@@ -5,7 +5,7 @@ import Mirrorcast
 struct VerifyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Compare iSCSI disks with each other, byte for byte.",
+    abstract: "Compare iSCSI disks, or the legs of a kept mirror, with each other.",
     discussion: """
       Reads all disks at once, by ranges of 1 MiB, and compares each with the first. Nothing is \
       written.
@@ -15,6 +15,13 @@ struct VerifyCommand: AsyncParsableCommand {
 
       The first difference is told with its byte, and for each disk how many ranges differ. \
       Exit status 1 when there is any.
+
+      With --name the mirror is opened, and its legs that are in sync are compared by checksums \
+      (SHA-256) that their targets make: no data is read over the network. What differs is told \
+      by ranges of 256 KiB, with the legs that have the same bytes, and is repaired when asked:
+        mirrorcast verify --name disk --group 239.1.2.3 --to … --to … --to … --repair
+
+      Exit status 0 only when every leg was compared wholly, and all are equal in the end.
       """)
 
   @Option(
@@ -30,6 +37,9 @@ struct VerifyCommand: AsyncParsableCommand {
   @Flag(help: "Say nothing but errors.")
   var quiet = false
 
+  @OptionGroup(title: "Kept mirrors")
+  var kept: KeptVerifyArguments
+
   @OptionGroup(title: "Login")
   var login: IdentityArguments
 
@@ -41,9 +51,14 @@ struct VerifyCommand: AsyncParsableCommand {
       throw usageError(
         "it takes two different disks to compare", advice: "Give --to twice or more, each once.")
     }
+    if let source = kept.source, !legs.contains(source) {
+      throw usageError("\(source) is no leg by --to", advice: "Name one of the legs as --source.")
+    }
   }
 
   func run() async throws {
+    if let name = kept.name, let group = kept.group { return try await verifyKept(name, group) }
+    try await KeptVerify.check(legs, identity: try login.identity(), logger: log.logger)
     var sessions: [LogicalUnitSession] = []
     do {
       for leg in legs {
@@ -59,6 +74,18 @@ struct VerifyCommand: AsyncParsableCommand {
       await close(sessions)
       throw error
     }
+  }
+
+  private func verifyKept(_ name: String, _ group: GroupAddress) async throws {
+    var options = MirrorOptions(legs: legs, group: group)
+    options.interface = kept.interface
+    options.identity = try login.identity()
+    options.name = name
+    options.keeping.onEvent = { KeptEvents.tell($0) }
+    let verification = try await KeptVerify.perform(
+      options, repairing: kept.repairing, logger: log.logger, isQuiet: quiet)
+    KeptVerify.report(verification, name: name, json: json, isQuiet: quiet)
+    guard verification.isEqual else { throw ExitCode(1) }
   }
 
   private func close(_ sessions: [LogicalUnitSession]) async {

@@ -141,6 +141,8 @@ struct KeepingLoop {
     case .flushable(let waiter): waiter.resume(returning: flushable)
     case .whenConfirmed(let waiter): callers.confirming.append(waiter)
     case .whenInSync(let waiter): callers.syncing.append(waiter)
+    case .verify(let order): verify(order, now: now)
+    case .endVerification(let number): endVerification(number, now: now)
     case .close(let waiter):
       callers.closing.append(waiter)
       closeWhenJoined(now: now)

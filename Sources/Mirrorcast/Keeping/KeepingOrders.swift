@@ -176,6 +176,7 @@ extension KeepingLoop {
       }
     }
     if case .forgotten(let label, _) = event { callers.ordering.endForgetting(label) }
+    tellVerification(event)
     let told = KeptMirrorEvent(event) { seats[$0].url }
     keeping.board.update { board in event.note(on: &board) }
     if case .notTaken(let leg, _) = event, isForgotten(leg) {
@@ -190,7 +191,8 @@ extension KeepingLoop {
     let level: Logger.Level =
       switch event {
       case .leg(_, .absent, _, _), .notTaken, .suspended: .warning
-      case .unreadable, .stopped: .error
+      case .unreadable, .unverified, .differing, .stopped: .error
+      case .verified(let verification): verification.isEqual ? .notice : .warning
       case .opened, .leg, .resumed, .closed, .guest, .forgotten: .notice
       case .copying: .debug
       }

@@ -60,6 +60,7 @@ struct KeptCallers: Sendable {
   var syncing: [CheckedContinuation<Void, Never>] = []
   var closing: [CheckedContinuation<Void, Never>] = []
   var ordering = OrderWaiters()
+  var verifying: KeptVerificationOrder?
   /// Legs whose loss the others have yet to store.
   var awaited: LegSet = []
   /// Since somebody waits for legs to be in sync: it can't be reached.
@@ -103,6 +104,8 @@ struct KeptCallers: Sendable {
     opening?.resume(throwing: MirrorcastError("the mirror has ended"))
     opening = nil
     for waiter in confirming + syncing + closing { waiter.resume() }
+    verifying?.waiter.resume(throwing: MirrorcastError("the mirror has ended"))
+    verifying = nil
     for (_, waiter) in adding { waiter.resume(throwing: MirrorcastError("the mirror has ended")) }
     (confirming, syncing, closing, adding) = ([], [], [], [:])
     ordering.end()

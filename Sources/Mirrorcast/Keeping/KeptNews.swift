@@ -57,6 +57,9 @@ enum KeptNews: Sendable {
   /// Called when no leg's loss waits to be stored at the others.
   case whenConfirmed(CheckedContinuation<Void, Never>)
   case whenInSync(CheckedContinuation<Void, Never>)
+  case verify(KeptVerificationOrder)
+  /// The caller of that one doesn't want it any more.
+  case endVerification(UInt64)
   case close(CheckedContinuation<Void, Never>)
   case end
 }
@@ -95,6 +98,7 @@ extension KeptNews {
     case .add(_, let waiter): waiter.resume(throwing: error)
     case .ordered(_, let reply): reply(.refused(error.what))
     case .flushable(let waiter): waiter.resume(returning: [])
+    case .verify(let order): order.waiter.resume(throwing: error)
     case .whenConfirmed(let waiter), .whenInSync(let waiter), .close(let waiter): waiter.resume()
     case .connected(_, _, let link): Task { await link.close() }
     default: break

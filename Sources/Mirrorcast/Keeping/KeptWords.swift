@@ -11,6 +11,10 @@ extension KeptMirrorEvent {
       self = .leg(url(leg), LegState(state), generation: generation, reason: reason)
     case .notTaken(let leg, let reason): self = .notTaken(url(leg), reason: reason)
     case .unreadable(let leg, let reason): self = .unreadable(url(leg), reason: reason)
+    case .verifying: return nil
+    case .differing(let difference): self = .differing(KeptDifference(difference, url: url))
+    case .unverified(let range): self = .unverified(KeptUnreadable(range, url: url))
+    case .verified(let report): self = .verified(KeptVerification(report, url: url))
     case .suspended(let reason): self = .suspended(reason: reason)
     case .resumed: self = .resumed
     case .stopped(let reason): self = .stopped(reason: reason)
@@ -57,6 +61,7 @@ extension KeepingEvent {
       for (leg, words) in failures { board[leg].closingFailure = words }
     case .stopped: for leg in board.indices { board[leg].isHere = false }
     case .refused, .unreadable, .suspended, .resumed, .forgotten: break
+    case .verifying, .differing, .unverified, .verified: break
     }
   }
 }

@@ -48,6 +48,15 @@ public struct RecordedLeg: Sendable {
   }
 }
 
+/// Whether a disk is a kept mirror's, as far as it says.
+public enum LegOccupation: Sendable {
+  /// Of none, or its target knows of no such thing.
+  case free
+  case recorded(RecordedLeg)
+  /// An initiator has the mirror open.
+  case open
+}
+
 /// What a leg says of itself when nobody has it.
 public struct LegSelfDescription: Sendable {
   public var url: LogicalUnitURL
@@ -80,6 +89,26 @@ public struct LegSelfDescription: Sendable {
     await link.close()
     if case .success(.refused(.held, _)) = answer { return nil }
     return LegSelfDescription(url, try descriptor(answer, url))
+  }
+
+  /// Whether it may be read by itself; one that can't be reached counts as free.
+  public static func occupation(
+    of url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
+  ) async -> LegOccupation {
+    let link: LegLink
+    do throws(MirrorcastError) {
+      link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
+    } catch {
+      return .free
+    }
+    let answer = await link.ask(.claim(holder: UInt64.random(in: 1...UInt64.max)), within: 30)
+    await link.close()
+    switch answer {
+    case .success(.description(let descriptor)):
+      return descriptor.record.map { .recorded(RecordedLeg(url, $0)) } ?? .free
+    case .success(.refused(.held, _)): return .open
+    default: return .free
+    }
   }
 
   /// Takes a leg's record away: its LUN is an ordinary one again. Returns what it was.

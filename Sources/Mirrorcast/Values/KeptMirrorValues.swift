@@ -94,6 +94,13 @@ public enum KeptMirrorEvent: Sendable, Equatable {
   case copying(LogicalUnitURL, remaining: Int, of: Int, copiedBytes: UInt64)
   /// What was a member, named by its URL, is none any more.
   case forgotten(String, generation: UInt64)
+  /// Legs that are in sync have different bytes there, though no write is open: found by a
+  /// verification. Of many only the first thousand are told.
+  case differing(KeptDifference)
+  /// A verification could not compare a leg there.
+  case unverified(KeptUnreadable)
+  /// A verification has ended.
+  case verified(KeptVerification)
   /// It has ended in order, but for the legs that could not store so.
   case closed(failures: [LegStatus])
 }
@@ -113,6 +120,9 @@ extension KeptMirrorEvent: CustomStringConvertible {
     case .guest(let number, let isHere, let reason):
       "initiator \(String(number, radix: 16)) \(isHere ? "writes here, too" : "is gone"): \(reason)"
     case .stopped(let reason): "the mirror has stopped: \(reason)"
+    case .differing(let difference): "DIFFERENT, \(difference)"
+    case .unverified(let range): "not verified, \(range)"
+    case .verified(let verification): "verified: \(verification.verdict)"
     case .copying(let url, let remaining, let all, _):
       "\(url): \(remaining) of \(all) regions are still to be compared"
     case .forgotten(let label, let generation):

@@ -36,6 +36,7 @@ package struct Coordinator: Sendable {
   var asked: [Question] = []
   var round = MembershipRound()
   var copies = CopyWork()
+  var verification: VerificationWork?
   var identities: Identities
   var layout: RegionLayout?
   /// When waiting for legs to return is over; nil while enough are here.
@@ -71,6 +72,7 @@ package struct Coordinator: Sendable {
     }
     if let due = copies.resumeAt { deadline = min(deadline ?? .max, due) }
     if let due = copies.forgiveAt { deadline = min(deadline ?? .max, due) }
+    if let due = verification?.resumeAt { deadline = min(deadline ?? .max, due) }
     return deadline
   }
 
@@ -191,6 +193,7 @@ package struct Coordinator: Sendable {
     }
     phase = .closing
     endCopies()
+    endVerification("the mirror was closed")
     settle(now: now)
   }
 
@@ -206,6 +209,7 @@ package struct Coordinator: Sendable {
       stepRound(now: now)
       stepMends()
       stepCopies(now: now)
+      stepVerification(now: now)
       // Who has got all by that is to be called so now: perhaps nothing else will happen.
       if round.isWanted { stepRound(now: now) }
     case .closing: stepClosing(now: now)
@@ -256,6 +260,7 @@ package struct Coordinator: Sendable {
     phase = .ended
     patienceEnd = nil
     endCopies()
+    endVerification("the mirror has stopped")
     orders.append(.stop(words))
     orders.append(.tell(.stopped(words)))
   }

@@ -90,7 +90,7 @@ extension Coordinator {
     for leg in legs.indices where legs[leg].isCopying { finishCopy(leg) }
   }
 
-  private var sources: [Int] {
+  var sources: [Int] {
     legs.indices.filter { legs[$0].stage == .joined && state(ofLeg: $0) == .inSync }
   }
 

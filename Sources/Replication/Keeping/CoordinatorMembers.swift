@@ -189,6 +189,7 @@ extension Coordinator {
     guard let index = round.members.firstIndex(where: { $0.id == legs[leg].member }) else { return }
     guard round.members[index].state != state else { return }
     round.members[index].state = state
+    verification?.note(state, ofLeg: leg)
     round.isWanted = true
   }
 
@@ -250,6 +251,7 @@ extension Coordinator {
     set(.inSync, ofLeg: next)
     legs[next].copy = LegCopy()
     restartCopies()
+    verification?.failMending()
     for leg in here where leg != next && legs[leg].stage == .joined { gather(leg) }
     return true
   }

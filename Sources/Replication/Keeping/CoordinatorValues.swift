@@ -75,6 +75,14 @@ package enum KeepingEvent: Sendable, Equatable {
   case stopped(String)
   /// Regions of a leg that are still to be compared.
   case copying(Int, remaining: Int, of: Int, copiedBytes: UInt64)
+  /// How far a verification has come.
+  case verifying(doneBytes: UInt64, of: UInt64)
+  /// Legs that are in sync have different bytes, though no write is open there.
+  case differing(LegDifference)
+  /// What could not be compared, since a leg can't read it.
+  case unverified(UnreadableRange)
+  /// A verification has ended.
+  case verified(VerificationReport)
   case closed(failures: [Int: String])
   /// A member is none any more, by order; that is stored.
   case forgotten(String, generation: UInt64)

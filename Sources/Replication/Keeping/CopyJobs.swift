@@ -54,6 +54,13 @@ struct CopyWork: Sendable {
     postponed.contains(region) || jobs.contains { $0.region == region }
   }
 
+  /// Whether nobody can read any of these.
+  func arePostponed(_ regions: RegionMap) -> Bool {
+    var next = regions.first()
+    while let region = next, postponed.contains(region) { next = regions.first(from: region + 1) }
+    return next == nil
+  }
+
   func isBad(_ region: Int, at leg: Int) -> Bool {
     bad.contains { $0.region == region && $0.leg == leg }
   }
@@ -81,6 +88,7 @@ extension Coordinator {
 
   /// How pieces of the configured length compare: which targets differ from the source in each.
   package mutating func handleCompared(token: UInt64, differing: [LegSet], now: UInt64) {
+    guard !handleVerified(token: token, differing: differing, now: now) else { return }
     guard let index = copies.jobs.firstIndex(where: { $0.token == token }) else { return }
     guard !copies.jobs[index].isVoid else {
       endJob(index, isDone: false, now: now)
@@ -106,6 +114,7 @@ extension Coordinator {
 
   /// A leg's bytes can't be read, for the comparison or the copy.
   package mutating func handleUnreadable(token: UInt64, leg: Int, words: String, now: UInt64) {
+    guard !handleUnverified(token: token, leg: leg, words: words, now: now) else { return }
     guard let index = copies.jobs.firstIndex(where: { $0.token == token }) else { return }
     let job = copies.jobs[index]
     endJob(index, isDone: false, now: now)
@@ -119,6 +128,7 @@ extension Coordinator {
   }
 
   package mutating func handleHeld(token: UInt64, now: UInt64) {
+    guard !handleVerificationHeld(token: token, now: now) else { return }
     guard let index = copies.jobs.firstIndex(where: { $0.token == token }) else {
       orders.append(.release(token: token))
       return

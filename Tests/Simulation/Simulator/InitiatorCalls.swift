@@ -165,6 +165,10 @@ extension Initiator {
     guard keeping.join == nil, isWhole || !isEndWanted || isImpatient, flushCalls.isEmpty else {
       return
     }
+    if isEndWanted, isWhole, !keeping.isVerifiedAtLast() {
+      if keeping.coordinator.orders.isEmpty { return }
+      return turn()
+    }
     keeping.isClosing = true
     world.happens(.closing)
     keeping.joinsWaiting = []

@@ -51,6 +51,10 @@ final class Keeping {
   var toldLowest = SerialNumber(0)
   var tellAt: UInt64?
   var isClosing = false
+  var verification: VerificationCall?
+  /// All was found equal, or made so, before the mirror ends for good.
+  var isVerified = false
+  var lastTries = 0
   var writesSeen: UInt64 = 0
   var writtenAt: UInt64?
   /// The mirror was closed, refused or stopped.
@@ -204,7 +208,9 @@ final class Keeping {
       world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
       world.happens(.closed)
       initiator.handleClosed(isWhole: failures.isEmpty)
-    case .copying, .unreadable, .forgotten: break
+    case .differing(let difference): checkDifference(difference)
+    case .verified(let report): handleVerified(report)
+    case .copying, .unreadable, .forgotten, .verifying, .unverified: break
     }
   }
 

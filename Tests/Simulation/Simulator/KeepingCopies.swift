@@ -43,6 +43,9 @@ extension Keeping {
   // MARK: Holds
 
   func hold(_ token: UInt64, _ bytes: Range<UInt64>) {
+    if world.plants(.unheldVerdict), isAllInSync {
+      return coordinator.handleHeld(token: token, now: world.now)
+    }
     holds.append(Hold(token: token, bytes: bytes))
     holdNext()
   }
@@ -159,6 +162,7 @@ extension Keeping {
       for piece in differing.indices {
         let range = piece * length..<min((piece + 1) * length, count)
         if case .stamps(let stamps) = found, let own, own[range] == stamps[range] { continue }
+        if world.plants(.blindComparison), isAllInSync { continue }
         differing[piece].insert(LegSet(leg))
       }
     }

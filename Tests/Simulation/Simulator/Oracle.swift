@@ -27,6 +27,8 @@ final class Oracle {
   /// The legs that were never lost to the mirror: without names nobody else may be read.
   var isTrusted: [Bool]
   private(set) var openCount = 0
+  /// Sectors that have changed by themselves.
+  var rots: [Rot] = []
 
   init(_ scenario: Scenario) {
     acknowledged = [Stamp](repeating: 0, count: scenario.sectorCount)

@@ -6,6 +6,9 @@ package struct RunCounters: Sendable {
   package var datagrams = 0
   package var faults = 0
   package var openings = 0
+  package var rots = 0
+  package var verifications = 0
+  package var differences = 0
   package var virtualMilliseconds = 0
 
   package init() {}
@@ -17,12 +20,16 @@ package struct RunCounters: Sendable {
     datagrams += other.datagrams
     faults += other.faults
     openings += other.openings
+    rots += other.rots
+    verifications += other.verifications
+    differences += other.differences
     virtualMilliseconds += other.virtualMilliseconds
   }
 
   /// As `name=number`, for Scripts/simulate.
   package var words: String {
     "events=\(events) writes=\(writes) good=\(goodWrites) datagrams=\(datagrams)"
-      + " faults=\(faults) openings=\(openings) milliseconds=\(virtualMilliseconds)"
+      + " faults=\(faults) openings=\(openings) rots=\(rots) verifications=\(verifications)"
+      + " differences=\(differences) milliseconds=\(virtualMilliseconds)"
   }
 }

@@ -89,6 +89,8 @@ struct Scenario: Sendable {
   var addsLateAt: Int?
   var closeRate: Double
   var joinsLate: Bool
+  /// Sectors rot, and verifications find them.
+  var verifies = false
 
   init(seed: UInt64) {
     var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
@@ -137,6 +139,9 @@ struct Scenario: Sendable {
       journals.append(Self.disk(&random))
     }
     if !isQuiet { planFaults(&random) }
+    // A chance of its own: worlds that don't are what they were before there were verifications.
+    var other = SeededRandom(SeededRandom.mix(seed ^ 0x7665_7269_6679))
+    verifies = isKept && other.chance(0.3)
   }
 
   /// Bytes of one comparison's piece.

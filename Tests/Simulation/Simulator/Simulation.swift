@@ -15,6 +15,10 @@ package enum PlantedFault: String, CaseIterable, Sendable {
   case earlyCompletion = "early-completion"
   /// What is copied was read before its range was held.
   case unheldCopy = "unheld-copy"
+  /// A verification judges what nobody holds.
+  case unheldVerdict = "unheld-verdict"
+  /// A verification takes all for equal.
+  case blindComparison = "blind-comparison"
   /// A journal's flush does nothing.
   case idleJournalFlush = "idle-journal-flush"
   /// The flush of a medium, after which marks are taken away, does nothing.
@@ -47,10 +51,14 @@ package enum Simulation {
 
   package static let tracedMax = 40
 
+  /// - Parameter verifies: false leaves verifications out; nil is as the seed has it.
   package static func run(
-    seed: UInt64, plant: PlantedFault? = nil, printsTrace: Bool = false, in workplace: Workplace
+    seed: UInt64, plant: PlantedFault? = nil, verifies: Bool? = nil, printsTrace: Bool = false,
+    in workplace: Workplace
   ) -> Outcome {
-    let world = World(Scenario(seed: seed), plant: plant, in: workplace)
+    var scenario = Scenario(seed: seed)
+    if let verifies { scenario.verifies = scenario.isKept && verifies }
+    let world = World(scenario, plant: plant, in: workplace)
     world.trace.printsAll = printsTrace
     world.run()
     world.counters.events = world.eventCount

@@ -96,12 +96,20 @@ extension Oracle {
     for sector in disks.0.live.indices where disks.0.live[sector] != disks.1.live[sector] {
       let region = sector / length
       guard !left.contains(region), !right.contains(region) else { continue }
+      guard !isRotten(sector, disks.0, disks.1) else { continue }
       let isOld = max(disks.0.live[sector], disks.1.live[sector]) <= prehistory
       guard areInSync || !isOld else { continue }
       return world.violate(
         "sector \(sector) is of write \(disks.0.live[sector]) at target \(one) and of"
           + " \(disks.1.live[sector]) at target \(other), and region \(region) is marked at neither"
       )
+    }
+  }
+
+  /// What differs by itself is marked nowhere.
+  private func isRotten(_ sector: Int, _ one: SimulatedDisk, _ other: SimulatedDisk) -> Bool {
+    rots.contains {
+      $0.sector == sector && ($0.stamp == one.live[sector] || $0.stamp == other.live[sector])
     }
   }
 

@@ -41,6 +41,7 @@ extension World {
     let start = min(random.below((span > 0 ? span : last) + 1), last)
     let sectors = start..<start + length
     addLate(initiator)
+    verifyAtTimes(initiator)
     if scenario.isKept, random.chance(scenario.closeRate) {
       initiator.end(forGood: false)
     } else if random.chance(scenario.readRate) {

@@ -36,7 +36,8 @@ import Testing
   @Test func `what was found once stays mended`() {
     let workplace = Workplace()
     for (seed, words) in Self.found {
-      let outcome = Simulation.run(seed: seed, in: workplace)
+      // As they were when they failed: before there were verifications.
+      let outcome = Simulation.run(seed: seed, verifies: false, in: workplace)
       #expect(outcome.violation == nil, "seed \(seed): \(words)")
     }
   }
