@@ -65,7 +65,8 @@ final class Keeping {
     var wish = OpeningWish(name: "m", labels: targets.map { "T\($0)" })
     wish.areEqual = scenario.areEqual
     wish.required = scenario.requiredLegs
-    for (leg, target) in targets.enumerated() where target == world.lateTarget {
+    for (leg, target) in targets.enumerated()
+    where target == world.lateTarget || world.steering.released.contains(target) {
       wish.added.insert(LegSet(leg))
     }
     var configuration = CoordinatorConfiguration(
@@ -123,6 +124,7 @@ final class Keeping {
       ask(leg, token, request)
     case .leave(let leg, _):
       world.note(initiator.index, "lets leg % go", leg)
+      seats[leg].wantsConnection = false
       closeLink(leg)
       tellSender(leg)
       if seats[leg].isJoining { seats[leg].departure = .told } else { seats[leg].stay += 1 }
@@ -203,7 +205,8 @@ final class Keeping {
       world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
       world.happens(.closed)
       initiator.handleClosed(isWhole: failures.isEmpty)
-    case .copying, .unreadable, .forgotten: break
+    case .forgotten: world.note(initiator.index, "has forgotten a member")
+    case .copying, .unreadable: break
     }
   }
 
@@ -224,6 +227,7 @@ extension KeepingRequest {
     case .close: 5
     case .release: 6
     case .order, .orders, .answered: 7
+    case .flush: 8
     }
   }
 }

@@ -89,6 +89,8 @@ struct Scenario: Sendable {
   var addsLateAt: Int?
   var closeRate: Double
   var joinsLate: Bool
+  /// People order legs to go and to come; decided for a run, not by its seed alone.
+  var isSteered = false
 
   init(seed: UInt64) {
     var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
@@ -137,6 +139,13 @@ struct Scenario: Sendable {
       journals.append(Self.disk(&random))
     }
     if !isQuiet { planFaults(&random) }
+  }
+
+  /// Not where journals fail: a generation that a leg could not store may be there all the same
+  /// when it starts again, and says then that it went on alone, where legs were detached before. It
+  /// is refused, rightly; only people can tell that it has not.
+  var maySteer: Bool {
+    isKept && !faults.contains { $0.kind == .journalErrors || $0.kind == .journalFull }
   }
 
   /// Bytes of one comparison's piece.

@@ -48,9 +48,12 @@ package enum Simulation {
   package static let tracedMax = 40
 
   package static func run(
-    seed: UInt64, plant: PlantedFault? = nil, printsTrace: Bool = false, in workplace: Workplace
+    seed: UInt64, plant: PlantedFault? = nil, isSteered: Bool = false, printsTrace: Bool = false,
+    in workplace: Workplace
   ) -> Outcome {
-    let world = World(Scenario(seed: seed), plant: plant, in: workplace)
+    var scenario = Scenario(seed: seed)
+    scenario.isSteered = isSteered && scenario.maySteer
+    let world = World(scenario, plant: plant, in: workplace)
     world.trace.printsAll = printsTrace
     world.run()
     world.counters.events = world.eventCount

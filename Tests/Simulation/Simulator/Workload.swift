@@ -41,6 +41,8 @@ extension World {
     let start = min(random.below((span > 0 ? span : last) + 1), last)
     let sectors = start..<start + length
     addLate(initiator)
+    steer(initiator)
+    guard initiator.isRunning else { return enter(.call, node: -1, at: now + 1) }
     if scenario.isKept, random.chance(scenario.closeRate) {
       initiator.end(forGood: false)
     } else if random.chance(scenario.readRate) {
@@ -66,6 +68,7 @@ extension World {
       return enter(.call, node: -1, at: now + 10_000_000)
     }
     heal()
+    attachAll()
     workload.beginEnding()
     for initiator in initiators {
       if initiator.phase == .ending { initiator.isEndWanted = true }
