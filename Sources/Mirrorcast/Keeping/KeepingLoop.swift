@@ -138,7 +138,8 @@ struct KeepingLoop {
       machine.open(now: now)
     case .add(let url, let waiter): add(url, waiter, now: now)
     case .ordered(let order, let reply): obey(order, reply, now: now)
-    case .flushable(let waiter): waiter.resume(returning: flushable)
+    case .readable(let waiter): waiter.resume(returning: bulks(ofWhole: true))
+    case .flushable(let waiter): waiter.resume(returning: bulks(ofWhole: false))
     case .whenConfirmed(let waiter): callers.confirming.append(waiter)
     case .whenInSync(let waiter): callers.syncing.append(waiter)
     case .verify(let order): verify(order, now: now)
@@ -167,10 +168,13 @@ struct KeepingLoop {
     callers.adding[leg] = waiter
   }
 
-  private var flushable: [FlushedLeg] {
+  /// The ways to legs; of those that have everything, or of all that are here. What is flushed is
+  /// flushed at all: who becomes in sync a moment later has it on its medium, too.
+  private func bulks(ofWhole: Bool) -> [FlushedLeg] {
     let joined = machine.joinedLegs
     return seats.indices.compactMap { leg in
-      guard joined.contains(LegSet(leg)), machine.state(ofLeg: leg).hasEverything,
+      guard joined.contains(LegSet(leg)),
+        !ofWhole || machine.state(ofLeg: leg).hasEverything,
         let bulk = lanes.bulk(seats[leg])
       else { return nil }
       return FlushedLeg(leg: leg, stay: seats[leg].stay, bulk: bulk)

@@ -71,7 +71,7 @@ extension KeepingLoop {
     let seconds: Double =
       switch request {
       // A medium is flushed before the answer.
-      case .close, .synced, .release: max(options.deadlineSeconds, 60)
+      case .close, .synced, .flush, .release: max(options.deadlineSeconds, 60)
       case .claim, .adopt, .mark, .marks, .lead, .admit, .expel, .order, .orders, .answered:
         options.deadlineSeconds
       }

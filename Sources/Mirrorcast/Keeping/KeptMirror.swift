@@ -117,7 +117,7 @@ final class KeptMirror: Sendable {
     try await withCheckedThrowingContinuation { inbox.post(.add(url, $0)) }
   }
 
-  /// All that was written is on the medium of every leg that is in sync; one that can't do that
+  /// All that was written is on the medium of every leg that is here; one that can't do that
   /// leaves the mirror, which is stored at the others when this returns. Returns the legs that did
   /// not for another's reservation, with their words: they stay.
   func flush() async -> [LogicalUnitURL: String] {
@@ -194,7 +194,7 @@ extension Mirror {
     }
     let legs = await withCheckedContinuation { continuation in
       guard let keeping else { return continuation.resume(returning: [FlushedLeg]()) }
-      keeping.inbox.post(.flushable(continuation))
+      keeping.inbox.post(.readable(continuation))
     }
     guard let leg = legs.first(where: { $0.bulk.url == url }) else {
       throw MirrorcastError("\(url) is not here, or lacks something")

@@ -52,6 +52,8 @@ enum KeptNews: Sendable {
   case add(LogicalUnitURL, CheckedContinuation<Void, any Error>)
   /// By a caller, or left at a leg.
   case ordered(OperatorOrder, OrderReply)
+  /// Which legs may be read.
+  case readable(CheckedContinuation<[FlushedLeg], Never>)
   /// Which legs a flush is for.
   case flushable(CheckedContinuation<[FlushedLeg], Never>)
   /// Called when no leg's loss waits to be stored at the others.
@@ -97,7 +99,7 @@ extension KeptNews {
     case .open(let waiter): waiter.resume(throwing: error)
     case .add(_, let waiter): waiter.resume(throwing: error)
     case .ordered(_, let reply): reply(.refused(error.what))
-    case .flushable(let waiter): waiter.resume(returning: [])
+    case .readable(let waiter), .flushable(let waiter): waiter.resume(returning: [])
     case .verify(let order): order.waiter.resume(throwing: error)
     case .whenConfirmed(let waiter), .whenInSync(let waiter), .close(let waiter): waiter.resume()
     case .connected(_, _, let link): Task { await link.close() }

@@ -46,6 +46,8 @@ package struct Coordinator: Sendable {
     self.configuration = configuration
     identities = Identities(seed: configuration.seed)
     legs = configuration.wish.labels.map { _ in CoordinatedLeg() }
+    // One that isn't here when the mirror is opened is added when it comes.
+    configuration.wish.added.forEach { round.added[$0] = configuration.wish.labels[$0] }
   }
 
   // MARK: Look
@@ -115,6 +117,7 @@ package struct Coordinator: Sendable {
     case .mark: handleMarked(leg, answer, now: now)
     case .markAll: handleAllMarked(leg, answer, now: now)
     case .synced(let ranges): handleSynced(leg, ranges, answer, now: now)
+    case .flush: handleFlushed(leg, answer, now: now)
     case .forget: break
     case .close:
       if case .refused(_, let words) = answer { round.closeFailures[leg] = words }
@@ -159,9 +162,11 @@ package struct Coordinator: Sendable {
   package mutating func handleTimeout(now: UInt64) {
     guard phase == .running else { return }
     if let end = patienceEnd, end <= now {
-      // Who is being copied to will be one more, as long as that gets on.
+      // Who is being copied to will be one more, as long as that gets on; and so will be who has
+      // got all of it, once that is on its medium, and all have stored so.
       let remaining = legs.reduce(0) { $0 + ($1.isGettingCopies ? $1.copy.dirty?.count ?? 1 : 0) }
-      guard remaining > 0, remaining != copies.remaining else {
+      let isEnding = round.isRunning || round.isWanted || legs.contains { $0.copy.isSyncing }
+      guard isEnding || remaining > 0 && remaining != copies.remaining else {
         stop("too few legs have come back")
         return
       }

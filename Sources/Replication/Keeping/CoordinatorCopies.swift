@@ -15,6 +15,7 @@ extension Coordinator {
       if case .marks(leg) = question.purpose { return true }
       if case .mark = question.purpose { return question.leg == leg }
       if case .synced = question.purpose { return question.leg == leg }
+      if case .flush = question.purpose { return question.leg == leg }
       return false
     }
     var dirty = legs[leg].copy.dirty ?? RegionMap(regionCount: layout.regionCount)
@@ -130,9 +131,15 @@ extension Coordinator {
     let isDone = dirty.isEmpty && !copies.jobs.contains { $0.targets.contains(LegSet(leg)) }
     // Where a member is away, what is marked here is what that one lacks, too: it stays.
     if legs[leg].copy.unsynced.isEmpty || !areAllHere {
-      guard isDone else { return }
-      legs[leg].copy.isDone = true
-      guard !copies.jobs.contains(where: \.isHolding) else { return }
+      legs[leg].copy.isDone = isDone
+      if !isDone { legs[leg].copy.isFlushed = false }
+      guard isDone, !copies.jobs.contains(where: \.isHolding) else { return }
+      // What was flushed everywhere before it came is on the others' medium, and has to be on its
+      // own: it may be the source once all have lost their power.
+      guard legs[leg].copy.isFlushed else {
+        legs[leg].copy.isSyncing = true
+        return ask(leg, .flush, for: .flush)
+      }
       legs[leg].copy = LegCopy()
       set(.inSync, ofLeg: leg)
       return
@@ -165,6 +172,12 @@ extension Coordinator {
     legs[leg].copy.isSyncing = false
     legs[leg].copy.unsynced.removeFirst(min(ranges.count, legs[leg].copy.unsynced.count))
     tellSurvivors(ranges)
+  }
+
+  mutating func handleFlushed(_ leg: Int, _ answer: KeepingAnswer, now: UInt64) {
+    guard case .done = answer else { return dismiss(leg, words(answer), now: now) }
+    legs[leg].copy.isSyncing = false
+    legs[leg].copy.isFlushed = legs[leg].copy.isDone
   }
 
   /// What nobody lacks any more is forgotten at those that had it: how far the copy has come

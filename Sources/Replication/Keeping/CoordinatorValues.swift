@@ -143,6 +143,8 @@ struct LegCopy: Sendable {
   var isSyncing = false
   /// Nothing is left to be copied, but copies for others may be on their way there.
   var isDone = false
+  /// Since then all of it is on its medium.
+  var isFlushed = false
 }
 
 /// Random numbers from a seed, none of them zero.
@@ -176,6 +178,8 @@ struct Question: Sendable {
     /// All of a fresh leg.
     case markAll
     case synced([Range<Int>])
+    /// All that a leg was given, before it is called in sync.
+    case flush
     /// The answer changes nothing.
     case forget
     case close

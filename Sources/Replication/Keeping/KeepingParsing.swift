@@ -18,6 +18,7 @@ extension KeepingText {
         throw RegistrationFault(.badRequest, "\(RegistrationKey.record) is missing")
       }
       request = .adopt(record, replaces: try isYes(keys, RegistrationKey.replaces))
+    case .flush: request = .flush
     case .close: request = .close
     case .release: request = .release
     case .lead: request = .lead(try LeaderPlace(asked: keys))

@@ -15,6 +15,8 @@ package enum KeepingRequest: Sendable, Equatable {
   case adopt(MirrorRecord, replaces: Bool)
   /// These regions are equal at all members: take the marks away once they are on the medium.
   case synced([Range<Int>])
+  /// Everything to the medium.
+  case flush
   /// The mirror ends in order: everything to the medium, and say so in the record.
   case close
   /// The leg belongs to no mirror any more.

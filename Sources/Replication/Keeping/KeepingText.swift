@@ -59,7 +59,7 @@ package struct KeepingText: Sendable, Equatable {
     case .answered(let token, let words):
       keys.append(RegistrationKey.token, "\(token)")
       keys.append(RegistrationKey.answer, binary(words))
-    case .close, .release, .orders: break
+    case .flush, .close, .release, .orders: break
     }
     return keys
   }
@@ -67,7 +67,7 @@ package struct KeepingText: Sendable, Equatable {
 
 /// The words that stand for requests.
 enum KeepingOperation: String, CaseIterable {
-  case claim, marks, mark, adopt, synced, close, release, order, orders, answered
+  case claim, marks, mark, adopt, synced, flush, close, release, order, orders, answered
   case lead, admit, expel
 }
 
@@ -79,6 +79,7 @@ extension KeepingRequest {
     case .mark: .mark
     case .adopt: .adopt
     case .synced: .synced
+    case .flush: .flush
     case .close: .close
     case .release: .release
     case .lead: .lead

@@ -65,6 +65,9 @@ extension KeptUnit {
         return refuse(session, token, .badRequest, error.rawValue)
       }
       wait(.adopt(record, replaces: replaces), .turn, session: session, token: token)
+    case .flush:
+      let none = RegionMap(regionCount: layout.regionCount)
+      wait(.synced(none, asked: 0), .wantsMedium, session: session, token: token)
     case .close:
       let none = RegionMap(regionCount: layout.regionCount)
       wait(.close(none), .turn, session: session, token: token)

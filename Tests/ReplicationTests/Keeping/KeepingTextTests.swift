@@ -25,7 +25,7 @@ import Testing
     .claim(holder: .max), .claim(holder: 1), .marks(from: 0), .marks(from: (1 << 20) - 1),
     .mark([0..<1]), .mark([0..<4, 4..<5, 7..<8, 100..<1 << 20]), .synced([3..<9]),
     .adopt(record(), replaces: false), .adopt(record(members: 1), replaces: true), .close,
-    .release, .order("status"), .order(String(repeating: "ö", count: 2048)), .orders,
+    .release, .flush, .order("status"), .order(String(repeating: "ö", count: 2048)), .orders,
     .answered(token: .max, "done = ja,\n\tsöhne"),
   ]
 

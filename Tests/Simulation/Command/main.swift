@@ -5,6 +5,7 @@ import Simulator
 var seeds: UInt64 = 1
 var first: UInt64 = 1
 var printsTrace = false
+var isSteered = false
 var plant: PlantedFault?
 var words = CommandLine.arguments.dropFirst()
 
@@ -21,6 +22,7 @@ while let word = words.popFirst() {
   case "--seeds": seeds = number(word)
   case "--first-seed": first = number(word)
   case "--trace": printsTrace = true
+  case "--steered": isSteered = true
   case "--plant":
     plant = words.popFirst().flatMap(PlantedFault.init)
     if plant == nil {
@@ -50,7 +52,7 @@ var total = RunCounters()
 for seed in first..<first + seeds {
   current.pointee = seed
   let outcome = Simulation.run(
-    seed: seed, plant: plant, printsTrace: printsTrace, in: workplace)
+    seed: seed, plant: plant, isSteered: isSteered, printsTrace: printsTrace, in: workplace)
   total.add(outcome.counters)
   if let violation = outcome.violation {
     print("FAIL \(seed) \(violation)")

@@ -43,7 +43,7 @@ extension Initiator {
   func flush() {
     let floor = world.oracle.acknowledged
     var call = FlushCall(number: nextTag, floor: floor, tags: [])
-    for number in flushable {
+    for number in places(ofWhole: false) {
       guard let channel = channel(ofLeg: number) else { continue }
       nextTag += 1
       flushes[nextTag] = (floor, call.number)
@@ -54,8 +54,8 @@ extension Initiator {
     if keeping != nil, !call.tags.isEmpty { flushCalls.append(call) }
   }
 
-  /// The sender's legs that have everything.
-  private var flushable: [Int] {
+  /// The sender's legs; those that have everything, or all.
+  private func places(ofWhole: Bool) -> [Int] {
     guard let keeping else {
       var all: [Int] = []
       sender?.value.activeLegs.forEach { all.append($0) }
@@ -63,7 +63,8 @@ extension Initiator {
     }
     let joined = keeping.coordinator.joinedLegs
     return keeping.seats.indices.compactMap { leg in
-      guard joined.contains(LegSet(leg)), keeping.coordinator.state(ofLeg: leg).hasEverything,
+      guard joined.contains(LegSet(leg)),
+        !ofWhole || keeping.coordinator.state(ofLeg: leg).hasEverything,
         let place = keeping.seats[leg].place, !legs[place].isLost
       else { return nil }
       return place
@@ -102,7 +103,7 @@ extension Initiator {
 
   /// Reads from one leg.
   func read(_ sectors: Range<Int>) {
-    let present = flushable
+    let present = places(ofWhole: true)
     guard !present.isEmpty, let channel = channel(ofLeg: world.random.pick(present)) else { return }
     nextTag += 1
     reads[nextTag] = (sectors, world.oracle.acknowledged)
@@ -159,9 +160,7 @@ extension Initiator {
     guard let keeping else { return terminate() }
     if isTerminating { return terminate() }
     guard !keeping.isClosing else { return }
-    let isWhole = keeping.seats.indices.allSatisfy {
-      keeping.coordinator.state(ofLeg: $0) == .inSync
-    }
+    let isWhole = keeping.isWhole
     guard keeping.join == nil, isWhole || !isEndWanted || isImpatient, flushCalls.isEmpty else {
       return
     }
@@ -182,9 +181,8 @@ extension Initiator {
   func handleClosed(isWhole: Bool) {
     // A leg that was lost meanwhile has not stored that it was closed.
     isClosedWhole =
-      isWhole
-      && keeping?.seats.indices.allSatisfy { keeping?.coordinator.state(ofLeg: $0) == .inSync }
-        == true
+      isWhole && keeping?.isWhole == true
+      && Set(keeping?.targets ?? []) == Set(world.legTargets)
     terminate()
   }
 

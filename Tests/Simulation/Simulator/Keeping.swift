@@ -69,7 +69,8 @@ final class Keeping {
     var wish = OpeningWish(name: "m", labels: targets.map { "T\($0)" })
     wish.areEqual = scenario.areEqual
     wish.required = scenario.requiredLegs
-    for (leg, target) in targets.enumerated() where target == world.lateTarget {
+    for (leg, target) in targets.enumerated()
+    where target == world.lateTarget || world.steering.released.contains(target) {
       wish.added.insert(LegSet(leg))
     }
     var configuration = CoordinatorConfiguration(
@@ -127,6 +128,7 @@ final class Keeping {
       ask(leg, token, request)
     case .leave(let leg, _):
       world.note(initiator.index, "lets leg % go", leg)
+      seats[leg].wantsConnection = false
       closeLink(leg)
       tellSender(leg)
       if seats[leg].isJoining { seats[leg].departure = .told } else { seats[leg].stay += 1 }
@@ -208,9 +210,10 @@ final class Keeping {
       world.note(initiator.index, "has closed the mirror, failures: %", failures.count)
       world.happens(.closed)
       initiator.handleClosed(isWhole: failures.isEmpty)
+    case .forgotten: world.note(initiator.index, "has forgotten a member")
     case .differing(let difference): checkDifference(difference)
     case .verified(let report): handleVerified(report)
-    case .copying, .unreadable, .forgotten, .verifying, .unverified: break
+    case .copying, .unreadable, .verifying, .unverified: break
     }
   }
 
@@ -234,6 +237,7 @@ extension KeepingRequest {
     case .admit: 8
     case .expel: 9
     case .order, .orders, .answered: 10
+    case .flush: 11
     }
   }
 }

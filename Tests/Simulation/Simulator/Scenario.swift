@@ -91,6 +91,8 @@ struct Scenario: Sendable {
   var joinsLate: Bool
   /// Sectors rot, and verifications find them.
   var verifies = false
+  /// People order legs to go and to come; decided for a run, not by its seed alone.
+  var isSteered = false
 
   init(seed: UInt64) {
     var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
@@ -142,6 +144,13 @@ struct Scenario: Sendable {
     // A chance of its own: worlds that don't are what they were before there were verifications.
     var other = SeededRandom(SeededRandom.mix(seed ^ 0x7665_7269_6679))
     verifies = isKept && other.chance(0.3)
+  }
+
+  /// Not where journals fail: a generation that a leg could not store may be there all the same
+  /// when it starts again, and says then that it went on alone, where legs were detached before. It
+  /// is refused, rightly; only people can tell that it has not.
+  var maySteer: Bool {
+    isKept && !faults.contains { $0.kind == .journalErrors || $0.kind == .journalFull }
   }
 
   /// Bytes of one comparison's piece.

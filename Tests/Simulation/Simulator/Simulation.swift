@@ -53,11 +53,12 @@ package enum Simulation {
 
   /// - Parameter verifies: false leaves verifications out; nil is as the seed has it.
   package static func run(
-    seed: UInt64, plant: PlantedFault? = nil, verifies: Bool? = nil, printsTrace: Bool = false,
-    in workplace: Workplace
+    seed: UInt64, plant: PlantedFault? = nil, verifies: Bool? = nil, isSteered: Bool = false,
+    printsTrace: Bool = false, in workplace: Workplace
   ) -> Outcome {
     var scenario = Scenario(seed: seed)
     if let verifies { scenario.verifies = scenario.isKept && verifies }
+    scenario.isSteered = isSteered && scenario.maySteer
     let world = World(scenario, plant: plant, in: workplace)
     world.trace.printsAll = printsTrace
     world.run()

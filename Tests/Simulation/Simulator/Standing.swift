@@ -4,7 +4,7 @@ import Replication
 
 extension World {
   /// The newest generations that are stored anywhere; several, where they are of one number.
-  private var newest: [MirrorGeneration] {
+  var newest: [MirrorGeneration] {
     var found: [MirrorGeneration] = []
     for target in targets {
       guard let generation = target.record?.generation else { continue }

@@ -42,6 +42,8 @@ extension World {
     let sectors = start..<start + length
     addLate(initiator)
     verifyAtTimes(initiator)
+    steer(initiator)
+    guard initiator.isRunning else { return enter(.call, node: -1, at: now + 1) }
     if scenario.isKept, random.chance(scenario.closeRate) {
       initiator.end(forGood: false)
     } else if random.chance(scenario.readRate) {
@@ -67,6 +69,7 @@ extension World {
       return enter(.call, node: -1, at: now + 10_000_000)
     }
     heal()
+    attachAll()
     workload.beginEnding()
     for initiator in initiators {
       if initiator.phase == .ending { initiator.isEndWanted = true }

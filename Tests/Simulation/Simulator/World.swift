@@ -40,6 +40,7 @@ final class World {
   var counters = RunCounters()
   /// The leg that is not one from the beginning, once it was added.
   var isLateAdded = false
+  var steering: Steering
   /// What a comparison read, where copies are planted to be of that.
   var plantedReads: [UInt64: (offset: UInt64, stamps: [Stamp])] = [:]
   /// Reads of sessions that have nothing to do with the mirror.
@@ -55,6 +56,7 @@ final class World {
     oracle = Oracle(scenario)
     workload = Workload(scenario)
     weather = Weather(scenario)
+    steering = Steering(scenario)
     for index in 0..<scenario.targetCount { targets.append(Target(index, in: self)) }
     if scenario.isKept, !scenario.areEqual { soil() }
     for index in 0..<scenario.initiatorCount { initiators.append(Initiator(index, in: self)) }
@@ -176,7 +178,7 @@ final class World {
 
   /// The targets that are legs of the mirror by now.
   var legTargets: [Int] {
-    targets.indices.filter { isLateAdded || $0 != lateTarget }
+    targets.indices.filter { (isLateAdded || $0 != lateTarget) && !isForgotten($0) }
   }
 
   var keptTargetCount: Int { legTargets.count }
