@@ -12,7 +12,6 @@ import struct
 from .stage import Failure
 
 LOOP_SET_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C82
-MNT_DETACH = 2
 
 # linux/dm-ioctl.h: the head of each request, and the description of one piece of a table.
 _HEAD = struct.Struct("=3I2IIiIIIQ128s129s7x")
@@ -73,8 +72,8 @@ def mount(device, folder):
     _call(f"mount {device}", _libc.mount(device.encode(), folder.encode(), b"ext4", 0, None))
 
 
-def unmount(folder, flags=0):
-    _call(f"umount {folder}", _libc.umount2(folder.encode(), flags))
+def unmount(folder):
+    _call(f"umount {folder}", _libc.umount2(folder.encode(), 0))
 
 
 def copy_sparse(source, target):
