@@ -32,7 +32,8 @@ import Testing
     let told = reservations([])
     let held = told.data(.readReservation, canKeep: false)
     #expect(RegisteredKeys(told.data(.readKeys, canKeep: false).span.bytes)?.keys == [])
-    let answer = try #require(ReservationAnswer(held.span.bytes))
+    let read = ReservationAnswer(held.span.bytes)
+    let answer = try #require(read)
     #expect(answer.held == nil)
   }
 
