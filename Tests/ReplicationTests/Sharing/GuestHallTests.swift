@@ -5,7 +5,7 @@ import Testing
 
 /// What the leader of a shared mirror does about its guests' reservations.
 @Suite struct GuestHallTests {
-  private static let here: LegSet = [0, 1]
+  private static let here = LegSet([0, 1])
 
   private func hall() -> GuestHall {
     var hall = GuestHall(RegionLayout(byteCount: 64 << 20))
