@@ -17,42 +17,47 @@ import Testing
     return reservations
   }
 
+  private func keys(_ bytes: [UInt8]) -> [UInt64]? { RegisteredKeys(bytes.span.bytes)?.keys }
+
+  private func answer(_ bytes: [UInt8]) -> ReservationAnswer? {
+    ReservationAnswer(bytes.span.bytes)
+  }
+
   @Test(arguments: ReservationType.allCases)
   func `is what a target of ours tells`(type: ReservationType) throws {
     let told = reservations([7, 0xffff_ffff_ffff_ffff, 7], type)
-    let keys = told.data(.readKeys, canKeep: false)
+    let listed = told.data(.readKeys, canKeep: false)
     let held = told.data(.readReservation, canKeep: false)
-    #expect(RegisteredKeys(keys.span.bytes)?.keys == [7, 0xffff_ffff_ffff_ffff, 7])
+    #expect(keys(listed) == [7, 0xffff_ffff_ffff_ffff, 7])
     #expect(
-      ReservationAnswer(held.span.bytes)?.held
+      answer(held)?.held
         == HeldReservation(key: type.isOfAll ? 0 : 7, type: type))
   }
 
   @Test func `of nobody is nothing, and not an answer that can't be read`() throws {
-    let told = reservations([])
-    let held = told.data(.readReservation, canKeep: false)
-    #expect(RegisteredKeys(told.data(.readKeys, canKeep: false).span.bytes)?.keys == [])
-    let read = ReservationAnswer(held.span.bytes)
-    let answer = try #require(read)
-    #expect(answer.held == nil)
+    let nobody = reservations([])
+    let held = nobody.data(.readReservation, canKeep: false)
+    #expect(keys(nobody.data(.readKeys, canKeep: false)) == [])
+    let told = try #require(answer(held))
+    #expect(told.held == nil)
   }
 
   @Test func `that is cut off, or of no type that there is, is none`() {
     let told = reservations([7, 8], .exclusiveAccess)
-    let keys = told.data(.readKeys, canKeep: false)
+    let listed = told.data(.readKeys, canKeep: false)
     let held = told.data(.readReservation, canKeep: false)
-    for count in 0..<keys.count {
-      #expect(RegisteredKeys(keys.span.bytes.extracting(first: count)) == nil)
+    for count in 0..<listed.count {
+      #expect(keys(Array(listed.prefix(count))) == nil)
     }
     for count in 0..<held.count {
-      #expect(ReservationAnswer(held.span.bytes.extracting(first: count)) == nil)
+      #expect(answer(Array(held.prefix(count))) == nil)
     }
     var strange = held
     strange[21] = 2
-    #expect(ReservationAnswer(strange.span.bytes) == nil)
-    var odd = keys
+    #expect(answer(strange) == nil)
+    var odd = listed
     odd[7] = 9
-    #expect(RegisteredKeys(odd.span.bytes) == nil)
+    #expect(keys(odd) == nil)
   }
 
   @Test func `is asked for in words that a target of ours takes`() throws {
