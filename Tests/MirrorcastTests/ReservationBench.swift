@@ -5,7 +5,7 @@ import Testing
 @testable import Mirrorcast
 
 extension Mirrorcast.Mirror {
-  func writeBytes(_ byte: UInt8, at offset: UInt64 = 0) async -> WriteResult {
+  func writeBytes(_ byte: UInt8, at offset: Int = 0) async -> WriteResult {
     await write([UInt8](repeating: byte, count: 64 << 10), at: offset)
   }
 }
