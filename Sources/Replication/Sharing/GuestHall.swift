@@ -65,6 +65,11 @@ package struct GuestHall: Sendable {
     guests.contains { $0.id == guest && $0.stage == .present }
   }
 
+  /// Regions in which nobody may write before the legs have ended a guest that is gone.
+  package var keptRegions: Int { tokens.keptCount }
+  /// How far each guest is, for people.
+  package var words: String { guests.map { "\($0.id): \($0.stage)" }.joined(separator: "; ") }
+
   package var nextDeadline: UInt64? { guests.compactMap(\.deadline).min() }
 
   // MARK: Guests

@@ -6,6 +6,7 @@ package struct RunCounters: Sendable {
   package var datagrams = 0
   package var faults = 0
   package var openings = 0
+  package var guests = 0
   package var virtualMilliseconds = 0
 
   package init() {}
@@ -17,12 +18,13 @@ package struct RunCounters: Sendable {
     datagrams += other.datagrams
     faults += other.faults
     openings += other.openings
+    guests += other.guests
     virtualMilliseconds += other.virtualMilliseconds
   }
 
   /// As `name=number`, for Scripts/simulate.
   package var words: String {
     "events=\(events) writes=\(writes) good=\(goodWrites) datagrams=\(datagrams)"
-      + " faults=\(faults) openings=\(openings) milliseconds=\(virtualMilliseconds)"
+      + " faults=\(faults) openings=\(openings) guests=\(guests) milliseconds=\(virtualMilliseconds)"
   }
 }

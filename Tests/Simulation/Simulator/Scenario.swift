@@ -24,11 +24,13 @@ struct PlannedFault: Sendable {
     case killTarget, powerLoss, killInitiator, reset, partition, partitionOneWay, pauseTarget
     case pauseInitiator, slowDisk, slowLink, lossy, diskErrors, diskFull, stopTarget, blockedOutlet
     case journalErrors, journalFull, slowJournal, loseAllPower, killAll
+    case resetSharing, partitionSharing
   }
 
   /// What happens to a mirror, after which it is most hurt by what goes wrong.
   enum Occasion: Int, Sendable, CaseIterable {
     case opening, opened, legLeft, suspended, taking, joined, inSync, copying, closing, closed
+    case guestCame, guestWent, called, leaderGone
   }
 
   var kind: Kind
@@ -89,6 +91,8 @@ struct Scenario: Sendable {
   var addsLateAt: Int?
   var closeRate: Double
   var joinsLate: Bool
+  /// Several initiators have the mirror open at once.
+  private(set) var sharing: SharingScenario?
 
   init(seed: UInt64) {
     var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
@@ -137,6 +141,11 @@ struct Scenario: Sendable {
       journals.append(Self.disk(&random))
     }
     if !isQuiet { planFaults(&random) }
+    sharing = SharingScenario(self)
+    guard let sharing else { return }
+    initiatorCount = sharing.initiatorCount
+    callCount = sharing.callCount
+    faults += sharing.faults
   }
 
   /// Bytes of one comparison's piece.
@@ -213,11 +222,11 @@ struct Scenario: Sendable {
     if isKept, random.chance(0.3) { return planPair(&random) }
     // A few kinds in one run, so that each meets long stretches without the others.
     var kinds: [PlannedFault.Kind] = []
-    for kind in PlannedFault.Kind.allCases where random.chance(0.2) { kinds.append(kind) }
+    for kind in PlannedFault.Kind.general where random.chance(0.2) { kinds.append(kind) }
     guard !kinds.isEmpty else { return }
     for _ in 0..<random.within(1...5) {
       let occasion =
-        isKept && random.chance(0.5) ? random.pick(PlannedFault.Occasion.allCases) : nil
+        isKept && random.chance(0.5) ? random.pick(PlannedFault.Occasion.general) : nil
       faults.append(
         PlannedFault(
           kind: random.pick(kinds),

@@ -69,7 +69,8 @@ extension Oracle {
   /// On the medium of a leg that has everything is all that was flushed.
   func checkFlushed(_ target: Target, _ complete: [Int], _ world: World) {
     guard complete.contains(target.index) else { return }
-    for sector in flushed.indices where target.disk.durable[sector] < flushed[sector] {
+    for sector in flushed.indices
+    where isOver(target.disk.durable[sector], by: flushed[sector]) {
       return world.violate(
         "on the medium of target \(target.index) sector \(sector) is of write"
           + " \(target.disk.durable[sector]), though \(flushed[sector]) was flushed")
@@ -126,7 +127,7 @@ extension Oracle {
     }
     guard let first = complete.first else { return }
     let image = world.targets[first].disk.live
-    for sector in image.indices where image[sector] < acknowledged[sector] {
+    for sector in image.indices where isOver(image[sector], by: acknowledged[sector]) {
       return world.violate(
         "in the end sector \(sector) is of write \(image[sector]), though"
           + " \(acknowledged[sector]) was acknowledged")

@@ -31,6 +31,7 @@ final class World {
   var trace = Trace()
   private(set) var eventCount = 0
   var network: Network
+  var sharing = SharingNetwork()
   var targets: [Target] = []
   var initiators: [Initiator] = []
   let oracle: Oracle
@@ -151,6 +152,8 @@ final class World {
     case .call: makeCall()
     case .faultEnds: endFault(Int(event.first))
     case .restart: restart(node)
+    case .said: deliverSaid(event)
+    case .unsaid: noteUnsaid(event)
     }
   }
 
@@ -181,9 +184,13 @@ final class World {
 
   var keptTargetCount: Int { legTargets.count }
 
+  func target(labelled label: String) -> Int { Int(label.dropFirst()) ?? 0 }
+
   /// Whether the writes of an initiator that has the mirror open reach a target.
   func isJoined(_ target: Int) -> Bool {
     initiators.contains { initiator in
+      // A guest may be cut off from those that know better.
+      guard !scenario.isShared || initiator.keeping?.isLeader == true else { return false }
       guard let active = initiator.sender?.value.activeLegs else { return false }
       return initiator.targetOf.indices.contains {
         initiator.targetOf[$0] == target && active.contains(LegSet($0))
