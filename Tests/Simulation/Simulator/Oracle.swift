@@ -84,6 +84,7 @@ final class Oracle {
     end(stamp, .good)
     let record = record(stamp)
     let complete = world.complete
+    if world.scenario.isKept { checkKnown(stamp, legs, world) }
     var isHeld = !world.scenario.isKept
     for leg in legs where complete.contains(leg) && world.isIntact(leg) {
       isHeld = true

@@ -30,7 +30,7 @@ struct PlannedFault: Sendable {
   /// What happens to a mirror, after which it is most hurt by what goes wrong.
   enum Occasion: Int, Sendable, CaseIterable {
     case opening, opened, legLeft, suspended, taking, joined, inSync, copying, closing, closed
-    case guestCame, guestWent, called, leaderGone
+    case guestCame, guestWent, guestWrote, called, leaderGone
   }
 
   var kind: Kind

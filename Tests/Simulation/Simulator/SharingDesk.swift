@@ -100,6 +100,7 @@ extension Keeping {
     let regions = world.scenario.layout.regions(of: submission.bytes)
     guard desk?.enter(.write(submission), regions) == true else { return takeGate() }
     initiator.waiting.append(submission)
+    if !isLeader { world.happens(.guestWrote) }
     takeGate()
     if world.plants(.earlyRelease) { leaveGate(Stamp(submission.token)) }
   }

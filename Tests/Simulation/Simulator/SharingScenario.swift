@@ -17,28 +17,56 @@ struct SharingScenario: Sendable {
     var random = SeededRandom(SeededRandom.mix(scenario.seed ^ 0x7368_6172_6564_0020))
     guard scenario.isKept, scenario.initiatorCount > 1, random.chance(0.7) else { return nil }
     initiatorCount = random.within(2...3)
-    channelNanoseconds = random.octaves(10_000...2_000_000)
+    channelNanoseconds = random.pick([20_000, 200_000, 2_000_000, 20_000_000])
     silenceNanoseconds = random.octaves(10_000_000...1_000_000_000)
     callCount = random.within(20...120)
     guard !scenario.isQuiet else { return }
+    if random.chance(0.5) { faults.append(guestLoss(&random)) }
+    if random.chance(0.4) { faults.append(legLoss(scenario, &random)) }
+    guard random.chance(0.5) else { return }
+    for _ in 0..<random.within(1...4) { faults.append(any(scenario, &random)) }
+  }
+
+  /// A guest that writes is lost to its leader.
+  private func guestLoss(_ random: inout SeededRandom) -> PlannedFault {
+    let kinds: [PlannedFault.Kind] = [
+      .killInitiator, .killInitiator, .partitionSharing, .partitionSharing, .resetSharing,
+      .pauseInitiator,
+    ]
+    return PlannedFault(
+      kind: random.pick(kinds), atEvent: Int(random.octaves(0...60)), occasion: .guestWrote,
+      occasionsBefore: Int(random.octaves(1...60)) - 1,
+      initiator: random.within(1...initiatorCount - 1), target: 0,
+      nanoseconds: random.octaves(silenceNanoseconds...silenceNanoseconds * 16),
+      isFirst: random.chance(0.9))
+  }
+
+  /// The leader loses a leg while guests write, and gets it back.
+  private func legLoss(_ scenario: Scenario, _ random: inout SeededRandom) -> PlannedFault {
+    PlannedFault(
+      kind: random.pick([.reset, .partition, .killTarget, .powerLoss, .pauseTarget]),
+      atEvent: Int(random.octaves(0...60)), occasion: .guestWrote,
+      occasionsBefore: Int(random.octaves(1...60)) - 1,
+      initiator: random.chance(0.7) ? 0 : random.below(initiatorCount),
+      target: random.below(scenario.targetCount),
+      nanoseconds: random.octaves(100_000...30_000_000), isFirst: random.chance(0.5))
+  }
+
+  private func any(_ scenario: Scenario, _ random: inout SeededRandom) -> PlannedFault {
     let kinds: [PlannedFault.Kind] = [
       .killInitiator, .killInitiator, .pauseInitiator, .resetSharing, .partitionSharing, .reset,
       .partition, .killTarget, .powerLoss, .pauseTarget, .slowDisk, .killAll,
     ]
     let occasions: [PlannedFault.Occasion] = [
-      .guestCame, .guestCame, .guestWent, .called, .called, .leaderGone, .legLeft, .taking, .joined,
-      .copying, .inSync,
+      .guestCame, .guestCame, .guestWent, .guestWrote, .called, .called, .leaderGone, .legLeft,
+      .taking, .joined, .copying, .inSync,
     ]
-    for _ in 0..<random.within(0...4) {
-      let occasion = random.chance(0.7) ? random.pick(occasions) : nil
-      faults.append(
-        PlannedFault(
-          kind: random.pick(kinds),
-          atEvent: Int(random.octaves(0...(occasion == nil ? 6_000 : 200))),
-          occasion: occasion, occasionsBefore: random.chance(0.6) ? 0 : random.below(4),
-          initiator: random.below(initiatorCount), target: random.below(scenario.targetCount),
-          nanoseconds: random.octaves(100_000...3_000_000_000), isFirst: random.chance(0.5)))
-    }
+    let occasion = random.chance(0.7) ? random.pick(occasions) : nil
+    return PlannedFault(
+      kind: random.pick(kinds), atEvent: Int(random.octaves(0...(occasion == nil ? 6_000 : 200))),
+      occasion: occasion, occasionsBefore: random.chance(0.6) ? 0 : random.below(4),
+      initiator: random.below(initiatorCount), target: random.below(scenario.targetCount),
+      nanoseconds: random.octaves(100_000...3_000_000_000), isFirst: random.chance(0.5))
   }
 }
 
@@ -54,11 +82,15 @@ extension PlannedFault.Kind {
 extension PlannedFault.Occasion {
   /// Those that any mirror with a name may meet.
   static let general = allCases.filter {
-    ![.guestCame, .guestWent, .called, .leaderGone].contains($0)
+    ![.guestCame, .guestWent, .guestWrote, .called, .leaderGone].contains($0)
   }
 }
 
 extension PlannedFault {
-  /// The other initiator that a fault between two of them is about.
-  func other(of count: Int) -> Int { (initiator + 1 + target % max(count - 1, 1)) % count }
+  /// The other initiator that a fault between two of them is about: the first one most often, which
+  /// leads the mirror first.
+  func other(of count: Int) -> Int {
+    guard initiator > 0 else { return 1 + target % max(count - 1, 1) }
+    return isFirst || count == 2 ? 0 : 3 - initiator
+  }
 }

@@ -77,6 +77,20 @@ extension Oracle {
     }
   }
 
+  /// Whoever lacks a write that is GOOD is known to lack something, durably, by all that have it.
+  func checkKnown(_ stamp: Stamp, _ legs: [Int], _ world: World) {
+    for leg in legs {
+      guard let record = world.targets[leg].record, record.state.hasEverything else { continue }
+      for member in record.generation.members where member.state.hasEverything {
+        let other = world.targets.indices.first { world.targets[$0].record?.member == member.id }
+        guard let other, !legs.contains(other) else { continue }
+        return world.violate(
+          "write \(stamp) is GOOD without target \(other), which target \(leg) says has everything"
+        )
+      }
+    }
+  }
+
   // MARK: Marks
 
   /// Where two legs that have everything differ, one of them has a mark. A new mirror's legs may
