@@ -208,6 +208,14 @@ extension Initiator {
     closeSharing()
   }
 
+  /// A guest that its leader doesn't have any more.
+  var isCutOff: Bool {
+    guard let keeping, !keeping.isLeader else { return false }
+    return !world.initiators.contains {
+      $0.keeping?.desk?.hall?.isPresent(keeping.holder) == true
+    }
+  }
+
   // MARK: The end
 
   /// Whether nothing of this initiator's callers waits.

@@ -100,6 +100,7 @@ extension Keeping {
     }
     attend { hall, here in
       if case .hello = message {
+        world.happens(.guestSpoke)
         hall.handleHello(guest, here: here, now: now)
       } else {
         hall.handle(message, from: guest, here: here, now: now)

@@ -30,7 +30,7 @@ struct PlannedFault: Sendable {
   /// What happens to a mirror, after which it is most hurt by what goes wrong.
   enum Occasion: Int, Sendable, CaseIterable {
     case opening, opened, legLeft, suspended, taking, joined, inSync, copying, closing, closed
-    case guestCame, guestWent, guestWrote, called, leaderGone
+    case guestSpoke, guestCame, guestWent, guestWrote, called, leaderGone
   }
 
   var kind: Kind
@@ -146,6 +146,8 @@ struct Scenario: Sendable {
     initiatorCount = sharing.initiatorCount
     callCount = sharing.callCount
     faults += sharing.faults
+    guard sharing.hasSlowDisks else { return }
+    for index in disks.indices { disks[index].jitterNanoseconds = 10_000_000 }
   }
 
   /// Bytes of one comparison's piece.

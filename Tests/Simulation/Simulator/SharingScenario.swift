@@ -8,6 +8,8 @@ struct SharingScenario: Sendable {
   /// Who hears nothing for so long takes the other one for gone.
   var silenceNanoseconds: UInt64 = 100_000_000
   var callCount = 60
+  /// Stores may take long, so that something else comes between.
+  var hasSlowDisks = false
   var faults: [PlannedFault] = []
 
   init() {}
@@ -18,11 +20,13 @@ struct SharingScenario: Sendable {
     guard scenario.isKept, scenario.initiatorCount > 1, random.chance(0.7) else { return nil }
     initiatorCount = random.within(2...3)
     channelNanoseconds = random.pick([20_000, 200_000, 2_000_000, 20_000_000])
-    silenceNanoseconds = random.octaves(10_000_000...1_000_000_000)
+    silenceNanoseconds = random.octaves(2_000_000...500_000_000)
     callCount = random.within(20...120)
+    hasSlowDisks = random.chance(0.3)
     guard !scenario.isQuiet else { return }
     if random.chance(0.5) { faults.append(guestLoss(&random)) }
-    if random.chance(0.4) { faults.append(legLoss(scenario, &random)) }
+    if random.chance(0.5) { faults.append(legLoss(scenario, &random)) }
+    if random.chance(0.2) { faults += comingLoss(scenario, &random) }
     guard random.chance(0.5) else { return }
     for _ in 0..<random.within(1...4) { faults.append(any(scenario, &random)) }
   }
@@ -31,7 +35,7 @@ struct SharingScenario: Sendable {
   private func guestLoss(_ random: inout SeededRandom) -> PlannedFault {
     let kinds: [PlannedFault.Kind] = [
       .killInitiator, .killInitiator, .partitionSharing, .partitionSharing, .resetSharing,
-      .pauseInitiator,
+      .resetSharing, .pauseInitiator,
     ]
     return PlannedFault(
       kind: random.pick(kinds), atEvent: Int(random.octaves(0...60)), occasion: .guestWrote,
@@ -39,6 +43,20 @@ struct SharingScenario: Sendable {
       initiator: random.within(1...initiatorCount - 1), target: 0,
       nanoseconds: random.octaves(silenceNanoseconds...silenceNanoseconds * 16),
       isFirst: random.chance(0.9))
+  }
+
+  /// A leg is lost while a guest comes, and what the others store of that takes long.
+  private func comingLoss(_ scenario: Scenario, _ random: inout SeededRandom) -> [PlannedFault] {
+    let before = random.chance(0.8) ? 0 : 1
+    return [.slowJournal, random.pick([.reset, .killTarget, .powerLoss, .partition])].map {
+      PlannedFault(
+        kind: $0, atEvent: Int(random.octaves(0...100)) * ($0 == .slowJournal ? 0 : 1),
+        occasion: .guestSpoke, occasionsBefore: before, initiator: 0,
+        target: random.below(scenario.targetCount),
+        nanoseconds: $0 == .slowJournal
+          ? random.octaves(20_000_000...1_000_000_000) : random.octaves(100_000...30_000_000),
+        isFirst: true)
+    }
   }
 
   /// The leader loses a leg while guests write, and gets it back.
@@ -58,7 +76,7 @@ struct SharingScenario: Sendable {
       .partition, .killTarget, .powerLoss, .pauseTarget, .slowDisk, .killAll,
     ]
     let occasions: [PlannedFault.Occasion] = [
-      .guestCame, .guestCame, .guestWent, .guestWrote, .called, .called, .leaderGone, .legLeft,
+      .guestSpoke, .guestCame, .guestWent, .guestWrote, .called, .called, .leaderGone, .legLeft,
       .taking, .joined, .copying, .inSync,
     ]
     let occasion = random.chance(0.7) ? random.pick(occasions) : nil
@@ -82,7 +100,7 @@ extension PlannedFault.Kind {
 extension PlannedFault.Occasion {
   /// Those that any mirror with a name may meet.
   static let general = allCases.filter {
-    ![.guestCame, .guestWent, .guestWrote, .called, .leaderGone].contains($0)
+    ![.guestSpoke, .guestCame, .guestWent, .guestWrote, .called, .leaderGone].contains($0)
   }
 }
 

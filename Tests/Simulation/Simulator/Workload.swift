@@ -34,6 +34,7 @@ extension World {
       if now > Self.callsUntilNanoseconds { return endCalls() }
       return enter(.call, node: -1, at: now + 5_000_000)
     }
+    if awaitsGuests { return enter(.call, node: -1, at: now + 500_000) }
     guard workload.takeCall(), now < Self.callsUntilNanoseconds else { return endCalls() }
     let length = Int(random.octaves(1...UInt64(scenario.writeSectorsMax)))
     let span = scenario.hotSectors > 0 && random.chance(0.7) ? scenario.hotSectors : 0
@@ -56,6 +57,12 @@ extension World {
     }
     if scenario.isShared, random.chance(0.5) { callAgain(sectors) }
     enter(.call, node: -1, at: now + 1 + random.below(2 * scenario.callGapNanoseconds))
+  }
+
+  /// Most calls are made when all initiators are there.
+  private var awaitsGuests: Bool {
+    scenario.isShared && counters.guests < scenario.initiatorCount - 1 && now < 500_000_000
+      && random.chance(0.9)
   }
 
   /// Whoever's caller is next.

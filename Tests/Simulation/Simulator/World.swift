@@ -84,7 +84,9 @@ final class World {
     initiators[0].start()
     for initiator in initiators.dropFirst() {
       wake(
-        initiator.index, at: now + random.octaves(1_000_000...400_000_000), initiator.incarnation)
+        initiator.index,
+        at: now + random.octaves(1_000_000...(scenario.isShared ? 20_000_000 : 400_000_000)),
+        initiator.incarnation)
     }
     enter(.call, node: -1, at: now + 1_000_000)
     while violation == nil, !workload.isOver, let event = agenda.pop() {
