@@ -55,6 +55,9 @@ package struct Coordinator: Sendable {
   /// The member that a leg is; zero where that isn't known yet.
   package func member(ofLeg leg: Int) -> UInt64 { legs[leg].member }
 
+  /// Legs that left with writes open, until the others have stored that they did.
+  package var unconfirmedLegs: LegSet { round.unconfirmed }
+
   /// Too few legs are left: nothing is told as GOOD.
   package var isSuspended: Bool { patienceEnd != nil }
 
@@ -206,6 +209,7 @@ package struct Coordinator: Sendable {
       if record == nil { judge(now: now) } else { stepRound(now: now) }
     case .beginning, .ended: break
     case .running:
+      stepDoubts()
       stepRound(now: now)
       stepMends()
       stepCopies(now: now)

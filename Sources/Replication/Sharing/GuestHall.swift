@@ -27,7 +27,9 @@ package struct GuestHall: Sendable {
     case lose(leg: Int, words: String)
     /// There the legs may differ, and a guest waits for that to be mended.
     case suspect(Range<UInt64>)
-    /// A guest is gone: the legs may differ wherever they have marks.
+    /// A guest is gone that may have left writes half done: nothing is called equal before `mend`.
+    case beginMend
+    /// Nothing of it can touch a medium any more: the legs may differ wherever they have marks.
     case mend
     /// The leader's own token: what its gate is to be told.
     case token(RegionTokens.Output)
@@ -46,6 +48,9 @@ package struct GuestHall: Sendable {
   package var orders: [Order] = []
   /// The member of each leg; the owner keeps it.
   package var members: [UInt64] = []
+  /// Legs that left, of which not all that stay have stored that yet; the owner keeps it. Who came
+  /// now would write without them, and know of nothing that its writes have to wait for: it waits.
+  package var unconfirmed: LegSet = []
   var guests: [Guest] = []
   var tokens: RegionTokens
   var join: LegJoining?
@@ -132,6 +137,9 @@ package struct GuestHall: Sendable {
     orders.append(.tell(.went(id, reason: words)))
     guests[index].deadline = nil
     guests[index].had = tokens.remove(guests[index].participant)
+    // Who had no token has written nothing that has not ended.
+    guests[index].isToMend = !guests[index].hasLeft && !guests[index].had.isEmpty
+    if guests[index].isToMend { orders.append(.beginMend) }
     var legs = here
     if let join { legs.insert(LegSet(join.leg)) }
     guests[index].stage = .going(legs)
@@ -199,9 +207,9 @@ package struct GuestHall: Sendable {
   }
 
   mutating func welcome(_ index: Int) {
-    guard case .admitting(let waiting, let legs) = guests[index].stage, waiting.isEmpty else {
-      return
-    }
+    guard case .admitting(let waiting, let legs) = guests[index].stage, waiting.isEmpty,
+      unconfirmed.isEmpty
+    else { return }
     guests[index].stage = .registering
     guests[index].known = legs
     orders.append(.welcome(guest: guests[index].id, legs))
@@ -222,8 +230,7 @@ package struct GuestHall: Sendable {
     for guest in guests {
       guard case .going(let waiting) = guest.stage, waiting.isEmpty else { continue }
       guests.removeAll { $0.id == guest.id }
-      // Who had no token has written nothing.
-      if !guest.hasLeft, !guest.had.isEmpty { orders.append(.mend) }
+      if guest.isToMend { orders.append(.mend) }
       tokens.free(guest.had)
     }
     takeTokens()

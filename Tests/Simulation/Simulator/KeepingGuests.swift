@@ -82,6 +82,7 @@ extension Keeping {
     // Not two of it, or all would be copied.
     desk?.hall = nil
     hall.members = seats.indices.map { leader.member(ofLeg: $0) }
+    hall.unconfirmed = leader.unconfirmedLegs
     body(&hall, leader.joinedLegs)
     let orders = hall.orders
     hall.orders = []
@@ -123,6 +124,7 @@ extension Keeping {
     case .expel(let leg, let guest): ask(leg, .expel(guest: guest), .expel(guest))
     case .lose(let leg, _): lose(leg)
     case .suspect(let bytes): machine.handleSuspect(bytes, now: world.now)
+    case .beginMend: machine.lead { $0.handleVanishing() }
     case .mend:
       world.note(initiator.index, "a guest is gone without a word")
       guard !world.plants(.unmendedGuest) else { break }

@@ -200,6 +200,20 @@ final class World {
     }
   }
 
+  /// Whether an initiator of a shared mirror has lost a target, as all others will: what it writes
+  /// there goes on without being waited for.
+  func hasLeft(_ target: Int, initiatorOf registration: Registration) -> Bool {
+    scenario.isShared
+      && initiators.contains { initiator in
+        guard initiator.keeping?.holder == registration.holder,
+          let active = initiator.sender?.value.activeLegs
+        else { return false }
+        return !initiator.targetOf.indices.contains {
+          initiator.targetOf[$0] == target && active.contains(LegSet($0))
+        }
+      }
+  }
+
   /// Whether what a target does is what its mirror knows of.
   func isFollowed(_ target: Int) -> Bool {
     scenario.isKept ? isJoined(target) : oracle.isTrusted[target]
