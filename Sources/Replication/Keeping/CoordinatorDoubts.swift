@@ -1,6 +1,6 @@
-// Legs that were in sync and may not be any more, though none has left: a write ended badly at all of
-// them, or another initiator is gone in the midst of one. They are made equal again by way of the
-// states that a crash leaves.
+// Legs that were in sync and may not be any more, though none has left: a write ended badly at all
+// of them, or another initiator is gone in the midst of one. They are made equal again by way of
+// the states that a crash leaves.
 //
 // Law: the states change when no copy is on its way. A leg that is called `unequal` stores what is
 // copied from then on; a copy that began before is not for it, so nobody waits for it there, and it

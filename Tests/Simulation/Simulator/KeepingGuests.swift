@@ -124,6 +124,7 @@ extension Keeping {
     case .expel(let leg, let guest): ask(leg, .expel(guest: guest), .expel(guest))
     case .lose(let leg, _): lose(leg)
     case .suspect(let bytes): machine.handleSuspect(bytes, now: world.now)
+    case .beginMend where world.plants(.unmendedGuest): break
     case .beginMend: machine.lead { $0.handleVanishing() }
     case .mend:
       world.note(initiator.index, "a guest is gone without a word")

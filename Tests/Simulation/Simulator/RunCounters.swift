@@ -25,6 +25,7 @@ package struct RunCounters: Sendable {
   /// As `name=number`, for Scripts/simulate.
   package var words: String {
     "events=\(events) writes=\(writes) good=\(goodWrites) datagrams=\(datagrams)"
-      + " faults=\(faults) openings=\(openings) guests=\(guests) milliseconds=\(virtualMilliseconds)"
+      + " faults=\(faults) openings=\(openings) guests=\(guests)"
+      + " milliseconds=\(virtualMilliseconds)"
   }
 }

@@ -64,6 +64,12 @@ struct SharingDesk {
     if case .write(let submission) = one { inside[Stamp(submission.token)] = regions }
   }
 
+  /// What the gate has said is carried out behind what it said before.
+  mutating func listen() {
+    said += gate.outputs
+    gate.outputs = []
+  }
+
   /// The regions of a write that was through the gate, once.
   mutating func leave(_ stamp: Stamp) -> Range<Int>? { inside.removeValue(forKey: stamp) }
 
@@ -138,15 +144,13 @@ extension Keeping {
   /// Carries out what the gate says, in the order in which it said it.
   func takeGate() {
     guard desk != nil, desk?.isEnded != true else { return }
-    desk?.said += desk?.gate.outputs ?? []
-    desk?.gate.outputs = []
+    desk?.listen()
     guard desk?.isTaking == false else { return }
     desk?.isTaking = true
     while let output = desk?.said.first {
       desk?.said.removeFirst()
       carryOut(output)
-      desk?.said += desk?.gate.outputs ?? []
-      desk?.gate.outputs = []
+      desk?.listen()
     }
     desk?.isTaking = false
   }

@@ -78,8 +78,8 @@ extension Oracle {
   }
 
   /// Whoever lacks a write that is GOOD is known to lack something, durably, by all that have it.
-  /// A guest that is gone for its leader, and doesn't know that yet, may tell late what had ended at
-  /// all legs before.
+  /// A guest that is gone for its leader, and doesn't know that yet, may tell late what had ended
+  /// at all legs before.
   func checkKnown(_ stamp: Stamp, _ legs: [Int], _ world: World) {
     guard !world.initiators[record(stamp).initiator].isCutOff else { return }
     for leg in legs {
