@@ -207,6 +207,8 @@ package struct Receiver: Sendable {
         // Without any data either all of it is lost or none was sent yet: the sender knows which.
         if writes[slot].isOpenForData { report(slot, isAsked: true, now: now) }
       case .ended: answerAgain(number)
+      // What ended with the registration was not asked for: that is told otherwise.
+      case .fenced where isClosing: break
       case .fenced: answers.append(.fenced(number, epoch: epochs.epoch(of: number)))
       case .distrusted: answers.append(.distrusted(number, epoch: epochs.epoch(of: number)))
       }

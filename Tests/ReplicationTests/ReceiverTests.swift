@@ -224,6 +224,10 @@ import Testing
     #expect(placement6 == .nowhere)
     let placement7 = try receiver.take(bench.command(2, blocks: 2))
     #expect(placement7 == .nowhere)
+    // What is forgotten with it nobody has asked it to fence.
+    receiver.answers = []
+    receiver.handleSync([SerialNumber(1)], lowestOpen: SerialNumber(0), now: 0)
+    #expect(receiver.answers.isEmpty)
     receiver.handleStored(slot: 0, unit: 0, status: 0, sense: [])
     #expect(receiver.isQuiescent)
   }

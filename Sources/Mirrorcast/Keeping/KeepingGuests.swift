@@ -121,6 +121,7 @@ extension KeepingLoop {
   mutating func attendGuests(_ body: (inout GuestHall, LegSet) -> Void) {
     guard var hall = sharing?.hall, let leader = machine.leader else { return }
     hall.members = seats.indices.map { leader.member(ofLeg: $0) }
+    hall.unconfirmed = leader.unconfirmedLegs
     body(&hall, leader.joinedLegs)
     let orders = hall.orders
     hall.orders = []
@@ -138,6 +139,7 @@ extension KeepingLoop {
     case .expel(let leg, let guest): askAbout(guest, at: leg, .expel(guest: guest))
     case .lose(let leg, let words): lose(leg, words, now: now)
     case .suspect(let bytes): machine.handleSuspect(bytes, now: now)
+    case .beginMend: machine.lead { $0.handleVanishing() }
     case .mend: machine.lead { $0.handleVanished(now: now) }
     case .unreserve(let key):
       if let desk = lanes.reservations { Task { await desk.remove(key) } }

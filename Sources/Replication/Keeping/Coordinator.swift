@@ -58,6 +58,9 @@ package struct Coordinator: Sendable {
   /// The member that a leg is; zero where that isn't known yet.
   package func member(ofLeg leg: Int) -> UInt64 { legs[leg].member }
 
+  /// Legs that left with writes open, until the others have stored that they did.
+  package var unconfirmedLegs: LegSet { round.unconfirmed }
+
   package func state(ofLeg leg: Int) -> MemberState {
     guard legs[leg].member != 0 else { return .absent }
     return round.members.first { $0.id == legs[leg].member }?.state ?? .absent
@@ -211,6 +214,7 @@ package struct Coordinator: Sendable {
       if record == nil { judge(now: now) } else { stepRound(now: now) }
     case .beginning, .ended: break
     case .running:
+      stepDoubts()
       stepRound(now: now)
       stepMends()
       stepCopies(now: now)

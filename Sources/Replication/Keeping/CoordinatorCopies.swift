@@ -127,7 +127,9 @@ extension Coordinator {
 
   /// A leg whose regions are all equal by now tells so to its medium, and is in sync then.
   private mutating func finishCopy(_ leg: Int) {
-    guard let dirty = legs[leg].copy.dirty, !legs[leg].copy.isSyncing, allKnow else { return }
+    guard let dirty = legs[leg].copy.dirty, !legs[leg].copy.isSyncing, allKnow,
+      copies.doubts.isEmpty, copies.vanishing == 0
+    else { return }
     let isDone = dirty.isEmpty && !copies.jobs.contains { $0.targets.contains(LegSet(leg)) }
     // Where a member is away, what is marked here is what that one lacks, too: it stays.
     if legs[leg].copy.unsynced.isEmpty || !areAllHere {

@@ -1,5 +1,4 @@
-// The single regions that are being compared and copied, and legs that are made equal again after a
-// write that ended badly everywhere.
+// The single regions that are being compared and copied.
 
 /// One region, or one range to be mended, on its way.
 struct CopyJob: Sendable {
@@ -32,6 +31,8 @@ struct CopyWork: Sendable {
   static let tellNanoseconds: UInt64 = 250_000_000
   /// Regions whose source could not be read.
   static let badMax = 1024
+  /// Ranges that wait to be doubted one by one.
+  static let doubtsMax = 64
   static let forgiveNanoseconds: UInt64 = 5_000_000_000
 
   var jobs: [CopyJob] = []
@@ -43,6 +44,12 @@ struct CopyWork: Sendable {
   var mends = 0
   /// Legs that are made equal again after a write that failed everywhere.
   var mending: LegSet = []
+  /// Where the legs may differ, nil: wherever there are marks. The states by which they are made
+  /// equal are set when no copy is on its way: a leg that takes copies by then would store one that
+  /// is not for it, and that nobody waits for.
+  var doubts: [Range<UInt64>?] = []
+  /// Other initiators that are gone, and may still write.
+  var vanishing = 0
   /// When what could not be read is tried again.
   private(set) var forgiveAt: UInt64?
   private var bad: [(region: Int, leg: Int)] = []
@@ -165,59 +172,6 @@ extension Coordinator {
     settle(now: now)
   }
 
-  /// A write ended badly everywhere: nobody knows what stands there. All that are in sync but one
-  /// are made equal to that one again, by way of the states that a crash leaves.
-  package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
-    guard phase == .running, let layout else { return }
-    copies.mends += 1
-    let here = legs.indices.filter { legs[$0].stage == .joined }
-    let source = here.first { state(ofLeg: $0) == .inSync }
-    for leg in here where leg != source {
-      if state(ofLeg: leg) == .inSync {
-        set(.unequal, ofLeg: leg)
-        legs[leg].copy = LegCopy()
-        legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
-        legs[leg].copy.dirty?.insert(layout.regions(of: bytes))
-        copies.mending.insert(LegSet(leg))
-      } else {
-        for region in layout.regions(of: bytes) { legs[leg].copy.dirty?.insert(region) }
-      }
-    }
-    settle(now: now)
-  }
-
-  /// Another initiator of the mirror is gone without a word: wherever there are marks a write of it
-  /// may be half done. All that are in sync but one are made equal to that one, by the same way.
-  package mutating func handleVanished(now: UInt64) {
-    guard phase == .running else { return }
-    copies.mends += 1
-    let here = legs.indices.filter { legs[$0].stage == .joined }
-    let source = here.first { state(ofLeg: $0) == .inSync }
-    for leg in here where leg != source {
-      if state(ofLeg: leg) == .inSync {
-        set(.unequal, ofLeg: leg)
-        legs[leg].copy = LegCopy()
-        copies.mending.insert(LegSet(leg))
-      } else {
-        gather(leg)
-      }
-    }
-    settle(now: now)
-  }
-
-  /// Those that were to be made equal are, or are gone.
-  mutating func stepMends() {
-    guard copies.mends > 0, !round.isRunning, !round.isWanted else { return }
-    copies.mending.forEach {
-      if legs[$0].stage != .joined || state(ofLeg: $0) == .inSync {
-        copies.mending.remove(LegSet($0))
-      }
-    }
-    guard copies.mending.isEmpty else { return }
-    copies.mends = 0
-    orders.append(.mended(nil))
-  }
-
   // MARK: Steps
 
   /// The legs that take copies: all that lack anything.
@@ -227,11 +181,13 @@ extension Coordinator {
 
   /// While states change, or are about to, no copy is on its way: who stores it would not be known.
   var isResting: Bool {
-    round.isRunning || round.isWanted || legs.contains { $0.isCopying && $0.copy.isDone }
+    round.isRunning || round.isWanted || !copies.doubts.isEmpty
+      || legs.contains { $0.isCopying && $0.copy.isDone }
   }
 
   /// The next piece of a job, or its end.
   mutating func stepJob(_ index: Int, now: UInt64) {
+    guard !copies.jobs[index].isVoid else { return endJob(index, isDone: false, now: now) }
     let here = joinedLegs
     while let piece = copies.jobs[index].pieces.first {
       let wanting = piece.targets.intersection(here).intersection(copies.jobs[index].targets)

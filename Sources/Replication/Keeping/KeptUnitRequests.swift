@@ -32,6 +32,12 @@ extension KeptUnit {
   }
 
   private mutating func take(holder: UInt64, session: UInt64) -> KeepingAnswer {
+    // What it was to store last may stand in the journal or not: who it is nobody knows before that
+    // is read again.
+    guard !journal.isFailed || journal.record == nil else {
+      counters.requestsRefused += 1
+      return .refused(.storage, "its journal has failed")
+    }
     if let present = claim, present.session != session {
       guard present.holder == holder else {
         counters.requestsRefused += 1

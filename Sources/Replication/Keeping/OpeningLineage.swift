@@ -75,8 +75,18 @@ extension Opening {
         .splitBrain, "the legs went on without each other, and each may have what the others lack",
         about: reached)
     }
-    // In none of several that supersede each other was anything acknowledged.
-    guard let head = left.max(by: { $0.generation.counter < $1.generation.counter }) else {
+    // In none of several that supersede each other was anything acknowledged: what counts is one by
+    // which a leg that has everything is here.
+    let sourced = left.filter { head in
+      records.contains {
+        head.generation.state(ofReturning: $0, others: records)?.hasEverything == true
+      }
+    }
+    guard
+      let head = (sourced.isEmpty ? left : sourced).max(by: {
+        $0.generation.counter < $1.generation.counter
+      })
+    else {
       preconditionFailure("some record is the newest")
     }
     return head

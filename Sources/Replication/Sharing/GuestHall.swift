@@ -27,7 +27,9 @@ package struct GuestHall: Sendable {
     case lose(leg: Int, words: String)
     /// There the legs may differ, and a guest waits for that to be mended.
     case suspect(Range<UInt64>)
-    /// A guest is gone: the legs may differ wherever they have marks.
+    /// A guest is gone that may have left writes half done: nothing is called equal before `mend`.
+    case beginMend
+    /// Nothing of it can touch a medium any more: the legs may differ wherever they have marks.
     case mend
     /// A guest is gone: what it had reserved at the legs by that key is nobody's.
     case unreserve(key: UInt64)
@@ -48,6 +50,9 @@ package struct GuestHall: Sendable {
   package var orders: [Order] = []
   /// The member of each leg; the owner keeps it.
   package var members: [UInt64] = []
+  /// Legs that left, of which not all that stay have stored that yet; the owner keeps it. Who came
+  /// now would write without them, and know of nothing that its writes have to wait for: it waits.
+  package var unconfirmed: LegSet = []
   var guests: [Guest] = []
   var tokens: RegionTokens
   var join: LegJoining?
@@ -68,6 +73,11 @@ package struct GuestHall: Sendable {
   package func isPresent(_ guest: UInt64) -> Bool {
     guests.contains { $0.id == guest && $0.stage == .present }
   }
+
+  /// Regions in which nobody may write before the legs have ended a guest that is gone.
+  package var keptRegions: Int { tokens.keptCount }
+  /// How far each guest is, for people.
+  package var words: String { guests.map { "\($0.id): \($0.stage)" }.joined(separator: "; ") }
 
   package var nextDeadline: UInt64? { guests.compactMap(\.deadline).min() }
 
@@ -133,6 +143,9 @@ package struct GuestHall: Sendable {
     orders.append(.tell(.went(id, reason: words)))
     guests[index].deadline = nil
     guests[index].had = tokens.remove(guests[index].participant)
+    // Who had no token has written nothing that has not ended.
+    guests[index].isToMend = !guests[index].hasLeft && !guests[index].had.isEmpty
+    if guests[index].isToMend { orders.append(.beginMend) }
     var legs = here
     if let join { legs.insert(LegSet(join.leg)) }
     guests[index].stage = .going(legs)
@@ -200,9 +213,9 @@ package struct GuestHall: Sendable {
   }
 
   mutating func welcome(_ index: Int) {
-    guard case .admitting(let waiting, let legs) = guests[index].stage, waiting.isEmpty else {
-      return
-    }
+    guard case .admitting(let waiting, let legs) = guests[index].stage, waiting.isEmpty,
+      unconfirmed.isEmpty
+    else { return }
     guests[index].stage = .registering
     guests[index].known = legs
     orders.append(.welcome(guest: guests[index].id, legs))
@@ -223,8 +236,7 @@ package struct GuestHall: Sendable {
     for guest in guests {
       guard case .going(let waiting) = guest.stage, waiting.isEmpty else { continue }
       guests.removeAll { $0.id == guest.id }
-      // Who had no token has written nothing.
-      if !guest.hasLeft, !guest.had.isEmpty { orders.append(.mend) }
+      if guest.isToMend { orders.append(.mend) }
       tokens.free(guest.had)
       // One that is back already goes by the same key, perhaps.
       if guest.key != 0, guest.key != ownKey, !guests.contains(where: { $0.key == guest.key }) {

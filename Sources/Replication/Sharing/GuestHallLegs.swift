@@ -61,6 +61,7 @@ extension GuestHall {
       }
       guests[index].known.subtract(legs)
     }
+    for index in guests.indices { welcome(index) }
   }
 
   /// A leg is to come: `joined` when all guests reach it.

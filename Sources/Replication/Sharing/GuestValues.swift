@@ -33,6 +33,8 @@ struct Guest: Sendable {
   var suspects = 0
   /// The regions that it had when it went.
   var had: [Range<Int>] = []
+  /// It is gone, and may have left writes half done.
+  var isToMend = false
   /// It has said that nothing of its is open.
   var hasLeft = false
   /// By which it is registered for reservations at the legs; zero: it is not.

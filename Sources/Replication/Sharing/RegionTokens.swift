@@ -50,6 +50,9 @@ package struct RegionTokens: Sendable {
     owners[region] < Self.kept ? Int(owners[region]) : nil
   }
 
+  /// Regions that are kept from all, since their owner is gone.
+  package var keptCount: Int { owners.count { $0 == Self.kept } }
+
   // MARK: Handle
 
   /// False where no such regions are, or the participant asks for too much.

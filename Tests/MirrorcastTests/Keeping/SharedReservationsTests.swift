@@ -193,6 +193,8 @@ struct `Reservations of shared mirrors` {
       vanish(guest)
       try await writeUntilGood(leader, 2)
       try await wait(leader) { $0 == MirrorReservation() }
+      // The legs are made equal where it may have left a write half done.
+      await leader.whenInSync()
       expectAllInSync(leader)
     }
   }

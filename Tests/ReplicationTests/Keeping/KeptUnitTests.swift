@@ -184,6 +184,9 @@ import Testing
       #expect(refusal(answer) == .storage)
     }
     #expect(bench.unit.record?.generation.counter == 1)
+    // What it says of itself may be older than what its journal has.
+    let claim = bench.ask(.claim(holder: 1))
+    #expect(refusal(claim) == .storage)
   }
 
   @Test func `marks are told in pieces, and asked for in bounds`() throws {

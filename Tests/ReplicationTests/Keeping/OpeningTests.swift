@@ -226,4 +226,17 @@ private struct Legs {
     #expect(legs.refusal([1, 2]) == .missing)
     #expect(legs.refusal([0, 1]) == nil)
   }
+
+  @Test func `of generations of which nothing was acknowledged one with a source counts`() throws {
+    var legs = Legs()
+    // The third leg alone has stored that the first is away; the other two stored an opening that
+    // the third refused, since it had that by then.
+    legs.advance(2, id: 80, [.inSync, .inSync, .absent])
+    legs.advance(2, id: 90, [.absent, .inSync, .stale])
+    for leg in [0, 1] { legs.advance(leg, id: 81, [.inSync, .inSync, .inSync]) }
+    let plan = try legs.open()
+    #expect(plan.record.generation.members.map(\.state) == [.inSync, .inSync, .fresh])
+    #expect(plan.replaced == LegSet(2))
+    #expect(plan.record.generation.counter > 9)
+  }
 }

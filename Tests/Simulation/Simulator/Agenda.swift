@@ -22,6 +22,11 @@ struct Event: Sendable {
     case call
     /// What the plan of faults has next (first: its index) ends.
     case faultEnds
+    /// An initiator hears another one's message (first: its slot); second: the way, and whether it
+    /// is the leader's end.
+    case said
+    /// The same of its end (first: why).
+    case unsaid
     /// A node that is down comes up.
     case restart
   }

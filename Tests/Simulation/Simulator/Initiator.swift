@@ -63,6 +63,7 @@ final class Initiator {
   /// Every leg has stored that the mirror was closed.
   var isClosedWhole = false
   var nextTag = 0
+  var sharing = SharingCalls()
   var isTerminating = false
 
   init(_ index: Int, in world: World) {
@@ -75,7 +76,8 @@ final class Initiator {
   func awaits(channel: Int) -> Bool {
     phase != .down
       && (legs.contains { $0.channel == channel && !$0.isLost }
-        || keeping?.leg(ofLink: channel) != nil || keeping?.join?.channel == channel)
+        || keeping?.leg(ofLink: channel) != nil || keeping?.join?.channel == channel
+        || sharing.seeking?.channel == channel)
   }
 
   // MARK: Process
@@ -84,6 +86,7 @@ final class Initiator {
   func start() {
     guard phase == .down || phase == .waiting else { return }
     isTerminating = false
+    guard !world.scenario.isShared else { return seek() }
     guard !world.scenario.isKept else {
       phase = .opening
       world.note(index, "opens the mirror")
@@ -111,6 +114,7 @@ final class Initiator {
     incarnation += 1
     phase = .down
     wakeAt = .max
+    forgetSharing()
     forgetWrites()
     for leg in legs where !leg.isLost { world.dropChannel(leg.channel, atInitiator: true) }
     for seat in keeping?.seats ?? [] {
@@ -123,7 +127,7 @@ final class Initiator {
 
   private func forgetWrites() {
     for stamp in stride(from: Int(world.oracle.lastStamp), to: 0, by: -1)
-    where world.oracle.record(Stamp(stamp)).initiator == index {
+    where world.oracle.record(Stamp(stamp)).initiator == index && !sharing.isPending(Stamp(stamp)) {
       world.oracle.end(Stamp(stamp), .unknown)
     }
   }
@@ -138,6 +142,7 @@ final class Initiator {
     flushCalls = []
     bulkTags = [:]
     keeping = nil
+    sharing.letGo()
     targetOf = []
     blockedUntil = 0
     isDeparting = false
@@ -145,6 +150,7 @@ final class Initiator {
 
   /// Tries again, unless others have the mirror by then.
   func retry() {
+    handOver()
     for leg in legs where !leg.isLost { world.close(leg.channel, atInitiator: true) }
     keeping?.close()
     if let join = keeping?.join { world.close(join.channel, atInitiator: true) }
@@ -157,6 +163,7 @@ final class Initiator {
   // MARK: Channels
 
   func handleConnected(_ channel: Int) {
+    guard sharing.seeking?.channel != channel else { return askForLeader() }
     if let leg = keeping?.leg(ofLink: channel) {
       keeping?.handleLinked(leg)
       return turn()
@@ -171,11 +178,12 @@ final class Initiator {
       .register(
         RegistrationOrder(
           registration: registration, epoch: 1, firstWrite: firstWrite,
-          holder: keeping?.coordinator.configuration.holder)),
+          holder: keeping?.holder)),
       on: channel)
   }
 
   func handleLost(_ channel: Int) {
+    guard sharing.seeking?.channel != channel else { return seekNext() }
     if let leg = keeping?.leg(ofLink: channel) {
       keeping?.handleLinkLost(leg)
       return turn()

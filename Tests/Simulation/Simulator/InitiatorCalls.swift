@@ -20,7 +20,7 @@ extension Initiator {
     world.counters.writes += 1
     world.note(
       index, "write % to sectors % to %", Int(stamp), sectors.lowerBound, sectors.upperBound)
-    waiting.append(
+    pass(
       Submission(
         token: UInt64(stamp), byteOffset: UInt64(sectors.lowerBound * Sector.byteCount),
         length: sectors.count * Sector.byteCount, forceUnitAccess: isForced))
@@ -61,10 +61,10 @@ extension Initiator {
       sender?.value.activeLegs.forEach { all.append($0) }
       return all
     }
-    let joined = keeping.coordinator.joinedLegs
+    let joined = keeping.machine.joinedLegs
     return keeping.seats.indices.compactMap { leg in
       guard joined.contains(LegSet(leg)),
-        !ofWhole || keeping.coordinator.state(ofLeg: leg).hasEverything,
+        !ofWhole || keeping.machine.state(ofLeg: leg).hasEverything,
         let place = keeping.seats[leg].place, !legs[place].isLost
       else { return nil }
       return place
@@ -156,11 +156,18 @@ extension Initiator {
   }
 
   func endIfIdle() {
-    guard let sender, sender.value.isIdle, waiting.isEmpty else { return }
+    guard let sender, sender.value.isIdle, waiting.isEmpty, hasNothingPending, mayEnd else {
+      return
+    }
     guard let keeping else { return terminate() }
     if isTerminating { return terminate() }
     guard !keeping.isClosing else { return }
-    let isWhole = keeping.isWhole
+    if hasGuests {
+      // They go on: one of them opens the mirror as one does whose leader is gone.
+      guard keeping.join == nil, flushCalls.isEmpty else { return }
+      return terminate()
+    }
+    let isWhole = !keeping.isLeader || keeping.isWhole
     guard keeping.join == nil, isWhole || !isEndWanted || isImpatient, flushCalls.isEmpty else {
       return
     }
@@ -173,7 +180,7 @@ extension Initiator {
     keeping.joinsWaiting = []
     // The legs take away the marks of what has ended everywhere.
     keeping.tellLowest()
-    keeping.coordinator.close(now: world.now)
+    keeping.machine.close(now: world.now)
     turn()
   }
 
@@ -182,7 +189,7 @@ extension Initiator {
     // A leg that was lost meanwhile has not stored that it was closed.
     isClosedWhole =
       isWhole && keeping?.isWhole == true
-      && Set(keeping?.targets ?? []) == Set(world.legTargets)
+      && (keeping?.isLeader == false || Set(keeping?.targets ?? []) == Set(world.legTargets))
     terminate()
   }
 
@@ -204,9 +211,11 @@ extension Initiator {
   }
 
   private func finishEnding() {
-    let isForGood = keeping == nil || isEndWanted && isClosedWhole
+    let isForGood = keeping.map { $0.isLeader && isEndWanted && isClosedWhole } ?? true
+    if isForGood { checkTokens() }
     world.note(index, "has ended the mirror, for good: %", isForGood ? 1 : 0)
     keeping?.close()
+    closeSharing()
     letGo()
     phase = .waiting
     if isForGood {

@@ -18,7 +18,7 @@ extension Initiator {
       keeping?.step()
       transmit()
       isAgain =
-        sender?.value.events.isEmpty == false || keeping?.coordinator.orders.isEmpty == false
+        sender?.value.events.isEmpty == false || keeping?.machine.orders.isEmpty == false
     }
     endFlushes()
     guard keeping?.isOver != true else { return retry() }
@@ -156,6 +156,7 @@ extension Initiator {
   // MARK: Answers
 
   func handle(_ message: InitiatorMessage, on channel: Int) {
+    guard !handleSought(message, on: channel) else { return }
     if let leg = keeping?.leg(ofLink: channel) {
       if case .kept(let token, let answer) = message {
         keeping?.handleAnswer(leg, token: token, answer)
@@ -190,7 +191,7 @@ extension Initiator {
     case .terminated: handleTerminated(channel)
     case .flushed(let tag, let isGood): handleFlushed(tag, isGood, on: channel)
     case .data(let tag, let stamps): handleData(tag, stamps, on: channel)
-    case .kept, .pong: break
+    case .kept, .pong, .leader: break
     }
     turn()
   }
@@ -254,7 +255,7 @@ extension Initiator {
     case .counted: world.violate("a write without status")
     case .held(let token): keeping?.handleHeld(token)
     case .copied(let token, _): keeping?.handlePieceEnded(Int(token))
-    case .withheld: break
+    case .withheld(let token): leaveGate(Stamp(token))
     case .suspect(let offset, let length):
       keeping?.handleSuspect(offset..<offset + UInt64(length))
     case .deaf, .news: break
@@ -281,8 +282,9 @@ extension Initiator {
 
   private func complete(_ stamp: Stamp, _ failures: [LegOutcome]) {
     world.note(index, "write % is completed, failures: %", Int(stamp), failures.count)
+    leaveGate(stamp)
     guard failures.isEmpty else {
-      world.oracle.end(stamp, .bad)
+      if !postpone(stamp) { world.oracle.end(stamp, .bad) }
       return
     }
     var good: [Int] = []

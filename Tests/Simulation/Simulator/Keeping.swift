@@ -31,7 +31,17 @@ final class Keeping {
 
   unowned let initiator: Initiator
   unowned let world: World
-  var coordinator: Coordinator
+  var machine: KeepingMachine
+  /// Where this initiator leads the mirror, or is alone.
+  var coordinator: Coordinator {
+    get {
+      guard let leader = machine.leader else { preconditionFailure("another one leads") }
+      return leader
+    }
+    set { machine = .leader(newValue) }
+  }
+  /// By which the legs know this initiator.
+  let holder: UInt64
   var seats: [Seat]
   var join: Join?
   var joinsWaiting: [Int] = []
@@ -59,6 +69,14 @@ final class Keeping {
   var writtenAt: UInt64?
   /// The mirror was closed, refused or stopped.
   var isOver = false
+  /// In a shared mirror, once the sender runs.
+  var desk: SharingDesk?
+  /// What guests are told by the legs; zero where the mirror isn't shared, or another leads it.
+  let secret: UInt64
+  /// What legs were asked of that, by token.
+  var sharingAsks: (asked: [UInt64: SharingAsk], last: UInt64) = ([:], 0)
+  /// Of a guest: its way to the leader.
+  var leaderChannel: Int?
 
   init(_ initiator: Initiator, in world: World) {
     self.initiator = initiator
@@ -75,31 +93,53 @@ final class Keeping {
     }
     var configuration = CoordinatorConfiguration(
       wish: wish, holder: world.random.next() | 1, seed: world.random.next() | 1)
+    holder = configuration.holder
+    secret = scenario.isShared ? world.random.next() | 1 : 0
     configuration.patienceNanoseconds = scenario.patienceNanoseconds
     configuration.retryNanoseconds = scenario.retryNanoseconds
     configuration.retryMaxNanoseconds = scenario.retryNanoseconds * 16
     configuration.copyLength = UInt64(scenario.copyLength)
     configuration.copiesMax = scenario.copiesMax
-    coordinator = Coordinator(configuration)
+    machine = .leader(Coordinator(configuration))
     silence = LegSilence(limit: scenario.silenceNanoseconds)
-    coordinator.open(now: world.now)
+    machine.open(now: world.now)
+  }
+
+  /// As a guest of an initiator that leads the mirror.
+  init(
+    _ initiator: Initiator, in world: World, following mirror: SharedMirror, as number: UInt64,
+    by channel: Int
+  ) {
+    self.initiator = initiator
+    self.world = world
+    holder = number
+    secret = 0
+    leaderChannel = channel
+    seats = mirror.record.generation.members.map { Seat(target: world.target(labelled: $0.label)) }
+    machine = .follower(Follower(mirror))
+    silence = LegSilence(limit: world.scenario.silenceNanoseconds)
+    machine.open(now: world.now)
   }
 
   // MARK: Steps
 
   /// Carries out all that is ordered.
   func step() {
-    coordinator.wallSeconds = world.now / 1_000_000_000
-    coordinator.isBusy = isBusy
-    if let deadline = coordinator.nextDeadline, deadline <= world.now {
-      coordinator.handleTimeout(now: world.now)
+    let (now, isBusy) = (world.now, isBusy)
+    machine.lead {
+      $0.wallSeconds = now / 1_000_000_000
+      $0.isBusy = isBusy
+      if let deadline = $0.nextDeadline, deadline <= now { $0.handleTimeout(now: now) }
     }
+    attendTime()
     settleIn()
     while let tag = readsLost.popLast() { handleRead(tag: tag, nil, isLost: true) }
-    while !coordinator.orders.isEmpty {
-      let orders = coordinator.orders
-      coordinator.orders = []
+    sendToLeader()
+    while !machine.orders.isEmpty {
+      let orders = machine.orders
+      machine.orders = []
       for order in orders { carryOut(order) }
+      sendToLeader()
     }
   }
 
@@ -114,7 +154,8 @@ final class Keeping {
   }
 
   var nextDeadline: UInt64 {
-    var due = coordinator.nextDeadline ?? .max
+    var due = machine.nextDeadline ?? .max
+    if let time = desk?.hall?.nextDeadline { due = min(due, time) }
     if let tellAt { due = min(due, tellAt) }
     if let join { due = min(due, join.nextDeadline) }
     if initiator.sender?.value.openWrites ?? 0 > 0 { due = min(due, silence.nextLook) }
@@ -131,19 +172,24 @@ final class Keeping {
       seats[leg].wantsConnection = false
       closeLink(leg)
       tellSender(leg)
+      tellGuestsLost(leg)
       if seats[leg].isJoining { seats[leg].departure = .told } else { seats[leg].stay += 1 }
     case .begin(let legs): initiator.establish(legs)
     case .join(let leg):
       joinsWaiting.append(leg)
       joinNext()
     case .confirm(let legs): confirm(legs)
-    case .suspend: initiator.sender?.value.suspend()
-    case .endSuspension: initiator.sender?.value.endSuspension(now: world.now)
-    case .mended(let count):
-      precondition(count == nil, "a leader's are all mended at once")
-      initiator.sender?.value.confirmMended(suspects, now: world.now)
-      suspects = 0
-    case .stop: initiator.sender?.value.stop(now: world.now)
+    case .suspend:
+      initiator.sender?.value.suspend()
+      attend { hall, _ in hall.tell(.suspend) }
+    case .endSuspension:
+      initiator.sender?.value.endSuspension(now: world.now)
+      attend { hall, _ in hall.tell(.resume) }
+    case .mended(let count): mend(count)
+    case .stop(let words):
+      initiator.sender?.value.stop(now: world.now)
+      attend { hall, _ in hall.tell(.stop(words)) }
+      endGate()
     case .compare(let token, let source, let targets, let bytes):
       compare(token, source, targets, bytes)
     case .hold(let token, let bytes): hold(token, bytes)
@@ -174,6 +220,15 @@ final class Keeping {
         initiator.sender?.value.confirmDetached(LegSet(place), now: world.now)
       }
     }
+    attend { hall, _ in hall.noteConfirmed(legs) }
+  }
+
+  /// All that were told as suspect are equal again, or so many.
+  private func mend(_ count: Int?) {
+    let count = count ?? suspects
+    initiator.sender?.value.confirmMended(count, now: world.now)
+    suspects -= count
+    attend { hall, _ in hall.noteMended() }
   }
 
   private func tell(_ event: KeepingEvent) {
@@ -192,6 +247,11 @@ final class Keeping {
       world.note(
         initiator.index, "leg % is in state %, generation %", leg, Int(state.rawValue),
         Int(generation))
+      attend { hall, _ in
+        guard hall.members.indices.contains(leg) else { return }
+        hall.tell(
+          .state(member: hall.members[leg], state, generation: generation, reason: "as it is"))
+      }
       if state == .inSync {
         world.happens(.inSync)
         world.oracle.checkMarks(world.complete, world)
@@ -219,34 +279,5 @@ final class Keeping {
 
   private func beginWeather() {
     world.weather.begin(world.eventCount)
-  }
-}
-
-extension KeepingRequest {
-  /// For the trace.
-  fileprivate var number: Int {
-    switch self {
-    case .claim: 0
-    case .marks: 1
-    case .mark: 2
-    case .adopt: 3
-    case .synced: 4
-    case .close: 5
-    case .release: 6
-    case .lead: 7
-    case .admit: 8
-    case .expel: 9
-    case .order, .orders, .answered: 10
-    case .flush: 11
-    }
-  }
-}
-
-extension OpeningRefusal.Kind {
-  fileprivate var number: Int {
-    let all: [Self] = [
-      .splitBrain, .missing, .tooFew, .noSource, .blank, .otherMirror, .size, .held, .unreached,
-    ]
-    return all.firstIndex(of: self) ?? -1
   }
 }

@@ -46,6 +46,12 @@ extension Keeping {
     if world.plants(.unheldVerdict), isAllInSync {
       return coordinator.handleHeld(token: token, now: world.now)
     }
+    // No other initiator writes there first, then nobody here.
+    guard enterGate(bytes, token: token) else { return }
+    holdNow(token, bytes)
+  }
+
+  func holdNow(_ token: UInt64, _ bytes: Range<UInt64>) {
     holds.append(Hold(token: token, bytes: bytes))
     holdNext()
   }
@@ -64,20 +70,23 @@ extension Keeping {
   }
 
   func release(_ token: UInt64) {
+    guard desk?.drop(token) != true else { return }
+    let bytes = holds.first { $0.token == token }?.bytes
     holds.removeAll { $0.token == token }
     initiator.sender?.value.releaseHold(token: token, now: world.now)
+    if let bytes { leaveGate(world.scenario.layout.regions(of: bytes)) }
     holdNext()
   }
 
   func handleHeld(_ token: UInt64) {
     guard let index = holds.firstIndex(where: { $0.token == token }) else { return }
     holds[index].isStanding = true
-    coordinator.handleHeld(token: token, now: world.now)
+    machine.lead { $0.handleHeld(token: token, now: world.now) }
   }
 
   func handleSuspect(_ bytes: Range<UInt64>) {
     suspects += 1
-    coordinator.handleSuspect(bytes, now: world.now)
+    machine.handleSuspect(bytes, now: world.now)
   }
 
   // MARK: Reading
@@ -141,8 +150,10 @@ extension Keeping {
       }
       let refused = comparison.legs.first { if case .refused = $0.found { true } else { false } }
       if let refused {
-        coordinator.handleUnreadable(
-          token: comparison.token, leg: refused.leg, words: "unreadable", now: world.now)
+        machine.lead {
+          $0.handleUnreadable(
+            token: comparison.token, leg: refused.leg, words: "unreadable", now: world.now)
+        }
       } else {
         conclude(comparison)
       }
@@ -169,7 +180,9 @@ extension Keeping {
     if world.plants(.unheldCopy), let own {
       world.plantedReads[comparison.token] = (comparison.bytes.lowerBound, own)
     }
-    coordinator.handleCompared(token: comparison.token, differing: differing, now: world.now)
+    machine.lead {
+      $0.handleCompared(token: comparison.token, differing: differing, now: world.now)
+    }
   }
 
   // MARK: Copying
@@ -184,8 +197,9 @@ extension Keeping {
     copies.append(copy)
     guard copy.readTag == nil else { return }
     copies.removeLast()
-    coordinator.handleUnreadable(
-      token: token, leg: source, words: "it is not here", now: world.now)
+    machine.lead {
+      $0.handleUnreadable(token: token, leg: source, words: "it is not here", now: world.now)
+    }
   }
 
   private func handleCopyRead(_ index: Int, _ stamps: [Stamp]?, isLost: Bool) {
@@ -196,10 +210,12 @@ extension Keeping {
       if isLost {
         // Told first: then nothing of this counts as copied.
         if seats[copy.source].link != nil { lose(copy.source) }
-        coordinator.handleCopied(token: copy.token, now: world.now)
+        machine.lead { $0.handleCopied(token: copy.token, now: world.now) }
       } else {
-        coordinator.handleUnreadable(
-          token: copy.token, leg: copy.source, words: "unreadable", now: world.now)
+        machine.lead {
+          $0.handleUnreadable(
+            token: copy.token, leg: copy.source, words: "unreadable", now: world.now)
+        }
       }
       return
     }
@@ -248,6 +264,6 @@ extension Keeping {
     copies[index].piecesLeft -= 1
     guard copies[index].piecesLeft == 0 else { return }
     let copy = copies.remove(at: index)
-    coordinator.handleCopied(token: copy.token, now: world.now)
+    machine.lead { $0.handleCopied(token: copy.token, now: world.now) }
   }
 }

@@ -39,10 +39,13 @@ struct Join {
 
 extension Keeping {
   func joinNext() {
-    guard join == nil, !joinsWaiting.isEmpty, !isClosing, initiator.sender != nil else { return }
+    guard join == nil, !joinsWaiting.isEmpty, !isClosing, initiator.sender != nil,
+      desk?.hall?.mayJoin ?? true
+    else { return }
     joinsWaiting.removeAll { seats[$0].link == nil }
     guard !joinsWaiting.isEmpty else { return }
     let leg = joinsWaiting.removeFirst()
+    beginGuestsJoin(leg)
     seats[leg].isJoining = true
     seats[leg].departure = nil
     let place = seats[leg].place ?? initiator.legs.count
@@ -74,7 +77,7 @@ extension Keeping {
       .register(
         RegistrationOrder(
           registration: initiator.registration, epoch: join.epoch, firstWrite: join.firstWrite,
-          holder: coordinator.configuration.holder)), on: channel)
+          holder: holder)), on: channel)
   }
 
   func handleJoinLost() {
@@ -192,7 +195,8 @@ extension Keeping {
       if departure == .untold {
         closeLink(leg)
         awaited.insert(LegSet(leg))
-        coordinator.handleLost(leg: leg, words: "lost", now: world.now)
+        machine.handleLost(leg: leg, words: "lost", now: world.now)
+        tellGuestsLost(leg)
       }
     }
     if confirmedLater.remove(leg) != nil, let place = seats[leg].place {
@@ -215,8 +219,8 @@ extension Keeping {
         continue
       }
       guard seats[one.leg].stay == one.stay else { continue }
-      coordinator.handleJoined(leg: one.leg, now: world.now)
-      world.happens(.joined)
+      desk?.settled.insert(LegSet(one.leg))
+      completeJoin(one.leg)
     }
     settling = left
   }

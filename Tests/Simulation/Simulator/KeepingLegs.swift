@@ -17,7 +17,10 @@ extension Keeping {
         initiator.sender?.value.handleLost(leg: place, .connection("early"), now: world.now)
       }
     }
-    coordinator.handleBegun(joined, now: world.now)
+    beginSharing()
+    machine.handleBegun(joined, now: world.now)
+    joined.forEach { lead(at: $0) }
+    initiator.redo()
   }
 
   /// Looks for silent legs, and tells idle ones what has ended.
@@ -53,7 +56,9 @@ extension Keeping {
 
   /// One more leg is to belong to the mirror.
   func add(_ target: Int) -> Bool {
-    guard coordinator.add(label: "T\(target)", now: world.now) != nil else { return false }
+    guard machine.lead({ $0.add(label: "T\(target)", now: world.now) }) ?? nil != nil else {
+      return false
+    }
     seats.append(Seat(target: target))
     return true
   }
@@ -73,14 +78,14 @@ extension Keeping {
 
   func handleLinked(_ leg: Int) {
     seats[leg].isLinked = true
-    coordinator.handleConnected(leg: leg, now: world.now)
+    machine.handleConnected(leg: leg, now: world.now)
   }
 
   func handleLinkLost(_ leg: Int) {
     guard seats[leg].isLinked else {
       seats[leg].link = nil
       seats[leg].stay += 1
-      coordinator.handleUnreachable(leg: leg, words: "no answer", now: world.now)
+      machine.handleUnreachable(leg: leg, words: "no answer", now: world.now)
       return
     }
     lose(leg)
@@ -92,7 +97,9 @@ extension Keeping {
         initiator.index, "leg % has marks in % ranges, the first %", leg, ranges.count,
         ranges.first?.lowerBound ?? -1)
     }
-    coordinator.handleAnswer(leg: leg, token: token, answer, now: world.now)
+    guard !handleSharingAnswer(leg, token, answer) else { return }
+    let now = world.now
+    machine.lead { $0.handleAnswer(leg: leg, token: token, answer, now: now) }
   }
 
   // MARK: Losing a leg
@@ -105,10 +112,11 @@ extension Keeping {
       return
     }
     seats[leg].stay += 1
-    if coordinator.joinedLegs.contains(LegSet(leg)) { awaited.insert(LegSet(leg)) }
+    if machine.joinedLegs.contains(LegSet(leg)) { awaited.insert(LegSet(leg)) }
     world.note(initiator.index, "loses leg %", leg)
     world.happens(.legLeft)
-    coordinator.handleLost(leg: leg, words: "lost", now: world.now)
+    machine.handleLost(leg: leg, words: "lost", now: world.now)
+    tellGuestsLost(leg)
   }
 
   func closeLink(_ leg: Int) {

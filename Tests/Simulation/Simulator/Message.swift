@@ -13,6 +13,7 @@ enum TargetMessage {
   case read(tag: Int, sectors: Range<Int>)
   case keep(token: UInt64, KeepingRequest)
   case ping
+  case findLeader
 }
 
 /// What comes back.
@@ -27,6 +28,7 @@ enum InitiatorMessage {
   case data(tag: Int, [Stamp]?)
   case kept(token: UInt64, KeepingAnswer)
   case pong
+  case leader(LeaderPlace?)
 }
 
 /// What a mirror wants of a leg.

@@ -1,5 +1,16 @@
 // What must hold, seen from above: the oracle knows every write, every disk and what callers were
 // told, and none of the machines does.
+//
+// With one initiator at a time writes have one order, that in which they were submitted. With
+// several at once the order is a part of that: a write is over by another one (`isOver`) if it had
+// ended before the other was submitted. So a sector may be of write W where no other write W' of it
+// was submitted after W had ended, and was itself told as GOOD before the read, or the look, began.
+//
+// A write ends when its caller is told so, well or badly, or when the process of its initiator is
+// killed: what that has under way may still land, but whatever is submitted later waits for the
+// legs to have ended it, since its regions' tokens are kept until then. A write that is done again
+// since its initiator's leader is gone has not ended: it is one write, from its submission to the
+// end of its last attempt, and may land behind writes that began after it, as they may behind it.
 
 /// A write as its caller knows it.
 struct WrittenRecord {
@@ -11,6 +22,8 @@ struct WrittenRecord {
   var isForced: Bool
   var state = State.open
   var submittedAt: UInt64
+  /// The last write that was submitted before its end.
+  var endedBehind = Stamp.max
 }
 
 /// The judge of a run.
@@ -29,12 +42,14 @@ final class Oracle {
   private(set) var openCount = 0
   /// Sectors that have changed by themselves.
   var rots: [Rot] = []
+  private let isShared: Bool
 
   init(_ scenario: Scenario) {
     acknowledged = [Stamp](repeating: 0, count: scenario.sectorCount)
     flushed = acknowledged
     durable = Array(repeating: acknowledged, count: scenario.targetCount)
     isTrusted = Array(repeating: true, count: scenario.targetCount)
+    isShared = scenario.isShared
   }
 
   /// The last write that was submitted.
@@ -53,7 +68,14 @@ final class Oracle {
   func end(_ stamp: Stamp, _ state: WrittenRecord.State) {
     guard writes[Int(stamp) - 1].state == .open else { return }
     writes[Int(stamp) - 1].state = state
+    writes[Int(stamp) - 1].endedBehind = lastStamp
     openCount -= 1
+  }
+
+  /// Whether a write may be seen no more where another one was told as GOOD.
+  func isOver(_ stamp: Stamp, by other: Stamp) -> Bool {
+    guard isShared, stamp > 0 else { return stamp < other }
+    return writes[Int(stamp) - 1].endedBehind < other
   }
 
   /// A write was told as GOOD, and these legs have it.
@@ -64,6 +86,7 @@ final class Oracle {
     end(stamp, .good)
     let record = record(stamp)
     let complete = world.complete
+    if world.scenario.isKept { checkKnown(stamp, legs, world) }
     var isHeld = !world.scenario.isKept
     for leg in legs where complete.contains(leg) && world.isIntact(leg) {
       isHeld = true
@@ -87,7 +110,7 @@ final class Oracle {
 
   /// A completion that was held back may come after a later write was stored.
   private func isRight(_ found: Stamp, _ stamp: Stamp, _ world: World) -> Bool {
-    found == stamp || world.scenario.isKept && found > stamp
+    found == stamp || world.scenario.isKept && !isOver(found, by: stamp)
   }
 
   // MARK: Disks
@@ -105,7 +128,9 @@ final class Oracle {
     }
     guard !world.scenario.isKept else {
       // A copy may be older than what was never acknowledged, not than what was.
-      guard stamp < acknowledged[sector], stamp < old, world.isJoined(target) else { return }
+      guard isOver(stamp, by: acknowledged[sector]), isOver(stamp, by: old),
+        world.isJoined(target)
+      else { return }
       return world.violate(
         "write \(stamp) lands on write \(old) at target \(target), though"
           + " \(acknowledged[sector]) was acknowledged there")
@@ -146,7 +171,7 @@ final class Oracle {
     guard world.complete.contains(target) else { return }
     guard stamps.count == sectors.count else { return world.violate("a read of another length") }
     for (sector, stamp) in zip(sectors, stamps)
-    where stamp < min(floor[sector], acknowledged[sector]) {
+    where isOver(stamp, by: min(floor[sector], acknowledged[sector])) {
       return world.violate(
         "a read of sector \(sector) at target \(target) gives write \(stamp), though"
           + " \(floor[sector]) was acknowledged")

@@ -9,6 +9,7 @@ package struct RunCounters: Sendable {
   package var rots = 0
   package var verifications = 0
   package var differences = 0
+  package var guests = 0
   package var virtualMilliseconds = 0
 
   package init() {}
@@ -23,13 +24,15 @@ package struct RunCounters: Sendable {
     rots += other.rots
     verifications += other.verifications
     differences += other.differences
+    guests += other.guests
     virtualMilliseconds += other.virtualMilliseconds
   }
 
   /// As `name=number`, for Scripts/simulate.
   package var words: String {
     "events=\(events) writes=\(writes) good=\(goodWrites) datagrams=\(datagrams)"
-      + " faults=\(faults) openings=\(openings) rots=\(rots) verifications=\(verifications)"
-      + " differences=\(differences) milliseconds=\(virtualMilliseconds)"
+      + " faults=\(faults) openings=\(openings) guests=\(guests) rots=\(rots)"
+      + " verifications=\(verifications) differences=\(differences)"
+      + " milliseconds=\(virtualMilliseconds)"
   }
 }

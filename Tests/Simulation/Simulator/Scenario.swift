@@ -24,11 +24,13 @@ struct PlannedFault: Sendable {
     case killTarget, powerLoss, killInitiator, reset, partition, partitionOneWay, pauseTarget
     case pauseInitiator, slowDisk, slowLink, lossy, diskErrors, diskFull, stopTarget, blockedOutlet
     case journalErrors, journalFull, slowJournal, loseAllPower, killAll
+    case resetSharing, partitionSharing
   }
 
   /// What happens to a mirror, after which it is most hurt by what goes wrong.
   enum Occasion: Int, Sendable, CaseIterable {
     case opening, opened, legLeft, suspended, taking, joined, inSync, copying, closing, closed
+    case guestSpoke, guestCame, guestWent, guestWrote, called, leaderGone
   }
 
   var kind: Kind
@@ -93,6 +95,8 @@ struct Scenario: Sendable {
   var verifies = false
   /// People order legs to go and to come; decided for a run, not by its seed alone.
   var isSteered = false
+  /// Several initiators have the mirror open at once.
+  private(set) var sharing: SharingScenario?
 
   init(seed: UInt64) {
     var random = SeededRandom(SeededRandom.mix(seed ^ 0x6d69_7272_6f72))
@@ -141,16 +145,26 @@ struct Scenario: Sendable {
       journals.append(Self.disk(&random))
     }
     if !isQuiet { planFaults(&random) }
+    sharing = SharingScenario(self)
+    if let sharing {
+      initiatorCount = sharing.initiatorCount
+      callCount = sharing.callCount
+      faults += sharing.faults
+      if sharing.hasSlowDisks {
+        for index in disks.indices { disks[index].jitterNanoseconds = 10_000_000 }
+      }
+    }
     // A chance of its own: worlds that don't are what they were before there were verifications.
     var other = SeededRandom(SeededRandom.mix(seed ^ 0x7665_7269_6679))
-    verifies = isKept && other.chance(0.3)
+    verifies = isKept && sharing == nil && other.chance(0.3)
   }
 
   /// Not where journals fail: a generation that a leg could not store may be there all the same
   /// when it starts again, and says then that it went on alone, where legs were detached before. It
   /// is refused, rightly; only people can tell that it has not.
   var maySteer: Bool {
-    isKept && !faults.contains { $0.kind == .journalErrors || $0.kind == .journalFull }
+    isKept && sharing == nil
+      && !faults.contains { $0.kind == .journalErrors || $0.kind == .journalFull }
   }
 
   /// Bytes of one comparison's piece.
@@ -227,11 +241,11 @@ struct Scenario: Sendable {
     if isKept, random.chance(0.3) { return planPair(&random) }
     // A few kinds in one run, so that each meets long stretches without the others.
     var kinds: [PlannedFault.Kind] = []
-    for kind in PlannedFault.Kind.allCases where random.chance(0.2) { kinds.append(kind) }
+    for kind in PlannedFault.Kind.general where random.chance(0.2) { kinds.append(kind) }
     guard !kinds.isEmpty else { return }
     for _ in 0..<random.within(1...5) {
       let occasion =
-        isKept && random.chance(0.5) ? random.pick(PlannedFault.Occasion.allCases) : nil
+        isKept && random.chance(0.5) ? random.pick(PlannedFault.Occasion.general) : nil
       faults.append(
         PlannedFault(
           kind: random.pick(kinds),

@@ -23,6 +23,16 @@ package enum PlantedFault: String, CaseIterable, Sendable {
   case idleJournalFlush = "idle-journal-flush"
   /// The flush of a medium, after which marks are taken away, does nothing.
   case idleMediumFlush = "idle-medium-flush"
+  /// A guest is given the token of regions in which others write.
+  case doubleGrant = "double-grant"
+  /// A token is given back while writes are open in its regions.
+  case earlyRelease = "early-release"
+  /// A guest is gone without a word, and the legs are not made equal.
+  case unmendedGuest = "unmended-guest"
+  /// A leg is called a member though the writes of guests don't reach it yet.
+  case guestlessJoin = "guestless-join"
+  /// A leg says that a guest is expelled while it still stores what that has written.
+  case earlyExpel = "early-expel"
 
   /// Whether it is one of mirrors with a name only.
   var isOfKept: Bool {

@@ -69,10 +69,28 @@ extension Oracle {
   /// On the medium of a leg that has everything is all that was flushed.
   func checkFlushed(_ target: Target, _ complete: [Int], _ world: World) {
     guard complete.contains(target.index) else { return }
-    for sector in flushed.indices where target.disk.durable[sector] < flushed[sector] {
+    for sector in flushed.indices
+    where isOver(target.disk.durable[sector], by: flushed[sector]) {
       return world.violate(
         "on the medium of target \(target.index) sector \(sector) is of write"
           + " \(target.disk.durable[sector]), though \(flushed[sector]) was flushed")
+    }
+  }
+
+  /// Whoever lacks a write that is GOOD is known to lack something, durably, by all that have it.
+  /// A guest that is gone for its leader, and doesn't know that yet, may tell late what had ended
+  /// at all legs before.
+  func checkKnown(_ stamp: Stamp, _ legs: [Int], _ world: World) {
+    guard !world.initiators[record(stamp).initiator].isCutOff else { return }
+    for leg in legs {
+      guard let record = world.targets[leg].record, record.state.hasEverything else { continue }
+      for member in record.generation.members where member.state.hasEverything {
+        let other = world.targets.indices.first { world.targets[$0].record?.member == member.id }
+        guard let other, !legs.contains(other) else { continue }
+        return world.violate(
+          "write \(stamp) is GOOD without target \(other), which target \(leg) says has everything"
+        )
+      }
     }
   }
 
@@ -134,7 +152,7 @@ extension Oracle {
     }
     guard let first = complete.first else { return }
     let image = world.targets[first].disk.live
-    for sector in image.indices where image[sector] < acknowledged[sector] {
+    for sector in image.indices where isOver(image[sector], by: acknowledged[sector]) {
       return world.violate(
         "in the end sector \(sector) is of write \(image[sector]), though"
           + " \(acknowledged[sector]) was acknowledged")

@@ -46,7 +46,8 @@ extension World {
   func attachAll() {
     for initiator in initiators {
       guard let keeping = initiator.keeping else { continue }
-      for leg in keeping.seats.indices where keeping.coordinator.isDetached(leg) {
+      for leg in keeping.seats.indices
+      where keeping.machine.leader?.isDetached(leg) == true {
         try? keeping.coordinator.attach(leg: leg, now: now)
       }
       initiator.turn()
@@ -58,13 +59,13 @@ extension Keeping {
   /// All legs are in sync.
   var isWhole: Bool {
     seats.indices.allSatisfy {
-      coordinator.isForgotten($0) || coordinator.state(ofLeg: $0) == .inSync
+      (machine.leader?.isForgotten($0) ?? false) || machine.state(ofLeg: $0) == .inSync
     }
   }
 
   /// The targets of the legs.
   var targets: [Int] {
-    seats.indices.filter { !coordinator.isForgotten($0) }.map { seats[$0].target }
+    seats.indices.filter { machine.leader?.isForgotten($0) != true }.map { seats[$0].target }
   }
 
   fileprivate func steer(_ leg: Int, choice: Int) throws(OrderFault) {

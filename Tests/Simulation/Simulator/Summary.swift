@@ -43,19 +43,27 @@ extension Initiator {
       if sender.value.isFrozen { words += ", frozen" }
     }
     words += ", \(waiting.count) wait"
+    if world.scenario.isShared {
+      words += ", \(sharing.pending.count) pending\(sharing.isRetired ? ", retired" : "")"
+    }
     guard let keeping else { return words }
-    words += ", coordinator \(keeping.coordinator.phase)"
+    words += ", \(keeping.isLeader ? "leads" : "follows"), \(keeping.machine.phase)"
     for (leg, seat) in keeping.seats.enumerated() {
-      words += "; leg \(leg) \(keeping.coordinator.state(ofLeg: leg).word)"
+      words += "; leg \(leg) \(keeping.machine.state(ofLeg: leg).word)"
       if let link = seat.link { words += " link \(link)\(seat.isLinked ? "" : " unlinked")" }
       if let place = seat.place { words += " place \(place)" }
       if seat.isJoining { words += " joining" }
-      if let left = keeping.coordinator.remaining(ofLeg: leg) { words += " lacks \(left)" }
+      if let left = keeping.machine.leader?.remaining(ofLeg: leg) { words += " lacks \(left)" }
     }
     if let join = keeping.join { words += "; join of \(join.leg) at \(join.stage)" }
     words += "; \(keeping.joinsWaiting.count) joins wait, \(keeping.settling.count) settle"
     words += ", \(keeping.holds.count) holds, \(keeping.comparisons.count) comparisons"
     words += ", awaited \(keeping.awaited.rawValue), \(flushCalls.count) flushes"
-    return words + ", \(keeping.copies.count) copies"
+    words += ", \(keeping.copies.count) copies"
+    if let desk = keeping.desk {
+      words += "; \(desk.waitingCount) wait at the gate"
+      if let hall = desk.hall { words += ", \(hall.isEmpty ? "no guests" : hall.words)" }
+    }
+    return words
   }
 }

@@ -4,39 +4,6 @@ import ISCSI
 import Replication
 import SCSI
 
-/// One initiator's mirror at a target.
-final class Registration {
-  let serial: Int
-  let channel: Int
-  let number: UInt32
-  var receiver: Receiver
-  /// The slots' bytes, where datagrams are put together.
-  let places: UnsafeMutableRawBufferPointer
-  let slotByteCount: Int
-  var isEnding = false
-  var isTerminated = false
-  /// Below it all writes have ended, as the leg's keeping was told last.
-  var toldLowest: SerialNumber
-
-  init(
-    serial: Int, channel: Int, number: UInt32, receiver: Receiver, slots: Int, slotByteCount: Int
-  ) {
-    self.serial = serial
-    self.channel = channel
-    self.number = number
-    self.receiver = receiver
-    toldLowest = receiver.lowestNumber
-    self.slotByteCount = slotByteCount
-    places = .allocate(byteCount: slots * slotByteCount, alignment: 16)
-  }
-
-  func bytes(at offset: Int) -> UnsafeRawPointer? {
-    UnsafeRawPointer(places.baseAddress).map { $0 + offset }
-  }
-
-  deinit { places.deallocate() }
-}
-
 /// A node that keeps a leg.
 final class Target {
   static let virtualLUN: UInt64 = 5 << 48
@@ -187,7 +154,10 @@ final class Target {
       registration?.receiver.handleSync(open, lowestOpen: lowestOpen, now: world.now)
     case .fence(let number, let epoch): registration?.receiver.handleFence(number, epoch: epoch)
     case .terminate:
-      guard let registration else { break }
+      guard let registration else {
+        world.send(.terminated, on: channel)
+        break
+      }
       registration.isTerminated = true
       end(registration)
     case .flush(let tag): begin(.flush, 0..<0, owner: channel, tag: tag)
@@ -199,6 +169,7 @@ final class Target {
       begin(.read, sectors, owner: channel, tag: tag)
     case .keep(let token, let request): ask(request, token: token, on: channel)
     case .ping: world.send(.pong, on: channel)
+    case .findLeader: world.send(.leader(keeping?.tenancy.leader), on: channel)
     }
     turn()
   }
@@ -210,7 +181,8 @@ final class Target {
       }
       return world.send(.registered(epoch: known.receiver.currentEpoch), on: channel)
     }
-    guard registrations.isEmpty else {
+    guard !registrations.contains(where: { !world.scenario.isShared || $0.holder == order.holder })
+    else {
       return world.send(.refused("the virtual LUN is another's"), on: channel)
     }
     if let words = refusal(of: order, on: channel) {
@@ -228,7 +200,7 @@ final class Target {
     nextSerial += 1
     registrations.append(
       Registration(
-        serial: nextSerial, channel: channel, number: order.registration,
+        serial: nextSerial, channel: channel, order: order,
         receiver: Receiver(configuration), slots: scenario.openWritesMax,
         slotByteCount: configuration.writeLengthMax))
     world.note(
@@ -255,6 +227,7 @@ final class Target {
       if let deadline = registration.receiver.nextDeadline { due = min(due, deadline) }
     }
     finishEndings()
+    finishExpulsions()
     finishDepartures()
     settleKeeping()
     if let keeping { due = min(due, keeping.deadline) }

@@ -189,10 +189,11 @@ extension Target {
       let token = keeping?.tokens.removeValue(forKey: reply.token)
     else { return }
     var answer = reply.answer
-    if let holder = asked.claims, case .description = answer {
+    if case .claim(let holder) = asked.request, case .description = answer {
       keeping?.tenancy.channel = asked.channel
       keeping?.tenancy.holder = holder
     }
+    if case .done = answer { keeping?.tenancy.noteDone(asked.request) }
     if case .marks(var ranges, let next) = answer, world.plants(.forgottenMarks), !ranges.isEmpty {
       ranges.removeFirst()
       answer = .marks(ranges, next: next)

@@ -5,9 +5,7 @@ import Replication
 extension Target {
   func ask(_ request: KeepingRequest, token: UInt64, on channel: Int) {
     guard keeping != nil else { return }
-    var claims: UInt64?
     if case .claim(let holder) = request {
-      claims = holder
       beginTakeover(by: channel, holder)
       if keeping?.tenancy.isEnding == true {
         keeping?.tenancy.deferred.append((channel, token, holder))
@@ -17,7 +15,19 @@ extension Target {
     if let words = refusal(of: request, from: channel) {
       return world.send(.kept(token: token, .refused(.conflict, words)), on: channel)
     }
-    guard let own = keeping?.tenancy.note(channel, claims: claims) else { return }
+    if case .expel(let guest) = request, keeping?.tenancy.channel == channel {
+      keeping?.tenancy.expel(guest)
+      for registration in registrations where registration.holder == guest { end(registration) }
+      guard world.plants(.earlyExpel) else {
+        keeping?.tenancy.expulsions.append((channel, token, guest))
+        return
+      }
+    }
+    handOn(request, token: token, on: channel)
+  }
+
+  private func handOn(_ request: KeepingRequest, token: UInt64, on channel: Int) {
+    guard let own = keeping?.tenancy.note(channel, request) else { return }
     keeping?.tokens[own] = token
     let now = world.now
     keeping?.act { $0.handle(request, session: UInt64(channel), token: own, now: now) }
@@ -52,7 +62,7 @@ extension Target {
     guard keeping.tenancy.channel != nil, keeping.unit.isOpen, !keeping.tenancy.isEnding else {
       return "open it first"
     }
-    guard keeping.tenancy.channel == channel || keeping.tenancy.holder == order.holder else {
+    guard keeping.tenancy.channel == channel || keeping.tenancy.lets(order.holder) else {
       return "another initiator has it open"
     }
     return nil
@@ -65,6 +75,15 @@ extension Target {
     guard keeping?.tenancy.channel == channel else { return }
     keeping?.tenancy.isEnding = true
     for registration in registrations { end(registration) }
+  }
+
+  /// What was asked of guests is answered when nothing of them is left.
+  func finishExpulsions() {
+    guard let waiting = keeping?.tenancy.expulsions, !waiting.isEmpty else { return }
+    for one in waiting where !registrations.contains(where: { $0.holder == one.guest }) {
+      keeping?.tenancy.expulsions.removeAll { $0.token == one.token && $0.channel == one.channel }
+      handOn(.expel(guest: one.guest), token: one.token, on: one.channel)
+    }
   }
 
   /// The claims of sessions end of which nothing is left.
@@ -82,8 +101,7 @@ extension Target {
       let now = world.now
       keeping?.act { $0.handleSessionClosed(UInt64(channel), now: now) }
       if isClaim {
-        keeping?.tenancy.channel = nil
-        keeping?.tenancy.isEnding = false
+        keeping?.tenancy.end()
       }
       guard keeping?.tenancy.isEnding == false, let waiting = keeping?.tenancy.deferred else {
         continue

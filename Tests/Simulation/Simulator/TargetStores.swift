@@ -17,7 +17,9 @@ extension Target {
     guard sectors.upperBound <= disk.live.count else {
       return world.violate("a store beyond the disk's end")
     }
-    if disk.overlapsRunningWrite(sectors), world.isFollowed(index) {
+    if disk.overlapsRunningWrite(sectors), world.isFollowed(index),
+      !registrations.contains(where: { world.hasLeft(index, initiatorOf: $0) })
+    {
       return world.violate("two stores at one place run at once")
     }
     let start = store.slot * registration.slotByteCount + store.slotOffset

@@ -87,7 +87,11 @@ extension World {
       cut(initiator, target, out: false)
     case .partitionOneWay: cut(initiator, target, out: fault.isFirst)
     case .pauseTarget: targets[target].pausedUntil = now + fault.nanoseconds
-    case .pauseInitiator: initiators[initiator].pausedUntil = now + fault.nanoseconds
+    case .pauseInitiator:
+      initiators[initiator].pausedUntil = now + fault.nanoseconds
+      holdUpSharing(of: initiator)
+    case .resetSharing: resetSharing(initiator, fault.other(of: initiators.count))
+    case .partitionSharing: cutSharing(initiator, fault.other(of: initiators.count))
     case .slowDisk: targets[target].behaviour.nanoseconds = fault.nanoseconds / 20
     case .slowLink: network.links[target].delayNanoseconds += fault.nanoseconds / 100
     case .lossy: network.links[target].groupLoss = fault.isFirst ? 1 : 0.5
@@ -125,7 +129,8 @@ extension World {
     case .partitionOneWay: mend(initiator, target, out: fault.isFirst)
     case .slowDisk, .diskErrors, .diskFull: targets[target].behaviour = scenario.disks[target]
     case .slowLink, .lossy: network.links[target] = scenario.links[target]
-    case .reset, .pauseTarget, .pauseInitiator, .blockedOutlet: break
+    case .partitionSharing: mendSharing(initiator, fault.other(of: initiators.count))
+    case .reset, .pauseTarget, .pauseInitiator, .blockedOutlet, .resetSharing: break
     }
   }
 

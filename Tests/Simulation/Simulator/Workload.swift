@@ -30,10 +30,11 @@ extension World {
 
   func makeCall() {
     guard !workload.isOver else { return }
-    guard let initiator = initiators.first(where: \.isRunning) else {
+    guard let initiator = caller else {
       if now > Self.callsUntilNanoseconds { return endCalls() }
       return enter(.call, node: -1, at: now + 5_000_000)
     }
+    if awaitsGuests { return enter(.call, node: -1, at: now + 500_000) }
     guard workload.takeCall(), now < Self.callsUntilNanoseconds else { return endCalls() }
     let length = Int(random.octaves(1...UInt64(scenario.writeSectorsMax)))
     let span = scenario.hotSectors > 0 && random.chance(0.7) ? scenario.hotSectors : 0
@@ -57,7 +58,31 @@ extension World {
     } else {
       initiator.write(sectors, isForced: random.chance(scenario.forcedRate))
     }
+    if scenario.isShared, random.chance(0.5) { callAgain(sectors) }
     enter(.call, node: -1, at: now + 1 + random.below(2 * scenario.callGapNanoseconds))
+  }
+
+  /// Most calls are made when all initiators are there.
+  private var awaitsGuests: Bool {
+    scenario.isShared && counters.guests < scenario.initiatorCount - 1 && now < 500_000_000
+      && random.chance(0.9)
+  }
+
+  /// Whoever's caller is next.
+  private var caller: Initiator? {
+    guard scenario.isShared else { return initiators.first(where: \.isRunning) }
+    let running = initiators.filter(\.isRunning)
+    return running.isEmpty ? nil : random.pick(running)
+  }
+
+  /// Another initiator's caller writes to nearly the same place.
+  private func callAgain(_ sectors: Range<Int>) {
+    // Also one whose leader is gone: nobody tells its callers.
+    let others = initiators.filter { $0.isRunning || $0.sharing.isLeaderGone }
+    guard !others.isEmpty else { return }
+    let length = Int(random.octaves(1...UInt64(sectors.count)))
+    let start = sectors.lowerBound + random.below(sectors.count - length + 1)
+    random.pick(others).write(start..<start + length, isForced: random.chance(scenario.forcedRate))
   }
 
   /// All calls were made: once more time for what goes wrong, then all is made well, and the mirror
@@ -78,7 +103,8 @@ extension World {
   }
 
   private func addLate(_ initiator: Initiator) {
-    guard scenario.isKept, !isLateAdded, let late = lateTarget, let at = scenario.addsLateAt,
+    guard scenario.isKept, !isLateAdded, initiator.keeping?.isLeader == true, let late = lateTarget,
+      let at = scenario.addsLateAt,
       workload.callsLeft <= at, let keeping = initiator.keeping
     else { return }
     isLateAdded = keeping.add(late)

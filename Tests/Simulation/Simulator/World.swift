@@ -31,6 +31,7 @@ final class World {
   var trace = Trace()
   private(set) var eventCount = 0
   var network: Network
+  var sharing = SharingNetwork()
   var targets: [Target] = []
   var initiators: [Initiator] = []
   let oracle: Oracle
@@ -85,7 +86,9 @@ final class World {
     initiators[0].start()
     for initiator in initiators.dropFirst() {
       wake(
-        initiator.index, at: now + random.octaves(1_000_000...400_000_000), initiator.incarnation)
+        initiator.index,
+        at: now + random.octaves(1_000_000...(scenario.isShared ? 20_000_000 : 400_000_000)),
+        initiator.incarnation)
     }
     enter(.call, node: -1, at: now + 1_000_000)
     while violation == nil, !workload.isOver, let event = agenda.pop() {
@@ -153,6 +156,8 @@ final class World {
     case .call: makeCall()
     case .faultEnds: endFault(Int(event.first))
     case .restart: restart(node)
+    case .said: deliverSaid(event)
+    case .unsaid: noteUnsaid(event)
     }
   }
 
@@ -183,14 +188,32 @@ final class World {
 
   var keptTargetCount: Int { legTargets.count }
 
+  func target(labelled label: String) -> Int { Int(label.dropFirst()) ?? 0 }
+
   /// Whether the writes of an initiator that has the mirror open reach a target.
   func isJoined(_ target: Int) -> Bool {
     initiators.contains { initiator in
+      // A guest may be cut off from those that know better.
+      guard !scenario.isShared || initiator.keeping?.isLeader == true else { return false }
       guard let active = initiator.sender?.value.activeLegs else { return false }
       return initiator.targetOf.indices.contains {
         initiator.targetOf[$0] == target && active.contains(LegSet($0))
       }
     }
+  }
+
+  /// Whether an initiator of a shared mirror has lost a target, as all others will: what it writes
+  /// there goes on without being waited for.
+  func hasLeft(_ target: Int, initiatorOf registration: Registration) -> Bool {
+    scenario.isShared
+      && initiators.contains { initiator in
+        guard initiator.keeping?.holder == registration.holder,
+          let active = initiator.sender?.value.activeLegs
+        else { return false }
+        return !initiator.targetOf.indices.contains {
+          initiator.targetOf[$0] == target && active.contains(LegSet($0))
+        }
+      }
   }
 
   /// Whether what a target does is what its mirror knows of.

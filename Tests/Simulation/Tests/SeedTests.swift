@@ -30,6 +30,11 @@ import Testing
     (2861, "a leg that was here, and lacked something, was taken for one that might be ahead"),
     (3741, "a leg that was added late was called equal before all of it was marked"),
     (7857, "a region that could not be read once was never read again"),
+    (935, "a leg whose journal had failed was believed, though it had stored more than it said"),
+    (1061, "a registration that was ended told of writes as fenced that nobody had asked it to"),
+    (2181, "a guest that came when a leg had just left told writes as GOOD too early"),
+    (2349, "a leg was called unequal while a copy was on its way that was not for it"),
+    (3322, "a guest that came when a leg had just left told writes as GOOD too early"),
     (16658, "marks that an absent leg needed were taken away with those of one that came back"),
   ]
 
@@ -44,7 +49,8 @@ import Testing
 
   /// Seeds among which each fault is found; most are among the first.
   static let finds: [PlantedFault: ClosedRange<UInt64>] = [
-    .lostIntent: 230...240, .earlyCompletion: 120...125,
+    .lostIntent: 230...240, .earlyCompletion: 120...125, .unmendedGuest: 1645...1645,
+    .guestlessJoin: 88...88, .earlyExpel: 307...307,
   ]
 
   @Test(arguments: PlantedFault.allCases)

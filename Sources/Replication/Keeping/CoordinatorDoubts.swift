@@ -1,0 +1,98 @@
+// Legs that were in sync and may not be any more, though none has left: a write ended badly at all
+// of them, or another initiator is gone in the midst of one. They are made equal again by way of
+// the states that a crash leaves.
+//
+// Law: the states change when no copy is on its way. A leg that is called `unequal` stores what is
+// copied from then on; a copy that began before is not for it, so nobody waits for it there, and it
+// could land over a newer write.
+
+extension Coordinator {
+  /// A write ended badly everywhere: nobody knows what stands there. All that are in sync but one
+  /// are made equal to that one again, by way of the states that a crash leaves.
+  package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
+    guard phase == .running else { return }
+    copies.mends += 1
+    copies.doubts.append(bytes)
+    settle(now: now)
+  }
+
+  private mutating func suspect(_ bytes: Range<UInt64>) {
+    guard let layout else { return }
+    // What was compared there before says nothing now.
+    for index in copies.jobs.indices
+    where layout.regions(of: bytes).contains(copies.jobs[index].region) {
+      copies.jobs[index].isVoid = true
+    }
+    let here = legs.indices.filter { legs[$0].stage == .joined }
+    let source = here.first { state(ofLeg: $0) == .inSync }
+    for leg in here where leg != source {
+      if state(ofLeg: leg) == .inSync {
+        set(.unequal, ofLeg: leg)
+        legs[leg].copy = LegCopy()
+        legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
+        legs[leg].copy.dirty?.insert(layout.regions(of: bytes))
+        copies.mending.insert(LegSet(leg))
+      } else {
+        for region in layout.regions(of: bytes) { legs[leg].copy.dirty?.insert(region) }
+      }
+    }
+  }
+
+  /// Another initiator of the mirror is gone without a word, and what it has under way may still
+  /// land: until it is ended everywhere (`handleVanished`) no leg is called in sync, or its marks
+  /// would be taken for what has been made equal.
+  package mutating func handleVanishing() { copies.vanishing += 1 }
+
+  /// Nothing of it can touch a medium any more: wherever there are marks a write of it may be half
+  /// done. All that are in sync but one are made equal to that one, by the same way.
+  package mutating func handleVanished(now: UInt64) {
+    copies.vanishing -= min(copies.vanishing, 1)
+    guard phase == .running else { return }
+    copies.mends += 1
+    copies.doubts.append(nil)
+    settle(now: now)
+  }
+
+  private mutating func suspectMarked() {
+    restartCopies()
+    let here = legs.indices.filter { legs[$0].stage == .joined }
+    let source = here.first { state(ofLeg: $0) == .inSync }
+    for leg in here where leg != source {
+      if state(ofLeg: leg) == .inSync {
+        set(.unequal, ofLeg: leg)
+        legs[leg].copy = LegCopy()
+        copies.mending.insert(LegSet(leg))
+      } else {
+        gather(leg)
+      }
+    }
+  }
+
+  /// Once no copy is on its way.
+  mutating func stepDoubts() {
+    guard !copies.doubts.isEmpty, !copies.jobs.contains(where: \.isHolding) else { return }
+    let doubts = copies.doubts
+    copies.doubts = []
+    let ranges = doubts.compactMap { $0 }
+    // The more general one covers the others.
+    guard ranges.count == doubts.count, ranges.count <= CopyWork.doubtsMax else {
+      return suspectMarked()
+    }
+    for bytes in ranges { suspect(bytes) }
+  }
+
+  /// Those that were to be made equal are, or are gone.
+  mutating func stepMends() {
+    guard copies.mends > 0, copies.doubts.isEmpty, !round.isRunning, !round.isWanted else {
+      return
+    }
+    copies.mending.forEach {
+      if legs[$0].stage != .joined || state(ofLeg: $0) == .inSync {
+        copies.mending.remove(LegSet($0))
+      }
+    }
+    guard copies.mending.isEmpty else { return }
+    copies.mends = 0
+    orders.append(.mended(nil))
+  }
+}
