@@ -172,7 +172,7 @@ extension Coordinator {
   ) {
     guard case .done = answer else { return dismiss(leg, words(answer), now: now) }
     legs[leg].copy.isSyncing = false
-    legs[leg].copy.unsynced.removeFirst(min(ranges.count, legs[leg].copy.unsynced.count))
+    legs[leg].copy.unsynced.removeAll { ranges.contains($0) }
     tellSurvivors(ranges)
   }
 

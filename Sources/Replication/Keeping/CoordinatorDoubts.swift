@@ -33,7 +33,7 @@ extension Coordinator {
         legs[leg].copy.dirty?.insert(layout.regions(of: bytes))
         copies.mending.insert(LegSet(leg))
       } else {
-        for region in layout.regions(of: bytes) { legs[leg].copy.dirty?.insert(region) }
+        legs[leg].copy.doubt(layout.regions(of: bytes))
       }
     }
   }

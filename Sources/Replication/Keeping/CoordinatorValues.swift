@@ -145,6 +145,18 @@ struct LegCopy: Sendable {
   var isDone = false
   /// Since then all of it is on its medium.
   var isFlushed = false
+
+  /// What was equal there may not be any more: it is compared again, and its marks stay.
+  mutating func doubt(_ regions: Range<Int>) {
+    dirty?.insert(regions)
+    unsynced = unsynced.flatMap { range in
+      guard range.overlaps(regions) else { return [range] }
+      return [
+        range.lowerBound..<max(range.lowerBound, regions.lowerBound),
+        min(range.upperBound, regions.upperBound)..<range.upperBound,
+      ].filter { !$0.isEmpty }
+    }
+  }
 }
 
 /// Random numbers from a seed, none of them zero.

@@ -157,7 +157,7 @@ extension SharedMirror {
       digits.hasPrefix("0x") ? UInt64(digits.dropFirst(2), radix: 16) : nil
     }
     let members = here.compactMap { $0 }
-    guard members.count == here.count, Set(members).count == members.count,
+    guard !members.isEmpty, members.count == here.count, Set(members).count == members.count,
       members.allSatisfy({ record.generation.member($0) != nil })
     else { throw RegistrationFault(.badRequest, "who is here are members, each once") }
     self.init(

@@ -49,8 +49,8 @@ import Testing
 
   /// Seeds among which each fault is found; most are among the first.
   static let finds: [PlantedFault: ClosedRange<UInt64>] = [
-    .lostIntent: 230...240, .earlyCompletion: 120...125, .unmendedGuest: 1645...1645,
-    .guestlessJoin: 88...88, .earlyExpel: 307...307,
+    .lostIntent: 230...240, .earlyCompletion: 120...125, .unmendedGuest: 518...518,
+    .guestlessJoin: 88...88, .earlyExpel: 2365...2365,
   ]
 
   @Test(arguments: PlantedFault.allCases)
