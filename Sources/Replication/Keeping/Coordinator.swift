@@ -216,6 +216,7 @@ package struct Coordinator: Sendable {
     case .running:
       stepDoubts()
       stepRound(now: now)
+      stepJoins()
       stepMends()
       stepCopies(now: now)
       stepVerification(now: now)

@@ -159,13 +159,8 @@ extension Coordinator {
     guard phase == .running else { return }
     _ = markFresh()
     for leg in legs.indices {
-      let state = state(ofLeg: leg)
-      if legs[leg].stage == .claimed, !legs[leg].isJoining, state != .absent, state != .fresh {
-        legs[leg].isJoining = true
-        orders.append(.join(leg: leg))
-      } else if legs[leg].stage == .joined, state == .unequal, case .none = legs[leg].copy.stage {
-        gather(leg)
-      }
+      guard legs[leg].stage == .joined, state(ofLeg: leg) == .unequal else { continue }
+      if case .none = legs[leg].copy.stage { gather(leg) }
     }
   }
 

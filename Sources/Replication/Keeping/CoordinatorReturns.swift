@@ -27,6 +27,28 @@ extension Coordinator {
     }
   }
 
+  /// Legs that are to be joined are, when no copy is on its way. A leg stores what is copied from
+  /// its first write on; a copy that began before is not for it, so nobody waits for it there, and
+  /// it could land over a newer write.
+  mutating func stepJoins() {
+    guard phase == .running, !round.isRunning, !round.isWanted,
+      !copies.jobs.contains(where: \.isHolding)
+    else { return }
+    for leg in legs.indices where isToJoin(leg) {
+      legs[leg].isJoining = true
+      orders.append(.join(leg: leg))
+    }
+  }
+
+  private func isToJoin(_ leg: Int) -> Bool {
+    guard legs[leg].stage == .claimed, !legs[leg].isJoining else { return false }
+    let state = state(ofLeg: leg)
+    return state != .absent && state != .fresh
+  }
+
+  /// A leg is about to come, or is coming.
+  var isAnyJoining: Bool { legs.indices.contains { legs[$0].isJoining || isToJoin($0) } }
+
   /// A leg that is here again gets what it missed; in words, why not.
   private mutating func takeBack(_ leg: Int, _ descriptor: LegDescriptor) -> String? {
     guard let current = record, descriptor.layout == layout else {

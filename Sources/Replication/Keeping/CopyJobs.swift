@@ -181,7 +181,7 @@ extension Coordinator {
 
   /// While states change, or are about to, no copy is on its way: who stores it would not be known.
   var isResting: Bool {
-    round.isRunning || round.isWanted || !copies.doubts.isEmpty
+    round.isRunning || round.isWanted || !copies.doubts.isEmpty || isAnyJoining
       || legs.contains { $0.isCopying && $0.copy.isDone }
   }
 

@@ -35,6 +35,8 @@ import Testing
     (2181, "a guest that came when a leg had just left told writes as GOOD too early"),
     (2349, "a leg was called unequal while a copy was on its way that was not for it"),
     (3322, "a guest that came when a leg had just left told writes as GOOD too early"),
+    (7723, "a leg came while a copy was on its way that was not for it, and stored that"),
+    (16505, "a leg came while a copy was on its way that was not for it, and stored that"),
     (16658, "marks that an absent leg needed were taken away with those of one that came back"),
   ]
 
