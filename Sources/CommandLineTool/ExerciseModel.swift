@@ -59,17 +59,20 @@ final class ExerciseModel: Sendable {
   }
 
   /// Judges bytes that were read after `acknowledged` was asked; the faults, at most so many.
+  /// - Parameter isWriting: writes were under way: a sector of one that is open may be read torn,
+  ///   since reads and writes of a disk that overlap are not one step.
   func judge(
-    _ bytes: [UInt8], _ sectors: Range<Int>, acknowledged: [UInt64], faultsMax: Int = 4
+    _ bytes: [UInt8], _ sectors: Range<Int>, acknowledged: [UInt64], isWriting: Bool = false,
+    faultsMax: Int = 4
   ) -> [Fault] {
     let begun = state.withLock { Array($0.begun[sectors]) }
     var faults: [Fault] = []
     for (index, sector) in sectors.enumerated()
     where faults.count < faultsMax && share.owns(sector) {
       let content = bytes[index * sectorSize..<(index + 1) * sectorSize]
-      let words = fault(
-        StampedSector.judge(content, sector: UInt64(sector)), from: acknowledged[index],
-        to: begun[index])
+      let finding = StampedSector.judge(content, sector: UInt64(sector))
+      if isWriting, finding == .damaged, begun[index] > acknowledged[index] { continue }
+      let words = fault(finding, from: acknowledged[index], to: begun[index])
       if let words { faults.append(Fault(sector: UInt64(sector), words: words)) }
     }
     return faults

@@ -55,7 +55,7 @@ final class ExerciseReads: Sendable {
         try? await Task.sleep(for: .milliseconds(20))
         continue
       }
-      judge(bytes, sectors, leg, acknowledged)
+      judge(bytes, sectors, leg, acknowledged, isWriting: true)
     }
   }
 
@@ -117,9 +117,12 @@ final class ExerciseReads: Sendable {
   }
 
   private func judge(
-    _ bytes: [UInt8], _ sectors: Range<Int>, _ leg: LogicalUnitURL, _ acknowledged: [UInt64]
+    _ bytes: [UInt8], _ sectors: Range<Int>, _ leg: LogicalUnitURL, _ acknowledged: [UInt64],
+    isWriting: Bool = false
   ) {
-    for fault in model.judge(bytes, sectors, acknowledged: acknowledged) {
+    for fault in model.judge(
+      bytes, sectors, acknowledged: acknowledged, isWriting: isWriting)
+    {
       note("\(leg): sector \(fault.sector) \(fault.words)")
     }
   }

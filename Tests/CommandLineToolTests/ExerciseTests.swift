@@ -50,6 +50,20 @@ struct `An exercise` {
       model.judge(sectors(4..<6, write: 102), 4..<6, acknowledged: Array(after[4..<6])).count == 2)
   }
 
+  @Test func `a sector may be read torn while a write to it is open, and then only`() {
+    let model = ExerciseModel(
+      sectorSize: Self.size, acknowledged: [UInt64](repeating: 0, count: 4), firstWrite: 100)
+    model.begin(0..<2, write: 100)
+    model.acknowledge(0..<2, write: 100)
+    model.begin(1..<2, write: 101)
+    var torn = sectors(0..<2, write: 100)
+    for place in [300, Self.size + 300] { torn[place] ^= 1 }
+    let acknowledged = model.acknowledged(0..<2)
+    let whileWriting = model.judge(torn, 0..<2, acknowledged: acknowledged, isWriting: true)
+    #expect(whileWriting.map(\.sector) == [0])
+    #expect(model.judge(torn, 0..<2, acknowledged: acknowledged).map(\.sector) == [0, 1])
+  }
+
   @Test func `remembers what was acknowledged, but for a torn line`() throws {
     let path = NSTemporaryDirectory() + "exercise-\(UInt64.random(in: 0 ... .max))"
     defer { unlink(path) }
