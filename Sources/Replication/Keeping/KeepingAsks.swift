@@ -27,12 +27,15 @@ struct KeepingAsk: Sendable {
     /// The regions without open stores as the flush begins.
     case close(RegionMap)
     case release
+    /// A claim. A record of the claim before it may be on its way: that is there, or is not, before
+    /// anybody is told what is.
+    case describe
 
     /// Whether it changes the record.
     var isOfRecord: Bool {
       switch self {
       case .mark, .synced: false
-      case .adopt, .close, .release: true
+      case .adopt, .close, .release, .describe: true
       }
     }
   }

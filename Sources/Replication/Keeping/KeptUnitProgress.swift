@@ -46,9 +46,13 @@ extension KeptUnit {
 
   private mutating func beginRecordChange(_ index: Int, now: UInt64) {
     if journal.isFailed, journal.record != nil {
+      if case .describe = asks.asks[index].kind { claim = nil }
       return refuse(index, .storage, "its journal has failed")
     }
     switch asks.asks[index].kind {
+    case .describe:
+      let ask = asks.remove(at: index)
+      answer(ask.session, ask.token, .description(descriptor))
     case .adopt(let record, let replaces):
       if !replaces, let words = conflict(with: record) { return refuse(index, .conflict, words) }
       forgive(by: record)
@@ -116,7 +120,7 @@ extension KeptUnit {
       case .synced(var regions, let asked):
         regions.subtract(stores.open)
         asks.asks[index].kind = .synced(regions, asked: asked)
-      case .mark, .adopt, .release: break
+      case .mark, .adopt, .release, .describe: break
       }
     }
     guard isWanted else { return }
@@ -169,7 +173,7 @@ extension KeptUnit {
       if !record.generation.isDegraded { journal.unmark(regions) }
       record.isClosed = true
       asks.asks[index].stage = .round(journal.store(record))
-    case .mark, .adopt, .release: preconditionFailure("no flush was wanted")
+    case .mark, .adopt, .release, .describe: preconditionFailure("no flush was wanted")
     }
   }
 }

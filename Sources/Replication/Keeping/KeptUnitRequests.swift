@@ -9,7 +9,7 @@ extension KeptUnit {
     _ request: KeepingRequest, session: UInt64, token: UInt64, now: UInt64
   ) {
     if case .claim(let holder) = request {
-      answer(session, token, take(holder: holder, session: session))
+      takeClaim(holder: holder, session: session, token: token)
     } else if case .order(let words) = request {
       takeOrder(words, session: session, token: token)
     } else if claim?.session != session {
@@ -31,17 +31,15 @@ extension KeptUnit {
     progress(now: now)
   }
 
-  private mutating func take(holder: UInt64, session: UInt64) -> KeepingAnswer {
+  private mutating func takeClaim(holder: UInt64, session: UInt64, token: UInt64) {
     // What it was to store last may stand in the journal or not: who it is nobody knows before that
     // is read again.
     guard !journal.isFailed || journal.record == nil else {
-      counters.requestsRefused += 1
-      return .refused(.storage, "its journal has failed")
+      return refuse(session, token, .storage, "its journal has failed")
     }
     if let present = claim, present.session != session {
       guard present.holder == holder else {
-        counters.requestsRefused += 1
-        return .refused(.held, "another initiator has it")
+        return refuse(session, token, .held, "another initiator has it")
       }
       // It has reconnected.
       asks.removeAll(of: present.session)
@@ -50,7 +48,7 @@ extension KeptUnit {
     }
     if claim == nil { claim = KeepingClaim(holder: holder, session: session) }
     claim?.holder = holder
-    return .description(descriptor)
+    wait(.describe, .turn, session: session, token: token)
   }
 
   private mutating func handleClaimed(

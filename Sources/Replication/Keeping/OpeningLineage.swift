@@ -76,17 +76,18 @@ extension Opening {
         about: reached)
     }
     // In none of several that supersede each other was anything acknowledged: what counts is one by
-    // which a leg that has everything is here.
+    // which a leg that has everything is here. A member that only some have stored to be forgotten
+    // is still one.
     let sourced = left.filter { head in
       records.contains {
         head.generation.state(ofReturning: $0, others: records)?.hasEverything == true
       }
     }
-    guard
-      let head = (sourced.isEmpty ? left : sourced).max(by: {
-        $0.generation.counter < $1.generation.counter
-      })
-    else {
+    func weight(_ record: MirrorRecord) -> (Int, UInt64) {
+      let known = records.filter { record.generation.member($0.member) != nil }
+      return (known.count, record.generation.counter)
+    }
+    guard let head = (sourced.isEmpty ? left : sourced).max(by: { weight($0) < weight($1) }) else {
       preconditionFailure("some record is the newest")
     }
     return head
