@@ -40,6 +40,9 @@ private func fuzzKeys(_ bytes: [UInt8]) {
   // What is read as a request about a LUN's record, or as an answer, is said in the same words.
   if case .keep(let text)? = try? MirrorText(strict) {
     require((try? MirrorText(text.keys)) == .keep(text), "a request doesn't read back")
+    if case .order(let words) = text.request, let order = try? OperatorOrder(words: words) {
+      require(order.words == words, "an order reads as another")
+    }
   }
   if let answer = try? KeepingAnswer(strict), (try? KeepingAnswer(answer.keys)) != answer {
     guard case .refused = answer else { fatalError("an answer doesn't read back") }
@@ -47,6 +50,11 @@ private func fuzzKeys(_ bytes: [UInt8]) {
   // So are the words between a shared mirror's initiators.
   if let message = try? SharingMessage(strict) {
     require((try? SharingMessage(message.keys)) == message, "a message doesn't read back")
+  }
+  if case .answered(let words)? = try? KeepingAnswer(strict),
+    let told = try? OperatorAnswer(words: words)
+  {
+    require((try? OperatorAnswer(words: told.words)) != nil, "what was told can't be told")
   }
   require((try? TextKeys(strict: strict.encoded[...])) == strict, "keys don't read back")
 }

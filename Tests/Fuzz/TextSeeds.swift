@@ -25,6 +25,17 @@ private let wishes = [
   ("X-org.mirrorcast.version", "1"), ("TaskReporting", "RFC3720"), ("IFMarker", "No"),
 ]
 
+/// Orders for whoever has a kept mirror open, and what is said to them.
+private let orderSeeds: [Seed] = [
+  ("order", [("op", "order"), ("lun", "0"), ("order", "0bc3RhdHVz")]),
+  ("answered", [("op", "answered"), ("lun", "0"), ("token", "7"), ("answer", "0bZG9uZQ==")]),
+  ("waiting", [("result", "waiting"), ("token", "7"), ("order", "0bc3RhdHVz")]),
+].map { name, pairs in
+  Seed(
+    name: name,
+    bytes: [0] + TextKeys(pairs.map { .init("X-org.mirrorcast." + $0.0, $0.1) }).encoded)
+}
+
 func textSeeds() -> [Seed] {
   let literal = "multicast_group_ip = 239.1.1.1\0command = register\0lun_map = (0,1,5)"
   let messages: [SharingMessage] = [
@@ -74,7 +85,7 @@ func textSeeds() -> [Seed] {
   ]
     + messages.enumerated().map {
       Seed(name: "message-\($0.offset)", bytes: [0] + $0.element.keys.encoded)
-    }
+    } + orderSeeds
 }
 
 func chapSeeds() -> [Seed] {
