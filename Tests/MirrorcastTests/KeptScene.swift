@@ -115,9 +115,17 @@ final class KeptClient {
   }
 
   func ask(_ keys: TextKeys) throws -> TextKeys {
+    try send(keys)
+    return try receive()
+  }
+
+  func send(_ keys: TextKeys) throws {
     var request = client.request(.textRequest, data: keys.encoded)
     request.header.flags = 0x80
     try client.send(request.encoded)
+  }
+
+  func receive() throws -> TextKeys {
     while true {
       let answer = try #require(try client.receive())
       guard answer.header.opcode == .textResponse else { continue }
