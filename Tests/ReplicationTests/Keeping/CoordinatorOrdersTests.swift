@@ -111,8 +111,6 @@ extension VirtualKeeping {
     return mirror
   }
 
-  var states: [MemberState] { legs.indices.map { coordinator.state(ofLeg: $0) } }
-
   func detach(_ leg: Int) -> String {
     fault { (coordinator: inout Coordinator) throws(OrderFault) in
       try coordinator.detach(leg: leg, now: now)
