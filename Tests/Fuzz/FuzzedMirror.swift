@@ -195,6 +195,8 @@ final class FuzzedMirror {
     case .news: break
     case .bufferChanged: fatalError("a buffer changed that did not")
     case .fence, .legFailed, .forged, .deaf, .suspect: break
+    case .withheld(let token):
+      require(completed.insert(token).inserted, "a write ends twice")
     case .held(let token): holds.append((token, holdOffsets[Int(token) - 1]))
     case .copied(let token, _):
       require(completed.insert(token).inserted, "a copy ends twice")

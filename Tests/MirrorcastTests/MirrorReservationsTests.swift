@@ -17,7 +17,7 @@ struct `Reservations of mirrors` {
       try await mirror.register(key: 0xa)
       #expect(try await mirror.reservation() == MirrorReservation(keys: [0xa]))
       for kind in MirrorReservation.Kind.allCases {
-        guard lanes == 1 || !kind.isOfOneSession else {
+        guard lanes == 1 || kind.type.admitsRegistrants else {
           #expect(await refusal { try await mirror.reserve(kind) } == .refused)
           continue
         }

@@ -120,6 +120,8 @@ extension KeepingLoop {
   /// Has the hall do something, and carries out what comes of it.
   mutating func attendGuests(_ body: (inout GuestHall, LegSet) -> Void) {
     guard var hall = sharing?.hall, let leader = machine.leader else { return }
+    // Taken out, or all its regions' owners would be copied for each word.
+    sharing?.hall = nil
     hall.members = seats.indices.map { leader.member(ofLeg: $0) }
     hall.unconfirmed = leader.unconfirmedLegs
     body(&hall, leader.joinedLegs)

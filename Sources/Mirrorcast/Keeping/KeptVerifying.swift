@@ -51,18 +51,6 @@ extension Mirror {
       inbox.post(.endVerification(number))
     }
   }
-
-  /// The same in words, for whoever orders it by name: what was found, or why nothing was.
-  public func verifyInWords(
-    range: Range<UInt64>? = nil, repairing: KeptRepair = .none
-  ) async -> (isEqual: Bool, text: String) {
-    do {
-      let verification = try await verify(range: range, repairing: repairing)
-      return (verification.isEqual, "\(verification)")
-    } catch {
-      return (false, (error as? MirrorcastError)?.what ?? "\(error)")
-    }
-  }
 }
 
 extension KeepingLoop {

@@ -74,19 +74,14 @@ public struct LegSelfDescription: Sendable {
   public static func read(
     _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
   ) async throws(MirrorcastError) -> LegSelfDescription {
-    let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
-    let answer = await claim(link)
-    await link.close()
-    return LegSelfDescription(url, try descriptor(answer, url))
+    LegSelfDescription(url, try descriptor(try await claimOnce(url, identity, logger), url))
   }
 
   /// The same; nil where another initiator has it.
   static func readIfFree(
     _ url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
   ) async throws(MirrorcastError) -> LegSelfDescription? {
-    let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
-    let answer = await claim(link)
-    await link.close()
+    let answer = try await claimOnce(url, identity, logger)
     if case .success(.refused(.held, _)) = answer { return nil }
     return LegSelfDescription(url, try descriptor(answer, url))
   }
@@ -95,15 +90,7 @@ public struct LegSelfDescription: Sendable {
   public static func occupation(
     of url: LogicalUnitURL, identity: InitiatorIdentity, logger: Logger
   ) async -> LegOccupation {
-    let link: LegLink
-    do throws(MirrorcastError) {
-      link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
-    } catch {
-      return .free
-    }
-    let answer = await link.ask(.claim(holder: UInt64.random(in: 1...UInt64.max)), within: 30)
-    await link.close()
-    switch answer {
+    switch try? await claimOnce(url, identity, logger) {
     case .success(.description(let descriptor)):
       return descriptor.record.map { .recorded(RecordedLeg(url, $0)) } ?? .free
     case .success(.refused(.held, _)): return .open
@@ -135,6 +122,16 @@ public struct LegSelfDescription: Sendable {
     regionCount = descriptor.layout.regionCount
     regionLength = descriptor.layout.regionLength
     isIntact = descriptor.isIntact
+  }
+
+  /// What a leg says to a claim of a moment.
+  private static func claimOnce(
+    _ url: LogicalUnitURL, _ identity: InitiatorIdentity, _ logger: Logger
+  ) async throws(MirrorcastError) -> Result<KeepingAnswer, LinkFailure> {
+    let link = try await LegLink.open(url, identity, logger: logger, onLost: { _ in })
+    let answer = await claim(link)
+    await link.close()
+    return answer
   }
 
   private static func claim(_ link: LegLink) async -> Result<KeepingAnswer, LinkFailure> {

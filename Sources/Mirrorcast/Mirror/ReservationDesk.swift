@@ -134,9 +134,8 @@ final class ReservationDesk: Sendable {
     guard own.key != 0 else {
       throw MirrorReservationError(.notRegistered, "register a key first")
     }
-    guard let wanted, !isOneSession,
-      MirrorReservation.Kind(rawValue: wanted.rawValue)?.isOfOneSession == true
-    else { return }
+    // One that only its holder writes under is one session's.
+    guard let wanted, !isOneSession, !wanted.admitsRegistrants else { return }
     throw MirrorReservationError(
       .refused,
       "a mirror of \(parts.count) lanes writes by as many sessions at each leg, and such a"

@@ -23,8 +23,6 @@ final class SharingConnection: Sendable {
 
   func close() { channel.close(promise: nil) }
 
-  func closed() async { try? await channel.closeFuture.get() }
-
   /// Connects to a leader.
   static func open(
     _ place: LeaderPlace, silenceSeconds: Double, _ hooks: Hooks

@@ -13,9 +13,6 @@ public struct MirrorReservation: Sendable, Equatable {
     /// The same, and it lasts until the last registrant is gone.
     case writeExclusiveAllRegistrants = 7
     case exclusiveAccessAllRegistrants = 8
-
-    /// Whether it is one session's: a mirror of several lanes has several for its writes.
-    var isOfOneSession: Bool { self == .writeExclusive || self == .exclusiveAccess }
   }
 
   /// The keys that are registered, each once, in their order.

@@ -16,28 +16,6 @@ extension Coordinator {
     settle(now: now)
   }
 
-  private mutating func suspect(_ bytes: Range<UInt64>) {
-    guard let layout else { return }
-    // What was compared there before says nothing now.
-    for index in copies.jobs.indices
-    where layout.regions(of: bytes).contains(copies.jobs[index].region) {
-      copies.jobs[index].isVoid = true
-    }
-    let here = legs.indices.filter { legs[$0].stage == .joined }
-    let source = here.first { state(ofLeg: $0) == .inSync }
-    for leg in here where leg != source {
-      if state(ofLeg: leg) == .inSync {
-        set(.unequal, ofLeg: leg)
-        legs[leg].copy = LegCopy()
-        legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
-        legs[leg].copy.dirty?.insert(layout.regions(of: bytes))
-        copies.mending.insert(LegSet(leg))
-      } else {
-        legs[leg].copy.doubt(layout.regions(of: bytes))
-      }
-    }
-  }
-
   /// Another initiator of the mirror is gone without a word, and what it has under way may still
   /// land: until it is ended everywhere (`handleVanished`) no leg is called in sync, or its marks
   /// would be taken for what has been made equal.
@@ -53,8 +31,14 @@ extension Coordinator {
     settle(now: now)
   }
 
-  private mutating func suspectMarked() {
-    restartCopies()
+  /// All that are in sync but one are to be made equal to that one in these regions, nil: wherever
+  /// there are marks; those that get copies are compared there again.
+  private mutating func doubt(_ regions: Range<Int>?) {
+    guard let layout else { return }
+    // What was compared there before says nothing now.
+    for index in copies.jobs.indices where regions?.contains(copies.jobs[index].region) ?? true {
+      copies.jobs[index].isVoid = true
+    }
     let here = legs.indices.filter { legs[$0].stage == .joined }
     let source = here.first { state(ofLeg: $0) == .inSync }
     for leg in here where leg != source {
@@ -62,6 +46,11 @@ extension Coordinator {
         set(.unequal, ofLeg: leg)
         legs[leg].copy = LegCopy()
         copies.mending.insert(LegSet(leg))
+        guard let regions else { continue }
+        legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
+        legs[leg].copy.dirty?.insert(regions)
+      } else if let regions {
+        legs[leg].copy.doubt(regions)
       } else {
         gather(leg)
       }
@@ -70,15 +59,17 @@ extension Coordinator {
 
   /// Once no copy is on its way.
   mutating func stepDoubts() {
-    guard !copies.doubts.isEmpty, !copies.jobs.contains(where: \.isHolding) else { return }
+    guard let layout, !copies.doubts.isEmpty, !copies.jobs.contains(where: \.isHolding) else {
+      return
+    }
     let doubts = copies.doubts
     copies.doubts = []
     let ranges = doubts.compactMap { $0 }
     // The more general one covers the others.
     guard ranges.count == doubts.count, ranges.count <= CopyWork.doubtsMax else {
-      return suspectMarked()
+      return doubt(nil)
     }
-    for bytes in ranges { suspect(bytes) }
+    for bytes in ranges { doubt(layout.regions(of: bytes)) }
   }
 
   /// Those that were to be made equal are, or are gone.

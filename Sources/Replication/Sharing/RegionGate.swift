@@ -55,8 +55,6 @@ package struct RegionGate: Sendable {
   }
 
   package var waitingCount: Int { parked.count }
-  package func owns(_ region: Int) -> Bool { owned.contains(region) }
-  package func hasOpen(_ region: Int) -> Bool { open[region] > 0 }
 
   // MARK: Writes
 
@@ -105,13 +103,6 @@ package struct RegionGate: Sendable {
       if open[region] == 0 { giveBack(region) } else { called.insert(region) }
     }
     ask()
-  }
-
-  /// All is given back that nobody writes in: the initiator leaves.
-  package mutating func releaseAll() {
-    for region in 0..<open.count where owned.contains(region) && open[region] == 0 {
-      giveBack(region)
-    }
   }
 
   /// Nothing is asked for or let in any more; the writes that waited.

@@ -24,7 +24,7 @@ package enum ReservationType: UInt8, CaseIterable, Sendable {
   }
 
   /// Whether whoever is registered may do as the holder may.
-  var admitsRegistrants: Bool { self != .writeExclusive && self != .exclusiveAccess }
+  package var admitsRegistrants: Bool { self != .writeExclusive && self != .exclusiveAccess }
 
   /// Whether all registrants hold it.
   package var isOfAll: Bool { self == .writeExclusiveAll || self == .exclusiveAccessAll }

@@ -50,9 +50,9 @@ struct `A kept mirror that is verified` {
       #expect(steps.withLock { $0.last } == 12 << 20)
       #expect(told.all.contains { if case .differing = $0 { true } else { false } })
 
-      let words = await mirror.verifyInWords(repairing: .from(legs[0]))
-      #expect(words.isEqual, "\(words.text)")
-      #expect(words.text.contains("2 pieces differed in 2 regions, all repaired"))
+      let repaired = try await mirror.verify(repairing: .from(legs[0]))
+      #expect(repaired.isEqual, "\(repaired)")
+      #expect("\(repaired)".contains("2 pieces differed in 2 regions, all repaired"))
       let again = try await mirror.verify()
       #expect(again.isEqual, "\(again)")
       #expect(mirror.keptLegs.allSatisfy { $0.state == .inSync })
