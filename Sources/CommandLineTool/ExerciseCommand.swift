@@ -102,8 +102,10 @@ struct ExerciseCommand: AsyncParsableCommand {
     let mirror = try await Mirror.establish(options, logger: arguments.log.logger)
     do {
       let result = try await exercise(mirror, entries ?? [])
-      let statuses = await mirror.terminate()
-      try report(result, mirror.keptLegs, statuses)
+      // Whoever led a shared mirror may have left since.
+      await KeptRun.waitInSync(mirror, wait: 0, isQuiet: quiet)
+      let legs = mirror.keptLegs
+      try report(result, legs, await mirror.terminate())
     } catch {
       _ = await mirror.terminate()
       throw error

@@ -176,7 +176,8 @@ extension Mirror {
   /// Returns when every leg of a kept mirror that is here is in sync, or when one can't become it:
   /// the mirror stopped, or bytes that it lacks can't be read.
   public func whenInSync() async {
-    await (succession?.current ?? self).keeping?.whenInSync()
+    guard let succession else { return await keeping?.whenInSync() ?? () }
+    await succession.ask(self) { await $0.keeping?.whenInSync() }
   }
 
   /// Reads whole blocks at one leg of a kept mirror that has everything; not in step with writes

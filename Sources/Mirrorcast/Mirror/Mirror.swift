@@ -59,6 +59,7 @@ public final class Mirror: Sendable {
     succession = sharing?.isFirst == true ? sharing?.succession : nil
     reservations = ReservationDesk(parts, establishment)
     state = Mutex(State(notices: notices))
+    succession?.begin(with: self)
   }
 
   /// A mirror that nobody holds any more, and nobody ended: its sessions end, and so its maps.
@@ -132,22 +133,35 @@ public final class Mirror: Sendable {
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
-    let count = bytes.count
-    let stripes = StripePieces(
-      offset: offset, count: count, length: UInt64(writeLengthMax), partCount: parts.count)
+    let stripes = stripes(of: bytes.count, at: offset)
     let pieceCount = stripes.pieceCount
     let gather = pieceCount == 1 ? completion : WriteGather(pieceCount, completion).completion
     for index in 0..<pieceCount {
       let piece = stripes[index]
       // Safe: within the caller's buffer, which stays until the completion.
-      let data = unsafe UnsafeRawBufferPointer(rebasing: bytes[piece.range])
-      let call = unsafe call(
-        data, at: offset + UInt64(piece.range.lowerBound), forceUnitAccess, gather)
-      if let gate {
-        gate.pass(call, to: parts[piece.part])
-      } else {
-        parts[piece.part].submit(call)
-      }
+      unsafe submitPiece(
+        UnsafeRawBufferPointer(rebasing: bytes[piece.range]),
+        at: offset + UInt64(piece.range.lowerBound), forceUnitAccess: forceUnitAccess,
+        to: piece.part, completion: gather)
+    }
+  }
+
+  func stripes(of count: Int, at offset: UInt64) -> StripePieces {
+    StripePieces(
+      offset: offset, count: count, length: UInt64(writeLengthMax), partCount: parts.count)
+  }
+
+  /// A write that is one of its stripes.
+  // Safe: as above.
+  func submitPiece(
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool, to part: Int,
+    completion: @escaping @Sendable (WriteResult) -> Void
+  ) {
+    let call = unsafe call(bytes, at: offset, forceUnitAccess, completion)
+    if let gate {
+      gate.pass(call, to: parts[part])
+    } else {
+      parts[part].submit(call)
     }
   }
 

@@ -100,7 +100,11 @@ extension Mirror {
 
   /// Everything written so far to the medium of every leg, in parallel (SBC-3 §5.22).
   public func flush() async -> [LegStatus] {
-    if let current = succession?.current { return await current.flush() }
+    guard let succession else { return await flushHere() }
+    return await succession.ask(self) { await $0.flushHere() }
+  }
+
+  private func flushHere() async -> [LegStatus] {
     for part in parts {
       guard await part.isIdle() else { return statuses }
     }
@@ -127,14 +131,20 @@ extension Mirror {
   ///
   /// - Returns: how each leg stands at the end; a leg that failed before keeps its words.
   public func terminate() async -> [LegStatus] {
-    guard let current = succession?.end() else { return await end(isClosing: true) }
-    let statuses = await current.terminate()
+    guard let last = await succession?.end() else { return await end(isClosing: true) }
+    let statuses = await last.terminate()
     _ = await end(isClosing: true)
     return statuses
   }
 
   /// Takes the registrations back and ends the sessions; what a kept mirror keeps stays open.
   func withdraw() async -> [LegStatus] { await end(isClosing: false) }
+
+  /// Takes no write any more, and waits until none is open.
+  func endWrites() async {
+    for part in parts { part.refuseCalls() }
+    for part in parts { await part.finishWrites() }
+  }
 
   private func end(isClosing: Bool) async -> [LegStatus] {
     let end = state.withLock { state in

@@ -71,13 +71,22 @@ final class MirrorPart: Sendable {
 
   /// Hands a write of at most the longest length to the lane.
   func submit(_ call: WriteCall) {
+    guard let refusal = offer(call) else { return }
+    refuse(call, refusal)
+  }
+
+  /// The same, with words where it is not taken: then the call is still its owner's.
+  func offer(_ call: WriteCall) -> String? {
     let isTaken = membership.withLock { $0.hasEnded ? nil : calls.offer(call) }
-    guard isTaken != true else { return }
+    guard let isTaken else { return "mirror ended" }
+    return isTaken ? nil : "more than \(WriteCalls.underWayMax) writes under way"
+  }
+
+  /// A write that was let in ends without having been begun.
+  func refuse(_ call: WriteCall, _ words: String) {
     call.release()
     call.leaveGate()
-    let most = WriteCalls.underWayMax
-    call.completion(
-      refusal(isTaken == nil ? "mirror ended" : "more than \(most) writes under way"))
+    call.completion(refusal(words))
   }
 
   /// A write that was not begun at any leg.

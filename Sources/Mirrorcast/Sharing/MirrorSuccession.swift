@@ -7,15 +7,21 @@
 // leads, and then it is done again, as a host does whose path was lost. Callers that write to one
 // place from two hosts have to keep them apart by a lock of their own until a write has ended, as
 // with any disk that two hosts share.
+//
+// Law: what is done again keeps the order in which it was begun, comes before what is begun
+// later, and leaves out what has ended: over that a later write may have ended, too. So a write has
+// a number, it is done again piece by piece, and nothing begins by the next mirror before all has
+// ended by the one before.
 import Logging
 import Replication
 import Synchronization
 
 /// The mirrors that one mirror of a caller has been, one after the other.
 final class MirrorSuccession: Sendable {
-  /// A write that is to be done again.
+  /// A write, or a piece of one, that may have to be done again.
   // Safe: the caller leaves the buffer alone until the completion was called, see Mirror.submit.
   @safe private struct Pending: @unchecked Sendable {
+    let number: UInt64
     let bytes: UnsafeRawBufferPointer
     let offset: UInt64
     let forceUnitAccess: Bool
@@ -23,12 +29,39 @@ final class MirrorSuccession: Sendable {
   }
 
   private struct State {
+    weak var first: Mirror?
     /// Nil: the first one.
     var current: Mirror?
+    var lastNumber: UInt64 = 0
+    /// Until the next mirror takes them.
     var pending: [Pending] = []
-    var isOpening = false
+    /// From the end of a leader until the next mirror has taken all that waits.
+    var opening: Task<Void, Never>?
+    /// The next mirror has lost its leader, too, before that.
+    var lostMeanwhile: MirrorOptions?
+    /// Who waits until the next one is open.
+    var waiting: [CheckedContinuation<Void, Never>] = []
     /// The caller ends it, or there is no next one.
     var isOver = false
+
+    mutating func endOpening() -> [CheckedContinuation<Void, Never>] {
+      opening = nil
+      defer { waiting = [] }
+      return waiting
+    }
+
+    /// In the order in which they were begun.
+    mutating func takePending() -> [Pending] {
+      defer { pending = [] }
+      return pending.sorted { $0.number < $1.number }
+    }
+  }
+
+  /// What becomes of a write.
+  private enum Fate {
+    case waits
+    case begins(Mirror)
+    case fails
   }
 
   private let options: MirrorOptions
@@ -42,86 +75,117 @@ final class MirrorSuccession: Sendable {
     self.logger = logger
   }
 
+  func begin(with first: Mirror) { state.withLock { $0.first = first } }
+
   /// The mirror that is open now, where it is not the first.
   var current: Mirror? { state.withLock { $0.current } }
+
+  // MARK: Writes
 
   /// Writes by the mirror that is open; again by the next one where that was left by its leader.
   func submit(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool, by first: Mirror,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
+    let number = state.withLock { state in
+      state.lastNumber += 1
+      return state.lastNumber
+    }
     // Safe: the caller leaves the buffer alone until the completion was called.
     let write = unsafe Pending(
-      bytes: bytes, offset: offset, forceUnitAccess: forceUnitAccess, completion: completion)
-    let mirror = state.withLock { state -> Mirror? in
-      guard !state.isOpening else {
-        state.pending.append(write)
-        return nil
-      }
-      return state.current ?? first
+      number: number, bytes: bytes, offset: offset, forceUnitAccess: forceUnitAccess,
+      completion: completion)
+    let fate = state.withLock { state -> Fate in
+      guard state.opening != nil else { return .begins(state.current ?? first) }
+      guard state.pending.count < WriteCalls.underWayMax else { return .fails }
+      state.pending.append(write)
+      return .waits
     }
-    if let mirror { begin(write, by: mirror) }
+    switch fate {
+    case .waits: break
+    case .begins(let mirror): begin(write, by: mirror)
+    case .fails:
+      completion(
+        first.parts[0].refusal("more than \(WriteCalls.underWayMax) writes wait for a leader"))
+    }
   }
 
   private func begin(_ write: Pending, by mirror: Mirror) {
-    // Safe: the caller's buffer stays until its completion.
-    unsafe mirror.submitHere(
-      write.bytes, at: write.offset, forceUnitAccess: write.forceUnitAccess
-    ) { [self, weak mirror] result in
-      guard !result.isGood, let mirror, mirror.keeping?.sharing?.isLeaderGone == true,
-        postpone(write)
-      else { return write.completion(result) }
+    // Safe: the caller's buffer stays until the completion, and each piece lies within it.
+    let stripes = mirror.stripes(of: unsafe write.bytes.count, at: write.offset)
+    let count = stripes.pieceCount
+    let gather = count == 1 ? write.completion : WriteGather(count, write.completion).completion
+    for index in 0..<count {
+      let (range, part) = stripes[index]
+      let piece = unsafe Pending(
+        number: write.number, bytes: UnsafeRawBufferPointer(rebasing: write.bytes[range]),
+        offset: write.offset + UInt64(range.lowerBound), forceUnitAccess: write.forceUnitAccess,
+        completion: gather)
+      unsafe mirror.submitPiece(
+        piece.bytes, at: piece.offset, forceUnitAccess: piece.forceUnitAccess, to: part
+      ) { [self, weak mirror] result in
+        guard !result.isGood, let mirror else { return gather(result) }
+        switch fate(of: piece, from: mirror) {
+        case .waits: break
+        case .begins(let next): begin(piece, by: next)
+        case .fails: gather(result)
+        }
+      }
     }
   }
 
-  private func postpone(_ write: Pending) -> Bool {
+  private func fate(of piece: Pending, from mirror: Mirror) -> Fate {
     state.withLock { state in
-      guard !state.isOver else { return false }
-      state.pending.append(write)
-      return true
+      guard mirror.keeping?.sharing?.isLeaderGone == true else { return .fails }
+      if state.opening != nil {
+        state.pending.append(piece)
+        return .waits
+      }
+      // Begun while the next one took over: nothing of that caller came later.
+      guard let current = state.current, current !== mirror else { return .fails }
+      return .begins(current)
     }
   }
 
   // MARK: The next one
 
   /// The leader of the mirror is gone.
-  func leaderGone(_ keeping: KeptMirror) {
-    let isMine = state.withLock { state in
-      guard !state.isOver, !state.isOpening else { return false }
-      state.isOpening = true
-      return true
+  /// - Parameter mark: what makes that known to `fate`; at once with the opening of the next one.
+  func leaderGone(_ keeping: KeptMirror, mark: () -> Void) {
+    state.withLock { state in
+      mark()
+      if state.opening != nil {
+        state.lostMeanwhile = keeping.options
+      } else if !state.isOver {
+        state.opening = Task { [options = keeping.options] in await openNext(after: options) }
+      }
     }
-    guard isMine else { return }
-    Task { await openNext(after: keeping.options) }
   }
 
-  private func openNext(after told: MirrorOptions) async {
+  private func openNext(after lost: MirrorOptions) async {
+    var told = lost
+    while true {
+      do {
+        let mirror = try await SharedOpening(next(after: told), logger).open(succeeding: self)
+        await takeReservations(mirror)
+        guard let lost = await take(mirror) else { return }
+        told = lost
+      } catch {
+        return giveUp(told, error)
+      }
+    }
+  }
+
+  /// As the last leader told it: the legs by then, and where the group is.
+  private func next(after told: MirrorOptions) -> MirrorOptions {
     var next = options
-    // As the last leader told it: the legs by then, and where the group is.
     next.name = told.name
     next.legs = told.legs
     next.group = told.group
     next.virtualLUN = nil
     next.keeping.isShared = true
     next.keeping.required = nil
-    do {
-      let mirror = try await SharedOpening(next, logger).open(succeeding: self)
-      await takeReservations(mirror)
-      await take(mirror)
-    } catch {
-      logger.error("a shared mirror is not opened again: \(error)")
-      let pending = state.withLock { state in
-        state.isOver = true
-        state.isOpening = false
-        defer { state.pending = [] }
-        return state.pending
-      }
-      let words = "the mirror's leader is gone, and it is not opened again: \(error)"
-      let failures = told.legs.map { LegStatus(url: $0, isGood: false, text: words) }
-      for write in pending {
-        write.completion(WriteResult(isGood: false, failures: failures))
-      }
-    }
+    return next
   }
 
   /// Made anew before any write; what the last leader had is nobody's.
@@ -135,24 +199,83 @@ final class MirrorSuccession: Sendable {
     await mirror.reservations.remove(key)
   }
 
-  private func take(_ mirror: Mirror) async {
-    let (pending, former, isOver) = state.withLock { state in
-      let former = state.current
-      state.current = mirror
-      state.isOpening = false
-      defer { state.pending = [] }
-      return (state.pending, former, state.isOver)
+  /// All that waits begins by this one. Returns what another one has to follow where its leader is
+  /// gone already.
+  private func take(_ mirror: Mirror) async -> MirrorOptions? {
+    let (former, first) = state.withLock { state in
+      defer { state.current = mirror }
+      return (state.current ?? state.first, state.first)
     }
-    for write in pending { begin(write, by: mirror) }
-    if let former { _ = await former.withdraw() }
-    if isOver { _ = await mirror.terminate() }
+    // What fails by that waits here, too, then.
+    await former?.endWrites()
+    // The caller ends the first one.
+    if let former, former !== first { Task { _ = await former.withdraw() } }
+    while true {
+      var waiting: [CheckedContinuation<Void, Never>]?
+      let (batch, lost) = state.withLock { state -> ([Pending], MirrorOptions?) in
+        if let lost = state.lostMeanwhile, !state.isOver || !state.pending.isEmpty {
+          state.lostMeanwhile = nil
+          return ([], lost)
+        }
+        let batch = state.takePending()
+        if batch.isEmpty { waiting = state.endOpening() }
+        return (batch, nil)
+      }
+      if let lost { return lost }
+      for write in batch { begin(write, by: mirror) }
+      guard let waiting else { continue }
+      for waiter in waiting { waiter.resume() }
+      return nil
+    }
   }
 
-  /// The caller ends the mirror: there will be no next one.
-  func end() -> Mirror? {
+  private func giveUp(_ told: MirrorOptions, _ error: any Error) {
+    logger.error("a shared mirror is not opened again: \(error)")
+    let (pending, waiting) = state.withLock { state in
+      state.isOver = true
+      return (state.takePending(), state.endOpening())
+    }
+    let words = "the mirror's leader is gone, and it is not opened again: \(error)"
+    let failures = told.legs.map { LegStatus(url: $0, isGood: false, text: words) }
+    for write in pending { write.completion(WriteResult(isGood: false, failures: failures)) }
+    for waiter in waiting { waiter.resume() }
+  }
+}
+
+// MARK: What outlives a leader
+
+extension MirrorSuccession {
+  private func whenOpen() async {
+    await withCheckedContinuation { waiter in
+      let isOpening = state.withLock { state in
+        if state.opening != nil { state.waiting.append(waiter) }
+        return state.opening != nil
+      }
+      if !isOpening { waiter.resume() }
+    }
+  }
+
+  /// Asks the mirror that is open, and the one after it where its leader was gone meanwhile.
+  func ask<Answer>(
+    _ first: Mirror, _ body: (Mirror) async -> Answer
+  ) async -> Answer {
+    while true {
+      await whenOpen()
+      let mirror = current ?? first
+      let answer = await body(mirror)
+      let isLast = state.withLock { $0.opening == nil && ($0.current ?? first) === mirror }
+      if isLast { return answer }
+    }
+  }
+
+  /// The caller ends the mirror: there will be no next one. Returns the last one, when all that
+  /// waited was taken by it.
+  func end() async -> Mirror? {
     state.withLock { state in
       state.isOver = true
-      return state.current
+      if state.pending.isEmpty { state.opening?.cancel() }
     }
+    await whenOpen()
+    return current
   }
 }

@@ -30,8 +30,7 @@ final class SharingEnds: Sendable {
   var isLeaderGone: Bool { hasLostLeader.load(ordering: .acquiring) }
 
   func noteLeaderGone(_ keeping: KeptMirror) {
-    hasLostLeader.store(true, ordering: .releasing)
-    succession.leaderGone(keeping)
+    succession.leaderGone(keeping) { hasLostLeader.store(true, ordering: .releasing) }
   }
 
   func end() {

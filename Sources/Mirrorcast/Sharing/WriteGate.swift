@@ -86,29 +86,30 @@ final class WriteGate: Sendable {
 
   // MARK: Steps
 
+  /// What waited goes on under the lock: what comes behind it overtakes it nowhere.
   @discardableResult
   private func act<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
-    var ready: [Parked] = []
+    var refused: [(call: WriteCall, part: MirrorPart, words: String)] = []
     let result = state.withLock { state in
       let result = body(&state)
       guard !state.gate.outputs.isEmpty, !state.isEnded else { return result }
       for output in state.gate.outputs {
         switch output {
-        // Under the lock, so that what is asked and given back keeps its order.
         case .ask(let regions): inbox.post(.wanted(regions))
         case .released(let regions): inbox.post(.givenBack(regions))
-        case .go(let id): if let one = state.parked.removeValue(forKey: id) { ready.append(one) }
+        case .go(let id):
+          switch state.parked.removeValue(forKey: id) {
+          case .call(let call, let part):
+            if let words = part.offer(call) { refused.append((call, part, words)) }
+          case .hold(let token): inbox.post(.entered(token: token))
+          case nil: break
+          }
         }
       }
       state.gate.outputs.removeAll(keepingCapacity: true)
       return result
     }
-    for one in ready {
-      switch one {
-      case .call(let call, let part): part.submit(call)
-      case .hold(let token): inbox.post(.entered(token: token))
-      }
-    }
+    for (call, part, words) in refused { part.refuse(call, words) }
     return result
   }
 

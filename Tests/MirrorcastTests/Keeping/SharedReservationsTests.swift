@@ -190,7 +190,7 @@ struct `Reservations of shared mirrors` {
       try await guest.register(key: 0xb)
       try await guest.reserve(.exclusiveAccessRegistrantsOnly)
       #expect(await leader.writeBytes(1).isConflict(legs: 3))
-      vanish(guest)
+      await vanish(guest)
       try await writeUntilGood(leader, 2)
       try await wait(leader) { $0 == MirrorReservation() }
       // The legs are made equal where it may have left a write half done.
@@ -200,8 +200,8 @@ struct `Reservations of shared mirrors` {
   }
 
   /// The guest's process is gone for the leader.
-  private func vanish(_ guest: Mirror) {
-    _ = guest.succession?.end()
+  private func vanish(_ guest: Mirror) async {
+    _ = await guest.succession?.end()
     guest.keeping?.sharing?.leader?.close()
   }
 
