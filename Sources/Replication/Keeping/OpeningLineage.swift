@@ -103,6 +103,7 @@ extension Opening {
     var plan = OpeningPlan(
       record: head, members: [UInt64](repeating: 0, count: wish.labels.count))
     for index in generation.members.indices { generation.members[index].state = .absent }
+    let counting = counting(head.generation)
     for leg in reached {
       guard let record = leg.descriptor.record else {
         try add(leg, to: &generation, &plan, identity())
@@ -114,14 +115,14 @@ extension Opening {
           "\(wish.labels[leg.leg]) was a member once, and is none any more: leave it out, or"
             + " release it and add it", about: [leg])
       }
-      let state = try state(of: leg, record, head: head.generation)
+      let state = try state(of: leg, record, head: head.generation, counting: counting)
       plan.members[leg.leg] = record.member
       generation.members[index].state = state
       generation.members[index].label = wish.labels[leg.leg]
       let isOfLine = head.generation.descends(from: record.generation.id)
       if !isOfLine || record.mirror != head.mirror { plan.replaced.insert(LegSet(leg.leg)) }
     }
-    try chooseSource(&generation, plan.members, head: head.generation)
+    try chooseSource(&generation, plan.members, head: head.generation, counting: counting)
     apply(wish.required, to: &generation, plan.members)
     try checkSufficient(generation)
     let states = generation.members
@@ -152,12 +153,30 @@ extension Opening {
     plan.members[leg.leg] = generation.add(id, label: wish.labels[leg.leg])
   }
 
+  /// The last generation in which anything may have been acknowledged. A member that has everything
+  /// by the head, and is at an older one, was one of all between: so it should have stored each of
+  /// them before a write was told as GOOD in it. Whom the head calls lost has all of that, too.
+  private func counting(_ head: MirrorGeneration) -> MirrorGeneration {
+    let behind = reached.compactMap(\.descriptor.record).filter { record in
+      record.generation.id != head.id && head.descends(from: record.generation.id)
+        && record.state.hasEverything && head.member(record.member)?.state.hasEverything == true
+    }
+    return behind.map(\.generation).min { $0.counter < $1.counter } ?? head
+  }
+
   private func state(
-    of leg: ReachedLeg, _ record: MirrorRecord, head: MirrorGeneration
+    of leg: ReachedLeg, _ record: MirrorRecord, head: MirrorGeneration,
+    counting: MirrorGeneration
   ) throws(OpeningRefusal) -> MemberState {
     if let kept = wish.kept {
       guard leg.leg != kept else { return .inSync }
       return head.descends(from: record.generation.id) && record.state != .fresh ? .stale : .fresh
+    }
+    if let known = counting.member(record.member), head.descends(from: record.generation.id),
+      record.generation.descends(from: counting.id)
+    {
+      let state = known.state.worse(record.state)
+      return state == .absent ? .stale : state
     }
     let others = reached.compactMap(\.descriptor.record)
     guard let state = head.state(ofReturning: record, others: others) else {
@@ -170,7 +189,8 @@ extension Opening {
   /// One leg that has everything is the source; the others that have are made equal to it, where
   /// anything may differ.
   private func chooseSource(
-    _ generation: inout MirrorGeneration, _ members: [UInt64], head: MirrorGeneration
+    _ generation: inout MirrorGeneration, _ members: [UInt64], head: MirrorGeneration,
+    counting: MirrorGeneration
   ) throws(OpeningRefusal) {
     func place(_ leg: ReachedLeg) -> Int? {
       generation.members.firstIndex { $0.id == members[leg.leg] }
@@ -181,7 +201,11 @@ extension Opening {
     let intact = whole.filter(\.descriptor.isIntact)
     // A new disk in a member's place says nothing of what the old one had.
     let here = Set(reached.filter { $0.descriptor.record != nil }.map { members[$0.leg] })
-    let away = head.members.filter { $0.state.hasEverything && !here.contains($0.id) }
+    let isAway = { (member: MirrorMember) in
+      member.state.hasEverything && !here.contains(member.id)
+    }
+    // Whom the head calls lost is not ahead; but it may have what a leg lost with its power.
+    let away = intact.isEmpty ? counting.members.filter(isAway) : head.members.filter(isAway)
     let candidates = intact.isEmpty ? whole : intact
     let source =
       candidates.first { leg in place(leg).map { generation.members[$0].state } == .inSync }
