@@ -113,7 +113,7 @@ extension Coordinator {
     for leg in legs.indices where legs[leg].isCopying {
       if legs[leg].copy.dirty?.contains(region) == true { targets.insert(LegSet(leg)) }
     }
-    guard let source = sources.first(where: { !copies.isBad(region, at: $0) }) else {
+    guard let source = source(of: region) else {
       copies.postpone(region, now: now)
       return
     }
@@ -123,6 +123,15 @@ extension Coordinator {
       CopyJob(
         token: token, region: region, bytes: bytes, source: source, targets: targets, beganAt: now))
     orders.append(.compare(token: token, source: source, targets: targets, bytes: bytes))
+  }
+
+  /// Who can read it, one that is right there where a verification has found others wrong.
+  private mutating func source(of region: Int) -> Int? {
+    let able = sources.filter { !copies.isBad(region, at: $0) }
+    guard let right = verification?.right(in: region), !right.isEmpty else { return able.first }
+    if let source = able.first(where: { right.contains(LegSet($0)) }) { return source }
+    verification?.noteWrongSource(region)
+    return able.first
   }
 
   /// A leg whose regions are all equal by now tells so to its medium, and is in sync then.

@@ -57,6 +57,17 @@ extension Coordinator {
     }
   }
 
+  /// What is copied there is copied anew: its source may have been wrong. Legs that are in sync stay
+  /// so.
+  mutating func doubt(_ region: Int) {
+    for index in copies.jobs.indices where copies.jobs[index].region == region {
+      copies.jobs[index].isVoid = true
+    }
+    for leg in legs.indices where legs[leg].stage == .joined && state(ofLeg: leg) != .inSync {
+      legs[leg].copy.doubt(region..<region + 1)
+    }
+  }
+
   /// Once no copy is on its way.
   mutating func stepDoubts() {
     guard let layout, !copies.doubts.isEmpty, !copies.jobs.contains(where: \.isHolding) else {

@@ -149,6 +149,7 @@ struct LegCopy: Sendable {
   /// What was equal there may not be any more: it is compared again, and its marks stay.
   mutating func doubt(_ regions: Range<Int>) {
     dirty?.insert(regions)
+    (isDone, isFlushed) = (false, false)
     unsynced = unsynced.flatMap { range in
       guard range.overlaps(regions) else { return [range] }
       return [

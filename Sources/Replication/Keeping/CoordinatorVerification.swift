@@ -212,15 +212,20 @@ extension Coordinator {
     }
     let groups = job.judgement
     let piece = job.pieces.removeFirst()
-    if groups.count > 1,
-      let difference = verification?.noteDifference(piece, region: job.region, groups: groups)
-    {
-      // Told before the hold is let go.
-      orders.append(.tell(.differing(difference)))
-    }
+    if groups.count > 1 { noteDifference(piece, job.region, groups) }
     orders.append(.release(token: job.token))
     job.unable = []
     self.rest(index, job)
+  }
+
+  private mutating func noteDifference(_ piece: Range<UInt64>, _ region: Int, _ groups: [LegSet]) {
+    // Told before the hold is let go.
+    if let difference = verification?.noteDifference(piece, region: region, groups: groups) {
+      orders.append(.tell(.differing(difference)))
+    }
+    guard verification?.wish.repair != VerificationRepair.none else { return }
+    // What lacks anything may have got it from a leg that is wrong there.
+    doubt(region)
   }
 
   private func pieces(of range: Range<UInt64>) -> [Range<UInt64>] {
@@ -254,8 +259,8 @@ extension Coordinator {
     mending.legs.forEach { leg in
       legs[leg].copy = LegCopy()
       legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
-      for region in mending.regions where !region.right.contains(LegSet(leg)) {
-        legs[leg].copy.dirty?.insert(region.region)
+      for (region, right) in mending.regions where !right.contains(LegSet(leg)) {
+        legs[leg].copy.dirty?.insert(region)
       }
       set(.unequal, ofLeg: leg)
     }

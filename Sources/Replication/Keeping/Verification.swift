@@ -64,21 +64,6 @@ struct VerificationJob: Sendable {
   }
 }
 
-/// A region that is to be repaired.
-struct VerifiedRegion: Sendable {
-  let region: Int
-  /// The legs whose bytes are right in all of it.
-  var right: LegSet
-}
-
-/// Legs that are being made equal to others in some regions.
-struct VerificationMending: Sendable {
-  let legs: LegSet
-  let regions: [VerifiedRegion]
-  /// Were lost meanwhile.
-  var failed: LegSet = []
-}
-
 /// All of a verification.
 struct VerificationWork: Sendable {
   /// Regions that are remembered for their repair.
@@ -95,8 +80,8 @@ struct VerificationWork: Sendable {
   /// It rests until then, so that callers' writes have their share.
   var resumeAt: UInt64?
   var tellAt: UInt64 = 0
-  /// In the order in which they were found.
-  var repairs: [VerifiedRegion] = []
+  /// What is to be repaired, by region.
+  private var repairs: [Int: VerifiedRegion] = [:]
   var mending: VerificationMending?
 
   init(_ wish: VerificationWish, _ layout: RegionLayout) {
@@ -153,16 +138,16 @@ struct VerificationWork: Sendable {
   ) -> LegDifference? {
     var groups = groups
     let longest = groups.map(\.count).max() ?? 0
-    var right = groups.first { $0.count == longest } ?? []
-    var isDecided = true
+    let most = groups.filter { $0.count == longest }
+    var right = most.first ?? []
+    var candidates = most.reduce(LegSet()) { $0.union($1) }
     if case .from(let leg) = wish.repair {
-      let named = groups.first { $0.contains(LegSet(leg)) }
-      isDecided = named != nil
-      right = named ?? right
+      candidates = groups.first { $0.contains(LegSet(leg)) } ?? []
+      if !candidates.isEmpty { right = candidates }
     }
+    remember(region, groups, candidates)
     groups.removeAll { $0 == right }
     let difference = LegDifference(bytes: bytes, groups: [right] + groups)
-    remember(region, isDecided ? right : [])
     differing.insert(region)
     report.differenceCount += 1
     guard report.differences.count < VerificationReport.listedMax else { return nil }
@@ -170,36 +155,42 @@ struct VerificationWork: Sendable {
     return difference
   }
 
-  private mutating func remember(_ region: Int, _ right: LegSet) {
+  private mutating func remember(_ region: Int, _ groups: [LegSet], _ candidates: LegSet) {
     guard wish.repair != .none else { return }
     if differing.contains(region) {
-      guard let index = repairs.lastIndex(where: { $0.region == region }) else { return }
-      repairs[index].right.formIntersection(right)
+      repairs[region]?.narrow(groups, candidates)
     } else if repairs.count < Self.repairsMax {
-      repairs.append(VerifiedRegion(region: region, right: right))
+      repairs[region] = VerifiedRegion(groups: groups, candidates: candidates)
     }
   }
 
   // MARK: Repairs
+
+  /// The legs that are right in all of a region that is repaired, or is to be; none where all are
+  /// as good, or nobody knows.
+  func right(in region: Int) -> LegSet {
+    guard differing.contains(region) else { return [] }
+    return mending?.regions[region] ?? repairs[region]?.right ?? []
+  }
+
+  /// It was copied from a leg that is not right there.
+  mutating func noteWrongSource(_ region: Int) { mending?.regions[region] = nil }
 
   /// Takes as many regions as can be repaired at once: some of the legs that are in sync are right
   /// in all of them, and stay in sync; the others are made equal to these. What nobody is right in,
   /// or nobody who is here is wrong, is left as it is.
   mutating func takeRepairs(_ inSync: LegSet) -> VerificationMending? {
     var keepers = inSync
-    var taken: [VerifiedRegion] = []
-    var later: [VerifiedRegion] = []
-    for region in repairs {
-      let right = region.right.intersection(inSync)
-      guard !right.isEmpty, right != inSync else { continue }
-      if keepers.isDisjoint(with: right) {
-        later.append(region)
-      } else {
+    var taken: [Int: LegSet] = [:]
+    for region in repairs.keys.sorted() {
+      let right = repairs[region]?.right.intersection(inSync) ?? []
+      if !right.isEmpty, right != inSync {
+        guard !keepers.isDisjoint(with: right) else { continue }
         keepers.formIntersection(right)
-        taken.append(region)
+        taken[region] = right
       }
+      repairs[region] = nil
     }
-    repairs = later
     guard !taken.isEmpty else { return nil }
     return VerificationMending(legs: inSync.subtracting(keepers), regions: taken)
   }
@@ -207,9 +198,10 @@ struct VerificationWork: Sendable {
   /// What could be repaired is.
   mutating func endMending() {
     guard let mending else { return }
-    for region in mending.regions {
-      let wrong = mending.legs.subtracting(region.right)
-      if wrong.isDisjoint(with: mending.failed) { repaired.insert(region.region) }
+    for (region, right) in mending.regions {
+      if mending.legs.subtracting(right).isDisjoint(with: mending.failed) {
+        repaired.insert(region)
+      }
     }
     self.mending = nil
   }

@@ -126,6 +126,29 @@ import Testing
     #expect(mirror.legs[1].data == mirror.legs[2].data)
   }
 
+  @Test func `a leg that got from a wrong one what it lacked gets it again`() throws {
+    let mirror = try VirtualKeeping.verified(4)
+    mirror.kill(3)
+    mirror.write(6, 7)
+    try mirror.restartLeg(3)
+    mirror.legs[0].data[6] = 66
+    var isBegun = false
+    mirror.willDo = { order in
+      if case .copy(_, 0, LegSet(3), _) = order, !isBegun {
+        isBegun = true
+        let wish = VerificationWish(bytes: 0..<mirror.layout.byteCount, repair: .fromMost)
+        let isTaken = mirror.coordinator.verify(wish, now: mirror.now)
+        #expect(isTaken)
+      }
+      return true
+    }
+    mirror.pass(1_000_000_000)
+    #expect(isBegun)
+    #expect(mirror.verification?.repairedRegions == 1)
+    #expect(mirror.states == [.inSync, .inSync, .inSync, .inSync])
+    #expect(mirror.data(6) == [7, 7, 7, 7])
+  }
+
   @Test func `a write that comes between the verdict and the repair stays`() throws {
     let mirror = try VirtualKeeping.verified()
     mirror.legs[1].data[6] = 66

@@ -64,6 +64,8 @@ final class Keeping {
   var verification: VerificationCall?
   /// All was found equal, or made so, before the mirror ends for good.
   var isVerified = false
+  /// The last verification left something as it was.
+  var isUndecided = false
   var lastTries = 0
   var writesSeen: UInt64 = 0
   var writtenAt: UInt64?

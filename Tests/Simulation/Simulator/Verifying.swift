@@ -60,7 +60,9 @@ extension Keeping {
   func verify(isLast: Bool) {
     guard verification == nil else { return }
     let size = seats.isEmpty ? 0 : UInt64(world.scenario.sectorCount * Sector.byteCount)
-    var wish = VerificationWish(bytes: 0..<size, repair: .fromMost)
+    // Where no leg is right in all of a region people name one.
+    var wish = VerificationWish(
+      bytes: 0..<size, repair: isUndecided ? .from(leg: 0) : .fromMost)
     if !isLast {
       if world.random.chance(0.3) {
         let start = world.random.below(size - 1)
@@ -93,8 +95,11 @@ extension Keeping {
     named.forEach { targets.insert(seats[$0].target) }
     world.note(
       initiator.index, "legs % differ from sector % on", Int(named.rawValue), sectors.lowerBound)
-    let isReal = world.oracle.rots.contains {
-      sectors.contains($0.sector) && world.isThere($0) && targets.contains($0.target)
+    // Also where it was copied to before it was found.
+    let isReal = world.oracle.rots.contains { rot in
+      sectors.contains(rot.sector)
+        && targets.contains { world.targets[$0].disk.live[rot.sector] == rot.stamp }
+        && targets.contains { world.targets[$0].disk.live[rot.sector] != rot.stamp }
     }
     guard !isReal else { return }
     world.violate("legs are said to differ from sector \(sectors.lowerBound) on, and don't")
@@ -115,6 +120,8 @@ extension Keeping {
     for rot in world.oracle.rots where rot.at < call.beganAt && world.isThere(rot) {
       check(rot, report, whole)
     }
+    isUndecided =
+      call.isLast && report.endWords == nil && report.differingRegions != report.repairedRegions
     isVerified =
       call.isLast && whole.count == seats.count && report.endWords == nil
       && report.unreadableCount == 0 && report.differingRegions == report.repairedRegions

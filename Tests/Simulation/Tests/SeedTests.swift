@@ -40,6 +40,15 @@ import Testing
     (16658, "marks that an absent leg needed were taken away with those of one that came back"),
   ]
 
+  /// The same, where sectors rot and verifications find that.
+  static let foundVerifying: [(seed: UInt64, words: String)] = [
+    (4731, "a region in which as many legs had something else was not repaired"),
+    (
+      5175, "a leg was given what had rotted at its source, which was repaired then, and it was not"
+    ),
+    (21626, "a leg was repaired from another one that had been given what had rotted there"),
+  ]
+
   /// The same, where people steer.
   static let foundSteered: [(seed: UInt64, words: String)] = [
     (12575, "a leg was called in sync before what it was given was on its medium"),
@@ -54,6 +63,10 @@ import Testing
     for (seed, words) in Self.found {
       // As they were when they failed: before there were verifications.
       let outcome = Simulation.run(seed: seed, verifies: false, in: workplace)
+      #expect(outcome.violation == nil, "seed \(seed): \(words)")
+    }
+    for (seed, words) in Self.foundVerifying {
+      let outcome = Simulation.run(seed: seed, in: workplace)
       #expect(outcome.violation == nil, "seed \(seed): \(words)")
     }
   }
