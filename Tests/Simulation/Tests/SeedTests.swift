@@ -42,6 +42,8 @@ import Testing
 
   /// The same, where sectors rot and verifications find that.
   static let foundVerifying: [(seed: UInt64, words: String)] = [
+    (9067, "who lost its power was the source, and who was lost before had what that lacked"),
+    (13323, "no leg was the source, though one that an unconfirmed generation called lost had all"),
     (4731, "a region in which as many legs had something else was not repaired"),
     (
       5175, "a leg was given what had rotted at its source, which was repaired then, and it was not"
