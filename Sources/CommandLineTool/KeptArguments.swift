@@ -45,6 +45,14 @@ struct KeptArguments: ParsableArguments {
       valueName: "seconds"))
   var patience: Double = 30
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      How often a write that a leg failed, and others did, is sent to it again by unicast before \
+      it has to leave.
+      """, valueName: "times"))
+  var retries = 2
+
   func validate() throws {
     if let name, !(1...64).contains(name.utf8.count) {
       throw usageError(
@@ -59,6 +67,9 @@ struct KeptArguments: ParsableArguments {
       throw usageError(
         "--silence \(silence) is no time to wait", advice: "Give seconds, from 0.05 to 86400.")
     }
+    guard (0...16).contains(retries) else {
+      throw usageError("--retries \(retries) is not possible", advice: "Give 0 to 16.")
+    }
     guard patience >= 0, patience <= 86400 else {
       throw usageError(
         "--patience \(patience) is no time to wait", advice: "Give seconds, from 0 to 86400.")
@@ -72,6 +83,7 @@ struct KeptArguments: ParsableArguments {
     options.keeping.isShared = shared
     options.keeping.silenceSeconds = silence
     options.keeping.patienceSeconds = patience
+    options.keeping.retries = retries
     options.keeping.onEvent = { KeptEvents.tell($0) }
   }
 

@@ -36,6 +36,11 @@ package enum Limits {
   package static let groupRepairShare = 8
   /// Times a write is done again because a leg had news: more than a nexus can have waiting.
   package static let repetitionsMax = 16
+  /// How long a write waits before it is sent to a leg that failed it again; each time twice that.
+  package static let retryPauseNanoseconds: UInt64 = 20_000_000
+  package static let retryPauseMaxNanoseconds: UInt64 = 1_000_000_000
+  /// Times that it is, at most.
+  package static let retriesMax = 16
   /// Holds of ranges that stand or wait.
   package static let holdsMax = 16
   /// Writes that wait for the end of a hold beside the queue; more wait in it, and all behind them.

@@ -12,7 +12,7 @@ import Bytes
 /// Unsolicited, the first block goes with the command, and is repaired with it.
 struct OutgoingWrite: Sendable {
   /// Where the write stands.
-  enum Phase: Sendable { case idle, announcing, sending, awaiting, restarting }
+  enum Phase: Sendable { case idle, announcing, sending, awaiting, restarting, pausing }
 
   /// What one leg was last asked and sent of this write.
   struct LegProgress: Sendable {

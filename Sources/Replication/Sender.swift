@@ -149,7 +149,7 @@ package struct Sender: Sendable {
     guard let slot = openSlot(leg: leg, tag: tag, now: now) else { return }
     guard
       status != 0 || writes[slot].phase == .restarting
-        || writes[slot].isSent(by: legs[leg].description.path)
+        || writes[slot].isSent(by: path(leg, writes[slot].submission))
     else {
       fail(leg, .violation("GOOD for a write whose data was not sent yet"), now: now)
       return
@@ -204,7 +204,11 @@ package struct Sender: Sendable {
     if now - timerDue > Limits.heldUpNanoseconds { putOff(by: now - timerDue) }
     timerDue = .max
     for slot in writes.indices where writes[slot].phase != .idle {
-      if writes[slot].deadline <= now {
+      if writes[slot].phase == .pausing {
+        guard writes[slot].deadline <= now else { continue }
+        retry(slot, now: now)
+        admit(now: now)
+      } else if writes[slot].deadline <= now {
         writes[slot].open.forEach { fail($0, .deadline, now: now) }
       } else if writes[slot].nextDeadline <= now {
         // Legs that wait for data, too, owe nothing: only who holds it back is failed.

@@ -22,11 +22,13 @@ extension Sender {
   }
 
   private mutating func complete(_ slot: Int, now: UInt64) {
-    if !repeated(slot) {
-      if configuration.isKept { judge(slot, now: now) }
-      tell(slot)
-    }
+    if !repeated(slot), !postpone(slot, now: now) { conclude(slot, now: now) }
     admit(now: now)
+  }
+
+  mutating func conclude(_ slot: Int, now: UInt64) {
+    if configuration.isKept { judge(slot, now: now) }
+    tell(slot)
   }
 
   /// Tells how a write ended and lets its slot go.

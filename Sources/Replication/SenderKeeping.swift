@@ -66,9 +66,11 @@ extension Sender {
     confirmed.forEach { self.legs[$0].isDropped = true }
     for slot in writes.indices where writes[slot].phase != .idle {
       writes[slot].members.subtract(confirmed)
+      writes[slot].submission.stored.subtract(confirmed)
       guard !writes[slot].submission.isCopy else { continue }
       writes[slot].failures.removeAll { confirmed.contains(LegSet($0.leg)) }
     }
+    for index in restarted.indices { restarted[index].stored.subtract(confirmed) }
     withheld.confirm(confirmed)
     tellWithheld(now: now)
   }
@@ -138,7 +140,8 @@ extension Sender {
   /// The legs that have ended a write well so far, or may yet, and are here.
   func storing(_ slot: Int) -> LegSet {
     guard configuration.isKept else { return [] }
-    var legs = writes[slot].members.intersection(activeLegs)
+    let stored = writes[slot].submission.stored
+    var legs = writes[slot].members.union(stored).intersection(activeLegs)
     for outcome in writes[slot].failures { legs.remove(LegSet(outcome.leg)) }
     return legs
   }

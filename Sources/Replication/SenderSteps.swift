@@ -98,7 +98,7 @@ extension Sender {
         continue
       }
       writes[slot].members.insert(LegSet(leg))
-      switch legs[leg].description.path {
+      switch path(leg, submission) {
       case .datagrams: isMulticast = true
       case .connection:
         let isWhole = writes[slot].isUnsolicited
@@ -121,6 +121,7 @@ extension Sender {
       return
     }
     // Nobody stores it, so it can't be GOOD, even where all legs were dropped on purpose.
+    guard !submission.isRetry else { return conclude(slot, now: now) }
     writes[slot].failures =
       submission.isCopy
       ? lostEverywhere(submission) : legs.indices.map { LegOutcome(leg: $0, failure: .lost) }
@@ -139,8 +140,9 @@ extension Sender {
 
   /// Whether a leg has to do with a write: one that left has failed it, unless it left on purpose.
   func isMeant(_ leg: Int, _ submission: Submission) -> Bool {
-    submission.isCopy
-      ? submission.targets.contains(LegSet(leg)) : !legs[leg].isDropped || legs[leg].isActive
+    guard !submission.isCopy else { return submission.targets.contains(LegSet(leg)) }
+    return (!submission.isRetry || submission.targets.contains(LegSet(leg)))
+      && (!legs[leg].isDropped || legs[leg].isActive)
   }
 
   /// Whether every leg takes data without being asked whether it is ready.
@@ -174,7 +176,7 @@ extension Sender {
     }
     var isMulticast = false
     writes[slot].open.forEach { leg in
-      switch legs[leg].description.path {
+      switch path(leg, writes[slot].submission) {
       case .datagrams: isMulticast = true
       case .foreign: break
       case .connection:
@@ -197,7 +199,8 @@ extension Sender {
   /// A write that is whole in its command has nothing more to send where no leg hears the group.
   private mutating func skipGroup(_ slot: Int, now: UInt64) {
     let isMulticast = legs.indices.contains {
-      writes[slot].members.contains(LegSet($0)) && legs[$0].description.path == .datagrams
+      writes[slot].members.contains(LegSet($0))
+        && path($0, writes[slot].submission) == .datagrams
     }
     if !isMulticast { markSent(slot, now: now) }
   }

@@ -59,6 +59,9 @@ package struct SenderConfiguration: Sendable {
   /// The legs keep what may differ (Keeping): none may leave without the others' having stored it.
   package var isKept = false
   package var deadlineNanoseconds: UInt64 = 10_000_000_000
+  /// Times that a write is sent again to a leg which failed what others did, in a kept mirror,
+  /// before the leg leaves.
+  package var retriesMax = 0
   package var firstWrite = SerialNumber(0)
   package var epoch: UInt16 = 1
   /// Submissions that may wait for their turn.
@@ -113,8 +116,12 @@ package struct Submission: Sendable, Equatable {
   enum Kind: Sendable { case write, copy, hold }
 
   var kind = Kind.write
-  /// The legs that a copy is for.
+  /// The legs that a copy is for, or a retry.
   var targets: LegSet = []
+  /// Of a retry: the legs that have it already.
+  var stored: LegSet = []
+  /// Times that it was sent again to those that failed it.
+  var retries = 0
   var restarts = 0
   /// Times that it was done again since a leg had news to tell.
   var repetitions = 0
@@ -131,7 +138,7 @@ package struct Submission: Sendable, Equatable {
   /// The data is the owner's own: what one leg has, for others.
   package var isCopy: Bool { kind == .copy }
   /// It has had a number before.
-  var isAgain: Bool { restarts + repetitions > 0 }
+  var isAgain: Bool { restarts + repetitions + retries > 0 }
 
   func covers(_ other: Submission) -> Bool {
     byteOffset <= other.byteOffset
@@ -189,6 +196,8 @@ package enum SenderEvent: Sendable, Equatable {
   case deaf(leg: Int)
   /// A leg has ended a write so; it is done again, since it was news, there or at another leg.
   case news(leg: Int, LegFailure)
+  /// A leg has failed a write that others did; it is sent the write again before it has to leave.
+  case retried(leg: Int, LegFailure)
   /// A caller's buffer changed while its write was open; it starts anew.
   case bufferChanged(token: UInt64)
   /// A write without status was GOOD at all legs, or wasn't.

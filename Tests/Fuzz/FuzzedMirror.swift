@@ -192,7 +192,7 @@ final class FuzzedMirror {
     case .unicast(let leg, let number, _): unicasts.append((leg, number))
     case .sync(_, let open):
       require(open.count <= Limits.openWritesMax, "a sync of more writes than may be open")
-    case .news: break
+    case .news, .retried: break
     case .bufferChanged: fatalError("a buffer changed that did not")
     case .fence, .legFailed, .forged, .deaf, .suspect: break
     case .withheld(let token):

@@ -24,6 +24,8 @@ struct MirrorShape {
   var firstWrite = SerialNumber(0)
   var waitsForStatus = true
   var isKept = false
+  /// Times that a leg which failed a write gets it again.
+  var retriesMax = 0
   /// When the others have stored that a leg left; nil: the test says so.
   var confirmNanoseconds: UInt64? = 5_000_000
   /// Data waits for R2T.
@@ -93,6 +95,7 @@ final class VirtualMirror {
   var lowestMax: SerialNumber?
   var bufferChanges = 0
   var news: [LegOutcome] = []
+  var retried: [LegOutcome] = []
   var forgeries: [Int] = []
   var deaf: [Int] = []
   var unitPayloadsChange = false
@@ -115,6 +118,7 @@ final class VirtualMirror {
     configuration.firstWrite = shape.firstWrite
     configuration.waitsForStatus = shape.waitsForStatus
     configuration.isKept = shape.isKept
+    configuration.retriesMax = shape.retriesMax
     configuration.isSolicited = shape.isSolicited
     configuration.deadlineNanoseconds = shape.deadlineNanoseconds
     sender = Sender(

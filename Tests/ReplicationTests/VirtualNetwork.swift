@@ -194,6 +194,7 @@ extension VirtualMirror {
     case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1
     case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))
+    case .retried(let leg, let failure): retried.append(LegOutcome(leg: leg, failure: failure))
     case .forged(let leg): forgeries.append(leg)
     case .deaf(let leg): deaf.append(leg)
     }

@@ -10,6 +10,9 @@ struct SharingDesk: Sendable {
   let gate: WriteGate
   /// Nil where another initiator leads.
   var hall: GuestHall?
+  /// What the hall has ordered, in its order, and whether somebody carries it out.
+  var orders: [GuestHall.Order] = []
+  var isCarryingOut = false
 }
 
 extension KeepingLoop {
@@ -125,10 +128,19 @@ extension KeepingLoop {
     hall.members = seats.indices.map { leader.member(ofLeg: $0) }
     hall.unconfirmed = leader.unconfirmedLegs
     body(&hall, leader.joinedLegs)
-    let orders = hall.orders
+    sharing?.orders += hall.orders
     hall.orders = []
     sharing?.hall = hall
-    for order in orders { carryOut(order) }
+    guard sharing?.isCarryingOut == false else { return }
+    // What comes of one order stands behind those that were there before: guests hear all in order.
+    sharing?.isCarryingOut = true
+    var next = 0
+    while let orders = sharing?.orders, next < orders.count {
+      carryOut(orders[next])
+      next += 1
+    }
+    sharing?.orders.removeAll(keepingCapacity: true)
+    sharing?.isCarryingOut = false
   }
 
   private mutating func carryOut(_ order: GuestHall.Order) {

@@ -90,6 +90,11 @@ struct KeepingLoop {
         return
       }
       lose(leg, words, now: now)
+    case .retried(let place, let stay, let words):
+      guard let seat = seats.first(where: { $0.place == place && $0.stay == stay }) else { return }
+      let told = KeptMirrorEvent.retried(seat.url, reason: words)
+      log(told)
+      options.keeping.onEvent(told)
     case .held, .suspect, .compared, .copied, .unreadable: handleCopying(news, now: now)
     case .begun(let mirror): begin(mirror, now: now)
     case .notBegun(let error): fail(error)

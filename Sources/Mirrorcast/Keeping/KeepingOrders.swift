@@ -190,7 +190,7 @@ extension KeepingLoop {
   func log(_ event: KeptMirrorEvent) {
     let level: Logger.Level =
       switch event {
-      case .leg(_, .absent, _, _), .notTaken, .suspended: .warning
+      case .leg(_, .absent, _, _), .notTaken, .suspended, .retried: .warning
       case .unreadable, .unverified, .differing, .stopped: .error
       case .verified(let verification): verification.isEqual ? .notice : .warning
       case .opened, .leg, .resumed, .closed, .guest, .forgotten: .notice

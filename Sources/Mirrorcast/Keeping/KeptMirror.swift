@@ -81,6 +81,11 @@ final class KeptMirror: Sendable {
         "a silence of \(keeping.silenceSeconds) s, a patience of \(keeping.patienceSeconds) s",
         advice: "A silence is 0.05 s at least, and both are a day at most.")
     }
+    guard (0...Limits.retriesMax).contains(keeping.retries) else {
+      throw MirrorcastError(
+        "a write can't be sent again \(keeping.retries) times",
+        advice: "Give 0 to \(Limits.retriesMax).")
+    }
     for (index, url) in options.legs.enumerated() {
       let other = options.legs[..<index].first {
         $0.host == url.host && $0.port == url.port && $0.targetName == url.targetName

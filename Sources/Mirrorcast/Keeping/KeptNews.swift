@@ -13,6 +13,8 @@ enum KeptNews: Sendable {
 
   // From lanes, which count legs by their places.
   case left(place: Int, stay: Int, String)
+  /// The leg has failed a write, and gets it again.
+  case retried(place: Int, stay: Int, String)
   case held(part: Int, token: UInt64)
   /// In that range the legs may differ.
   case suspect(part: Int, Range<UInt64>)

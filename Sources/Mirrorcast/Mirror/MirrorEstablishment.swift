@@ -244,6 +244,7 @@ struct Establishment: Sendable {
     configuration.recovery = options.recovery.machine
     configuration.waitsForStatus = options.status == .all
     configuration.isKept = keeping != nil
+    configuration.retriesMax = options.keeping.retries
     configuration.isSolicited = options.isSolicited
     // The parts share what may leave.
     configuration.bytesPerSecondMax = options.bytesPerSecondMax.map {

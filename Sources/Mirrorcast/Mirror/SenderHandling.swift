@@ -226,6 +226,8 @@ extension SenderDuty {
       logger.notice(
         "a write is done again: a leg had news",
         metadata: ["leg": "\(legs[leg].urls[0])", "news": "\(LegRecord.words(failure))"])
+    case .retried(let leg, let failure):
+      kept?.tell(.retried(place: leg, stay: legs[leg].stay, LegRecord.words(failure)))
     case .withheld(let token): calls.leaveGate(token)
     case .held(let token): noteHeld(token)
     case .copied(let token, let failures): endCopy(token, isGood: failures.isEmpty)

@@ -82,6 +82,8 @@ public enum KeptMirrorEvent: Sendable, Equatable {
   case leg(LogicalUnitURL, LegState, generation: UInt64, reason: String)
   /// A leg is here, but can't be taken back as it is.
   case notTaken(LogicalUnitURL, reason: String)
+  /// A leg has failed a write that others did: it gets it again, alone, before it has to leave.
+  case retried(LogicalUnitURL, reason: String)
   /// A leg's bytes can't be read: legs that lack them stay out of sync there.
   case unreadable(LogicalUnitURL, reason: String)
   /// Too few legs are left: writes wait until some are back.
@@ -114,6 +116,7 @@ extension KeptMirrorEvent: CustomStringConvertible {
     case .leg(let url, let state, let generation, let reason):
       "\(url) is \(state.rawValue) since generation \(generation): \(reason)"
     case .notTaken(let url, let reason): "\(url) is not taken back: \(reason)"
+    case .retried(let url, let reason): "\(url) failed a write, which it gets again: \(reason)"
     case .unreadable(let url, let reason): "\(url) can't be read: \(reason)"
     case .suspended(let reason): "writes wait: \(reason)"
     case .resumed: "writes go on"

@@ -87,6 +87,9 @@ public struct KeepingOptions: Sendable {
   /// Other initiators may write to the mirror, too: whoever comes first leads it, those that come
   /// later find it by a leg.
   public var isShared = false
+  /// Times that a write which a leg failed, and others did, is sent to it again by unicast before
+  /// it leaves the mirror; 0 to 16. Not where it is write protected, or for a reservation.
+  public var retries = 2
   /// How long writes wait for legs to come back where too few are left, before the mirror stops.
   public var patienceSeconds: Double = 30
   /// A leg that owes an answer and says nothing at all for so long is taken for lost.

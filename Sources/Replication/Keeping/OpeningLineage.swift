@@ -123,6 +123,9 @@ extension Opening {
       if !isOfLine || record.mirror != head.mirror { plan.replaced.insert(LegSet(leg.leg)) }
     }
     try chooseSource(&generation, plan.members, head: head.generation, counting: counting)
+    // Fewer legs than before may be asked for only where as many as before are here: others could
+    // do the same with the rest.
+    if wish.kept == nil { try checkSufficient(generation) }
     apply(wish.required, to: &generation, plan.members)
     try checkSufficient(generation)
     let states = generation.members
@@ -155,13 +158,19 @@ extension Opening {
 
   /// The last generation in which anything may have been acknowledged. A member that has everything
   /// by the head, and is at an older one, was one of all between: so it should have stored each of
-  /// them before a write was told as GOOD in it. Whom the head calls lost has all of that, too.
+  /// them before a write was told as GOOD in it. Whom the head calls lost has all of that, too; and
+  /// of the older one the same may be true.
   private func counting(_ head: MirrorGeneration) -> MirrorGeneration {
-    let behind = reached.compactMap(\.descriptor.record).filter { record in
+    var last = head
+    while let older = behind(last).min(by: { $0.counter < $1.counter }) { last = older }
+    return last
+  }
+
+  private func behind(_ head: MirrorGeneration) -> [MirrorGeneration] {
+    reached.compactMap(\.descriptor.record).filter { record in
       record.generation.id != head.id && head.descends(from: record.generation.id)
         && record.state.hasEverything && head.member(record.member)?.state.hasEverything == true
-    }
-    return behind.map(\.generation).min { $0.counter < $1.counter } ?? head
+    }.map(\.generation)
   }
 
   private func state(

@@ -130,6 +130,29 @@ private struct Legs {
     #expect(try legs.states() == [.stale, .inSync, .stale])
   }
 
+  @Test func `who missed two generations that nobody confirmed has what counts, too`() throws {
+    var legs = Legs([.inSync, .inSync, .fresh], required: 1)
+    legs.marked = [4, 4, 4]
+    legs.isIntact = [true, false, true]
+    // The third is taken in, which the first never stored; that is called lost, and the second
+    // loses its power.
+    for leg in [1, 2] { legs.advance(leg, id: 80, [.inSync, .inSync, .stale]) }
+    legs.advance(2, id: 90, [.absent, .inSync, .stale])
+    #expect(try legs.states() == [.inSync, .stale, .fresh])
+  }
+
+  @Test func `fewer legs are asked for only where as many as before agree`() throws {
+    var legs = Legs(required: 2)
+    legs.wish.required = .count(1)
+    #expect(legs.refusal([0]) != nil)
+    #expect(try legs.open([0, 1]).record.generation.requiredCount == 1)
+    legs = Legs(required: 3)
+    legs.wish.required = .count(1)
+    #expect(legs.refusal([0, 1]) == .tooFew)
+    legs.wish.kept = 0
+    #expect(try legs.open([0, 1]).record.generation.requiredCount == 1)
+  }
+
   @Test func `where all lost their power one of them is right`() throws {
     var legs = Legs()
     legs.marked = [4, 4, 4]

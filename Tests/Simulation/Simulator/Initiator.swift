@@ -250,7 +250,7 @@ final class Initiator {
     configuration.deadlineNanoseconds = scenario.deadlineNanoseconds
     configuration.queueMax = 16
     configuration.firstWrite = firstWrite
-    configuration.isKept = keeping != nil
+    (configuration.isKept, configuration.retriesMax) = (keeping != nil, Int(scenario.seed % 3))
     targetOf = []
     for leg in legs.indices {
       guard legs[leg].isRegistered, !legs[leg].isLost else {

@@ -164,7 +164,8 @@ extension Initiator {
   /// What the last stay has left is done again.
   func redo() {
     sharing.isLeaderGone = false
-    let pending = sharing.pending
+    var pending = sharing.pending.sorted { $0.token < $1.token }
+    if world.plants(.reversedRedo) { pending.reverse() }
     sharing.pending = []
     for submission in pending {
       world.note(index, "does write % again", Int(submission.token))

@@ -258,7 +258,7 @@ extension Initiator {
     case .withheld(let token): leaveGate(Stamp(token))
     case .suspect(let offset, let length):
       keeping?.handleSuspect(offset..<offset + UInt64(length))
-    case .deaf, .news: break
+    case .deaf, .news, .retried: break
     }
   }
 

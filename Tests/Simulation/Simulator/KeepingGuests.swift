@@ -84,10 +84,19 @@ extension Keeping {
     hall.members = seats.indices.map { leader.member(ofLeg: $0) }
     hall.unconfirmed = leader.unconfirmedLegs
     body(&hall, leader.joinedLegs)
-    let orders = hall.orders
+    desk?.orders += hall.orders
     hall.orders = []
     desk?.hall = hall
-    for order in orders { carryOut(order) }
+    guard desk?.isCarryingOut == false else { return }
+    // What comes of one order stands behind those that were there before: guests hear all in order.
+    desk?.isCarryingOut = true
+    var next = 0
+    while let orders = desk?.orders, next < orders.count {
+      carryOut(orders[next])
+      next += 1
+    }
+    desk?.orders.removeAll(keepingCapacity: true)
+    desk?.isCarryingOut = false
   }
 
   func handleGuest(_ guest: UInt64, _ message: SharingMessage) {

@@ -2,15 +2,16 @@
 // told, and none of the machines does.
 //
 // With one initiator at a time writes have one order, that in which they were submitted. With
-// several at once the order is a part of that: a write is over by another one (`isOver`) if it had
-// ended before the other was submitted. So a sector may be of write W where no other write W' of it
-// was submitted after W had ended, and was itself told as GOOD before the read, or the look, began.
+// several at once the order is a part of that: a write is over by another one (`isOver`) if that is
+// of the same initiator and later, or if it had ended before the other was submitted. So a sector
+// may be of write W where no other write W' of it was submitted after W had ended, or by the same
+// initiator after W, and was itself told as GOOD before the read, or the look, began.
 //
 // A write ends when its caller is told so, well or badly, or when the process of its initiator is
 // killed: what that has under way may still land, but whatever is submitted later waits for the
 // legs to have ended it, since its regions' tokens are kept until then. A write that is done again
 // since its initiator's leader is gone has not ended: it is one write, from its submission to the
-// end of its last attempt, and may land behind writes that began after it, as they may behind it.
+// end of its last attempt, and may land behind others' that began after it, as they may behind it.
 
 /// A write as its caller knows it.
 struct WrittenRecord {
@@ -75,7 +76,8 @@ final class Oracle {
   /// Whether a write may be seen no more where another one was told as GOOD.
   func isOver(_ stamp: Stamp, by other: Stamp) -> Bool {
     guard isShared, stamp > 0 else { return stamp < other }
-    return writes[Int(stamp) - 1].endedBehind < other
+    let (one, next) = (writes[Int(stamp) - 1], writes[max(Int(other), 1) - 1])
+    return one.endedBehind < other || one.initiator == next.initiator && stamp < other
   }
 
   /// A write was told as GOOD, and these legs have it.

@@ -27,6 +27,9 @@ struct SharingDesk {
   /// What the gate has said, in order, and whether somebody is at it.
   var said: [RegionGate.Output] = []
   var isTaking = false
+  /// The same of the hall's orders.
+  var orders: [GuestHall.Order] = []
+  var isCarryingOut = false
 
   init(gate: RegionGate, hall: GuestHall?) {
     self.gate = gate

@@ -30,8 +30,10 @@ struct SharingNetwork {
   func generation(_ one: Int, _ other: Int) -> UInt32 { generations[[one, other]] ?? 0 }
 
   mutating func cut(_ one: Int, _ other: Int, by count: Int) {
+    let wasCut = isCut(one, other)
     cuts[[one, other], default: 0] += count
-    generations[[one, other], default: 0] &+= 1
+    // Of two partitions that overlap nobody sees the end of one.
+    if isCut(one, other) != wasCut { generations[[one, other], default: 0] &+= 1 }
   }
 
   func channel(ofGuest number: UInt64) -> Int? {

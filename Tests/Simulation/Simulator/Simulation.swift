@@ -25,6 +25,8 @@ package enum PlantedFault: String, CaseIterable, Sendable {
   case idleMediumFlush = "idle-medium-flush"
   /// A guest is given the token of regions in which others write.
   case doubleGrant = "double-grant"
+  /// What a guest does again after its leader comes in another order than it began.
+  case reversedRedo = "reversed-redo"
   /// A token is given back while writes are open in its regions.
   case earlyRelease = "early-release"
   /// A guest is gone without a word, and the legs are not made equal.
