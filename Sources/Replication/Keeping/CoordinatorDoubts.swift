@@ -57,8 +57,7 @@ extension Coordinator {
     }
   }
 
-  /// What is copied there is copied anew: its source may have been wrong. Legs that are in sync stay
-  /// so.
+  /// What is copied there is copied anew: its source may have been wrong. Who is in sync stays so.
   mutating func doubt(_ region: Int) {
     for index in copies.jobs.indices where copies.jobs[index].region == region {
       copies.jobs[index].isVoid = true
