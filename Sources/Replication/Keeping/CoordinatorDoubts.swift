@@ -12,7 +12,7 @@ extension Coordinator {
   package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
     guard phase == .running else { return }
     copies.mends += 1
-    copies.doubts.append(bytes)
+    copies.doubt(bytes)
     settle(now: now)
   }
 
@@ -27,7 +27,7 @@ extension Coordinator {
     copies.vanishing -= min(copies.vanishing, 1)
     guard phase == .running else { return }
     copies.mends += 1
-    copies.doubts.append(nil)
+    copies.doubt(nil)
     settle(now: now)
   }
 

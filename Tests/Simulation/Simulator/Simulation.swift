@@ -40,10 +40,13 @@ package enum PlantedFault: String, CaseIterable, Sendable {
   /// A leg is a mirror's while an ordinary command still changes it.
   case unawaitedWrites = "unawaited-writes"
 
+  /// What a machine has said is taken, and left in its memory.
+  case hoardedAnswers = "hoarded-answers"
+
   /// Whether it is one of mirrors with a name only.
   var isOfKept: Bool {
     switch self {
-    case .earlyGood, .ignoredForce, .shiftedStore: false
+    case .earlyGood, .ignoredForce, .shiftedStore, .hoardedAnswers: false
     default: true
     }
   }

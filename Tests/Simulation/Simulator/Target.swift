@@ -236,6 +236,7 @@ final class Target {
     finishDepartures()
     settleKeeping()
     if let keeping { due = min(due, keeping.deadline) }
+    checkGrowth()
     guard due < wakeAt else { return }
     wakeAt = max(due, world.now)
     world.wake(node, at: wakeAt, incarnation)
@@ -256,8 +257,14 @@ final class Target {
 
   private func takeAnswers(_ registration: Registration) {
     guard !registration.receiver.answers.isEmpty else { return }
-    for answer in registration.receiver.answers { say(answer, registration) }
-    registration.receiver.answers.removeAll(keepingCapacity: true)
+    for answer in registration.receiver.answers[registration.answersTaken...] {
+      say(answer, registration)
+    }
+    if world.plants(.hoardedAnswers) {
+      registration.answersTaken = registration.receiver.answers.count
+    } else {
+      registration.receiver.answers.removeAll(keepingCapacity: true)
+    }
   }
 
   private func finishEndings() {
