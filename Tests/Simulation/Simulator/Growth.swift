@@ -35,7 +35,6 @@ extension Initiator {
     if let keeping {
       overgrown = overgrown ?? keeping.machine.overgrown
       if keeping.machine.isUntold { overgrown = "what the keeping has said" }
-      if keeping.comparisons.count > 2 * world.scenario.copiesMax { overgrown = "comparisons" }
       if keeping.copies.count > world.scenario.copiesMax { overgrown = "copies" }
       overgrown = overgrown ?? keeping.desk?.gate.overgrown ?? keeping.desk?.hall?.overgrown
     }
