@@ -9,6 +9,7 @@ package struct EpochTable: Sendable {
     entries = [(epoch, firstWrite)]
   }
 
+  package var count: Int { entries.count }
   package var current: UInt16 { entries[entries.count - 1].epoch }
 
   /// Adds an epoch that is newer than all known. False when it isn't, or when writes of too many

@@ -47,6 +47,8 @@ package enum Limits {
   package static let parkedMax = 256
   /// Copies that wait for their turn.
   package static let copiesMax = 64
+  /// Repairs that wait before those of writes that have ended are dropped.
+  package static let repairsMax = openWritesMax * (legsMax + 1)
   /// Times a write starts anew because its caller changed the buffer, before it fails.
   package static let restartsMax = 4
 

@@ -75,6 +75,7 @@ extension Sender {
   }
 
   mutating func begin(_ submission: Submission, now: UInt64) {
+    dropStaleRepairs()
     // What was due belonged to writes that have ended.
     if openCount == 0 { timerDue = .max }
     guard let slot = freeSlots.popLast() else { preconditionFailure("room was looked for") }

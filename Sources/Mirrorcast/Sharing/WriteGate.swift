@@ -38,7 +38,7 @@ final class WriteGate: Sendable {
     var call = call
     call.gate = self
     let isIn = act { state -> Bool? in
-      guard !state.isEnded, state.parked.count < WriteCalls.underWayMax else { return nil }
+      guard !state.isEnded, state.gate.waitingCount < RegionGate.waitingMax else { return nil }
       state.lastID += 1
       guard !state.gate.enter(call.regions(in: layout), id: state.lastID) else { return true }
       state.parked[state.lastID] = .call(call, part)

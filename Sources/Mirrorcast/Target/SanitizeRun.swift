@@ -43,7 +43,7 @@ final class SanitizeRun: StorageWork {
 
   /// False when the workers take no more, a mirror has the disk, or it is being taken away. It
   /// counts as changing until the end, and is counted before those marks are looked at, see
-  /// MediumChanges.
+  /// MediumGate.
   func start(unless isMirrored: () -> Bool) -> Bool {
     unit.changes.begin()
     guard !unit.changes.isWithdrawn, !isMirrored(), workers.submit(self) else {

@@ -96,12 +96,13 @@ extension TargetConnection {
   }
 
   private func run(_ command: DiskOperationCommand, _ handle: TaskHandle) {
-    // Counted before the mirror's mark is looked at, see MediumChanges.
+    // Counted before the mirror's mark is looked at, see MediumGate.
     let changes = command.request.operation.changesMedium ? command.unit.changes : nil
     changes?.begin()
-    if changes != nil, serving.isMirrored(command.unit) {
+    let isMirrored = changes != nil && serving.isMirrored(command.unit)
+    if let refusal = command.request.refusal(isMirrored: isMirrored) {
       changes?.end()
-      return end(handle, CommandCompletion(SCSI.CommandResult(.writeProtected)))
+      return end(handle, CommandCompletion(refusal))
     }
     if command.unit.backing.isInline {
       let completion = command.run()

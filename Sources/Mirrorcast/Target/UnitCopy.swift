@@ -50,7 +50,7 @@ final class UnitCopy: StorageWork {
     guard let source = units[Int(segment.source.value)],
       let destination = units[Int(segment.destination.value)]
     else { return CommandResult(.logicalUnitNotSupported) }
-    // Counted before the mirror's mark is looked at, see MediumChanges.
+    // Counted before the mirror's mark is looked at, see MediumGate.
     destination.changes.begin()
     defer { destination.changes.end() }
     let session = nexus.session

@@ -21,7 +21,7 @@ extension UnitKeeping {
     let refusal = act { state -> KeepingAnswer? in
       let asked = KeepingDesk.Asked(
         request: request, session: session, answer: answer,
-        awaitsQuiet: state.unit.record == nil)
+        awaitsQuiet: request.awaitsQuiet)
       return take(asked, &state)
     }
     if let refusal { answer(refusal) }

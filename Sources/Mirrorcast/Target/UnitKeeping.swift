@@ -50,6 +50,7 @@ package final class UnitKeeping: Sendable {
   let journal: JournalFile
   let state: Mutex<State>
   private let service = Atomic<UInt8>(0)
+  private let refusesChanges = Atomic(false)
   private let rounds = Atomic<UInt64>(0)
 
   /// Reads the journal; throws where it can't be read or believed.
@@ -68,6 +69,7 @@ package final class UnitKeeping: Sendable {
     }
     state = Mutex(State(unit: unit))
     service.store(Self.code(unit.service), ordering: .relaxed)
+    refusesChanges.store(unit.service.refusesChanges, ordering: .relaxed)
   }
 
   /// The daemon serves, and lends what is needed to keep anything.
@@ -79,7 +81,7 @@ package final class UnitKeeping: Sendable {
   // MARK: Looking
 
   /// Whether ordinary commands may not change the medium.
-  var isKept: Bool { service.load(ordering: .acquiring) != Self.code(.free) }
+  var isKept: Bool { refusesChanges.load(ordering: .acquiring) }
 
   /// Whether copies between members are to be stored here.
   var takesCopies: Bool { service.load(ordering: .acquiring) == Self.code(.beingCopied) }
@@ -175,6 +177,7 @@ package final class UnitKeeping: Sendable {
       effects.wakes = Array(state.wakes.values)
     }
     service.store(Self.code(state.unit.service), ordering: .releasing)
+    refusesChanges.store(state.unit.service.refusesChanges, ordering: .releasing)
     if let due = state.unit.nextDeadline, due < state.timerDue ?? .max, state.shell != nil {
       state.timerDue = due
       effects.timerDue = due

@@ -191,6 +191,9 @@ extension Coordinator {
     legs[leg].copy.isFlushed = legs[leg].copy.isDone
   }
 
+  /// Questions of a leg that only make it forget marks.
+  static var forgetsMax: Int { 4 }
+
   /// What nobody lacks any more is forgotten at those that had it: how far the copy has come
   /// outlasts the initiator. Not while a member is away, which may lack it, too.
   private mutating func tellSurvivors(_ ranges: [Range<Int>]) {
@@ -201,7 +204,14 @@ extension Coordinator {
       for range in ranges where !range.allSatisfy({ !dirty.contains($0) }) { return }
       for range in ranges where legs[leg].copy.unsynced.contains(where: range.overlaps) { return }
     }
-    for leg in sources { ask(leg, .synced(ranges), for: .forget) }
+    for leg in sources {
+      let count = asked.count { question in
+        if case .forget = question.purpose { question.leg == leg } else { false }
+      }
+      // What it isn't asked now stays marked, until it takes that away by itself.
+      guard count < Self.forgetsMax else { continue }
+      ask(leg, .synced(ranges), for: .forget)
+    }
   }
 
   func tellsProgress(now: UInt64) -> Bool { now >= copies.tellAt }

@@ -12,7 +12,7 @@ extension Coordinator {
   package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
     guard phase == .running else { return }
     copies.mends += 1
-    copies.doubts.append(bytes)
+    copies.doubt(bytes)
     settle(now: now)
   }
 
@@ -27,7 +27,7 @@ extension Coordinator {
     copies.vanishing -= min(copies.vanishing, 1)
     guard phase == .running else { return }
     copies.mends += 1
-    copies.doubts.append(nil)
+    copies.doubt(nil)
     settle(now: now)
   }
 
@@ -57,7 +57,7 @@ extension Coordinator {
     }
   }
 
-  /// What is copied there is copied anew: its source may have been wrong. Legs in sync stay so.
+  /// What is copied there is copied anew: its source may have been wrong. Who is in sync stays so.
   mutating func doubt(_ region: Int) {
     for index in copies.jobs.indices where copies.jobs[index].region == region {
       copies.jobs[index].isVoid = true

@@ -56,6 +56,8 @@ struct CopyWork: Sendable {
   private var postponed: Set<Int> = []
 
   var regionJobs: Int { jobs.count }
+  var badCount: Int { bad.count }
+  var postponedCount: Int { postponed.count }
 
   func isTaken(_ region: Int) -> Bool {
     postponed.contains(region) || jobs.contains { $0.region == region }
@@ -66,6 +68,12 @@ struct CopyWork: Sendable {
     var next = regions.first()
     while let region = next, postponed.contains(region) { next = regions.first(from: region + 1) }
     return next == nil
+  }
+
+  /// Legs may differ there; where too many such ranges wait, it may be anywhere that is marked.
+  mutating func doubt(_ bytes: Range<UInt64>?) {
+    if doubts.count >= Self.doubtsMax { doubts = [nil] }
+    doubts.append(bytes)
   }
 
   func isBad(_ region: Int, at leg: Int) -> Bool {

@@ -38,6 +38,13 @@ package enum KeepingRequest: Sendable, Equatable {
   case expel(guest: UInt64)
 }
 
+extension KeepingRequest {
+  /// Whether it is told as done only when no ordinary command changes the medium any more. Also a
+  /// leg that has had its record before: the initiator that gave it may have died before the last
+  /// such command had come to its end.
+  package var awaitsQuiet: Bool { if case .adopt = self { true } else { false } }
+}
+
 /// What a leg answers.
 package enum KeepingAnswer: Sendable, Equatable {
   /// To `claim`.

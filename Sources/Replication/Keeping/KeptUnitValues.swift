@@ -10,6 +10,10 @@ package enum UnitService: Sendable, Equatable {
   case mustBeOpened
   /// It lacks something: no reads, and no changes but the mirror's.
   case beingCopied
+
+  /// Whether ordinary commands may not change the medium: whoever has the unit claimed, or nobody,
+  /// as long as it has a record.
+  package var refusesChanges: Bool { self != .free }
 }
 
 /// Whether a mirrored write, or a piece of it, may touch the medium.

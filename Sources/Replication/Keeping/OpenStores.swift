@@ -26,6 +26,8 @@ package struct OpenStores: Sendable {
   private var counts: [UInt16]
   private var parts: [PartStores] = []
 
+  package var partCount: Int { parts.count }
+
   package init(regionCount: Int, lost: RegionMap) {
     open = RegionMap(regionCount: regionCount)
     self.lost = lost

@@ -36,6 +36,7 @@ package struct OrderDesk: Sendable {
 
   package private(set) var counters = Counters()
   private var waiting: [Waiting] = []
+  var count: Int { waiting.count }
   private var lastToken: UInt64 = 0
 
   var isEmpty: Bool { waiting.isEmpty }

@@ -82,6 +82,7 @@ struct VerificationWork: Sendable {
   var tellAt: UInt64 = 0
   /// What is to be repaired, by region.
   private var repairs: [Int: VerifiedRegion] = [:]
+  var repairCount: Int { repairs.count }
   var mending: VerificationMending?
 
   init(_ wish: VerificationWish, _ layout: RegionLayout) {

@@ -30,6 +30,12 @@ package struct Follower: Sendable {
   private var legs: [Leg]
   /// What the leader said before the mirror was begun here.
   private var early: [SharingMessage] = []
+  /// What the leader may say before all legs are registered: whoever says more is left.
+  static let earlyMax = 1024
+  /// Legs that it may name in the mirror's life.
+  static let legsKnownMax = Limits.legsMax
+  var earlyCount: Int { early.count }
+  var legCount: Int { legs.count }
 
   package init(_ mirror: SharedMirror) {
     self.mirror = mirror
@@ -137,7 +143,9 @@ package struct Follower: Sendable {
   /// What the leader says, but for tokens.
   package mutating func handle(_ message: SharingMessage) {
     guard phase == .running else {
-      if phase == .beginning || phase == .opening { early.append(message) }
+      guard phase == .beginning || phase == .opening else { return }
+      guard early.count < Self.earlyMax else { return end("its leader says too much") }
+      early.append(message)
       return
     }
     switch message {

@@ -54,6 +54,9 @@ package struct RegionGate: Sendable {
     behind = called
   }
 
+  /// Writes that may wait; the owner lets no more come. Holds of copies wait besides.
+  package static let waitingMax = 4096
+
   package var waitingCount: Int { parked.count }
 
   // MARK: Writes

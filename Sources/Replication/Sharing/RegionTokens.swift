@@ -39,6 +39,7 @@ package struct RegionTokens: Sendable {
   private var owners: [UInt8]
   private var isCalled: RegionMap
   private var requests: [Request] = []
+  var requestCount: Int { requests.count }
 
   /// The leader has all.
   package init(regionCount: Int) {

@@ -21,6 +21,7 @@ extension Initiator {
         sender?.value.events.isEmpty == false || keeping?.machine.orders.isEmpty == false
     }
     endFlushes()
+    checkGrowth()
     guard keeping?.isOver != true else { return retry() }
     schedule()
     if phase == .ending { endIfIdle() }

@@ -23,6 +23,8 @@ struct WrittenRecord {
   var isForced: Bool
   var state = State.open
   var submittedAt: UInt64
+  /// An ordinary write to a disk that belongs to a mirror.
+  var isForbidden = false
   /// The last write that was submitted before its end.
   var endedBehind = Stamp.max
 }
@@ -127,6 +129,9 @@ final class Oracle {
     }
     guard stamp == 0 || record(stamp).sectors.contains(sector) else {
       return world.violate("write \(stamp) lands at sector \(sector), which is not its own")
+    }
+    guard stamp == 0 || !record(stamp).isForbidden else {
+      return world.violate("what an ordinary command has written, \(stamp), is at target \(target)")
     }
     guard !world.scenario.isKept else {
       // A copy may be older than what was never acknowledged, not than what was.

@@ -13,6 +13,8 @@ final class Registration {
   /// The initiator's number where the mirror is kept.
   let holder: UInt64?
   var isEnding = false
+  /// Answers that were taken and are still there, where that is planted.
+  var answersTaken = 0
   var isTerminated = false
   /// Below it all writes have ended, as the leg's keeping was told last.
   var toldLowest: SerialNumber

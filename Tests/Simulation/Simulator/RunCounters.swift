@@ -10,6 +10,9 @@ package struct RunCounters: Sendable {
   package var verifications = 0
   package var differences = 0
   package var guests = 0
+  /// Ordinary writes, and those of them that were refused.
+  package var plainWrites = 0
+  package var refusedWrites = 0
   package var virtualMilliseconds = 0
 
   package init() {}
@@ -25,6 +28,8 @@ package struct RunCounters: Sendable {
     verifications += other.verifications
     differences += other.differences
     guests += other.guests
+    plainWrites += other.plainWrites
+    refusedWrites += other.refusedWrites
     virtualMilliseconds += other.virtualMilliseconds
   }
 
@@ -33,6 +38,7 @@ package struct RunCounters: Sendable {
     "events=\(events) writes=\(writes) good=\(goodWrites) datagrams=\(datagrams)"
       + " faults=\(faults) openings=\(openings) guests=\(guests) rots=\(rots)"
       + " verifications=\(verifications) differences=\(differences)"
+      + " plain=\(plainWrites) refused=\(refusedWrites)"
       + " milliseconds=\(virtualMilliseconds)"
   }
 }

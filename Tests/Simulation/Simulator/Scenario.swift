@@ -93,6 +93,8 @@ struct Scenario: Sendable {
   var joinsLate: Bool
   /// Sectors rot, and verifications find them.
   var verifies = false
+  /// A session that has nothing to do with the mirror writes to its legs.
+  var hasPlainWriter = false
   /// People order legs to go and to come; decided for a run, not by its seed alone.
   var isSteered = false
   /// Several initiators have the mirror open at once.

@@ -26,6 +26,8 @@ struct SimulatedDisk {
     var sectors: Range<Int>
     /// Where the bytes of a write are.
     var bytes: UnsafeRawPointer?
+    /// Of an ordinary write, which has no bytes.
+    var stamp: Stamp?
     /// Of its owner's, to be told at the end.
     var owner: Int
     var tag: Int

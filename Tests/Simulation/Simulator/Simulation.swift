@@ -36,10 +36,19 @@ package enum PlantedFault: String, CaseIterable, Sendable {
   /// A leg says that a guest is expelled while it still stores what that has written.
   case earlyExpel = "early-expel"
 
+  /// An ordinary command changes what belongs to a mirror.
+  case plainWrites = "plain-writes"
+
+  /// A leg is a mirror's while an ordinary command still changes it.
+  case unawaitedWrites = "unawaited-writes"
+
+  /// What a machine has said is taken, and left in its memory.
+  case hoardedAnswers = "hoarded-answers"
+
   /// Whether it is one of mirrors with a name only.
   var isOfKept: Bool {
     switch self {
-    case .earlyGood, .ignoredForce, .shiftedStore: false
+    case .earlyGood, .ignoredForce, .shiftedStore, .hoardedAnswers: false
     default: true
     }
   }
@@ -63,14 +72,17 @@ package enum Simulation {
 
   package static let tracedMax = 40
 
-  /// - Parameter verifies: false leaves verifications out; nil is as the seed has it.
+  /// - Parameters:
+  ///   - verifies: false leaves verifications out; nil is as the seed has it.
+  ///   - hasPlainWriter: a session that has nothing to do with the mirror writes to its legs.
   package static func run(
     seed: UInt64, plant: PlantedFault? = nil, verifies: Bool? = nil, isSteered: Bool = false,
-    printsTrace: Bool = false, in workplace: Workplace
+    hasPlainWriter: Bool = true, printsTrace: Bool = false, in workplace: Workplace
   ) -> Outcome {
     var scenario = Scenario(seed: seed)
     if let verifies { scenario.verifies = scenario.isKept && verifies }
     scenario.isSteered = isSteered && scenario.maySteer
+    scenario.hasPlainWriter = scenario.isKept && hasPlainWriter
     let world = World(scenario, plant: plant, in: workplace)
     world.trace.printsAll = printsTrace
     world.run()

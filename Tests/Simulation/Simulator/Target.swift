@@ -23,6 +23,9 @@ final class Target {
   private var retired: [Registration] = []
   private var nextSerial = 0
   private var wakeAt = UInt64.max
+  /// For ordinary commands.
+  var device: DeviceServer
+  var gate = MediumGate()
   private let geometry: BlockGeometry
 
   init(_ index: Int, in world: World) {
@@ -35,6 +38,7 @@ final class Target {
       preconditionFailure("no such disk")
     }
     self.geometry = geometry
+    device = Self.device(index, geometry)
     if world.scenario.isKept { load() }
   }
 
@@ -60,7 +64,7 @@ final class Target {
     for slot in disk.running {
       let operation = disk.take(slot)
       guard case .write = operation.action else { continue }
-      touched += operation.sectors
+      if operation.stamp == nil { touched += operation.sectors }
       // A process that is killed ends its system calls, whole ones.
       let isCutOff = losesPower
       let isDone = world.random.chance(0.5)
@@ -69,6 +73,7 @@ final class Target {
       }
     }
     disk.forgetOperations()
+    gate = MediumGate()
     registrations = []
     if losesPower {
       touched += disk.losePower(keeping: world.scenario.keptRate, &world.random)
@@ -231,6 +236,7 @@ final class Target {
     finishDepartures()
     settleKeeping()
     if let keeping { due = min(due, keeping.deadline) }
+    checkGrowth()
     guard due < wakeAt else { return }
     wakeAt = max(due, world.now)
     world.wake(node, at: wakeAt, incarnation)
@@ -251,8 +257,14 @@ final class Target {
 
   private func takeAnswers(_ registration: Registration) {
     guard !registration.receiver.answers.isEmpty else { return }
-    for answer in registration.receiver.answers { say(answer, registration) }
-    registration.receiver.answers.removeAll(keepingCapacity: true)
+    for answer in registration.receiver.answers[registration.answersTaken...] {
+      say(answer, registration)
+    }
+    if world.plants(.hoardedAnswers) {
+      registration.answersTaken = registration.receiver.answers.count
+    } else {
+      registration.receiver.answers.removeAll(keepingCapacity: true)
+    }
   }
 
   private func finishEndings() {

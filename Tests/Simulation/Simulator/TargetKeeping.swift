@@ -14,6 +14,10 @@ final class TargetKeeping {
   /// Sessions that are gone, and whose claim ends with their registrations.
   var departures: [Int] = []
   var isToldFailed = false
+  /// Answers that wait until no ordinary command changes the medium any more.
+  var repliesHeld: [KeepingReply] = []
+  /// Whose `adopt` was told as done.
+  var adoptedBy: Int?
   /// Something was said to the machine since it was looked at.
   private(set) var isStale = true
   private(set) var record: MirrorRecord?
@@ -184,7 +188,13 @@ extension Target {
     keeping?.act { $0.handleCompleted(token: UInt64(token), succeeded: isDone, now: now) }
   }
 
-  private func hand(over reply: KeepingReply) {
+  func hand(over reply: KeepingReply) {
+    if reply.answer == .done, !gate.isQuiet, !world.plants(.unawaitedWrites),
+      keeping?.tenancy.asked[reply.token]?.request.awaitsQuiet == true
+    {
+      keeping?.repliesHeld.append(reply)
+      return
+    }
     guard let asked = keeping?.tenancy.asked.removeValue(forKey: reply.token),
       let token = keeping?.tokens.removeValue(forKey: reply.token)
     else { return }
@@ -193,6 +203,7 @@ extension Target {
       keeping?.tenancy.channel = asked.channel
       keeping?.tenancy.holder = holder
     }
+    if case .adopt = asked.request, answer == .done { keeping?.adoptedBy = asked.channel }
     if case .done = answer { keeping?.tenancy.noteDone(asked.request) }
     if case .marks(var ranges, let next) = answer, world.plants(.forgottenMarks), !ranges.isEmpty {
       ranges.removeFirst()

@@ -5,6 +5,7 @@ import Replication
 extension Target {
   func ask(_ request: KeepingRequest, token: UInt64, on channel: Int) {
     guard keeping != nil else { return }
+    world.writePlainly(before: request, at: self)
     if case .claim(let holder) = request {
       beginTakeover(by: channel, holder)
       if keeping?.tenancy.isEnding == true {

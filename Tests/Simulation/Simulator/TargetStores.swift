@@ -39,7 +39,7 @@ extension Target {
       SimulatedDisk.Operation(action: action, sectors: sectors, bytes: nil, owner: owner, tag: tag))
   }
 
-  private func enter(_ operation: SimulatedDisk.Operation) {
+  func enter(_ operation: SimulatedDisk.Operation) {
     let slot = disk.begin(operation)
     let time = behaviour.nanoseconds + world.random.below(behaviour.jitterNanoseconds)
     world.enter(
@@ -69,6 +69,10 @@ extension Target {
       for offset in 0..<operation.sectors.count where !fails || world.random.chance(0.3) {
         apply(operation, offset)
       }
+      guard operation.stamp == nil else {
+        finishPlainWrite()
+        break
+      }
       if isForced, !fails, !world.plants(.ignoredForce) { disk.makeDurable(operation.sectors) }
       finishStore(operation, fails: fails)
     }
@@ -96,6 +100,7 @@ extension Target {
 
   /// One sector of a write reaches the disk's cache.
   func apply(_ operation: SimulatedDisk.Operation, _ offset: Int) {
+    guard operation.stamp == nil else { return applyPlain(operation, offset) }
     guard let bytes = operation.bytes else { return }
     let sector = operation.sectors.lowerBound + offset
     guard let stamp = Sector.stamp(of: bytes + offset * Sector.byteCount, address: sector) else {

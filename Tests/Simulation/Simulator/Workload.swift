@@ -30,6 +30,7 @@ extension World {
 
   func makeCall() {
     guard !workload.isOver else { return }
+    writePlainly()
     guard let initiator = caller else {
       if now > Self.callsUntilNanoseconds { return endCalls() }
       return enter(.call, node: -1, at: now + 5_000_000)

@@ -26,6 +26,8 @@ final class World {
   let workplace: Workplace
   let plant: PlantedFault?
   var random: SeededRandom
+  /// Of ordinary writers: worlds are the same without them, as long as they are refused.
+  var plainRandom: SeededRandom
   var now: UInt64 = 1_000_000
   var agenda = Agenda()
   var trace = Trace()
@@ -53,6 +55,7 @@ final class World {
     self.workplace = workplace
     workplace.pool.reset()
     random = SeededRandom(scenario.seed)
+    plainRandom = SeededRandom(SeededRandom.mix(scenario.seed ^ 0x706c_6169_6e))
     network = Network(scenario)
     oracle = Oracle(scenario)
     workload = Workload(scenario)

@@ -65,37 +65,50 @@ import Testing
   @Test func `what was found once stays mended`() {
     let workplace = Workplace()
     for (seed, words) in Self.found {
-      // As they were when they failed: before there were verifications.
-      let outcome = Simulation.run(seed: seed, verifies: false, in: workplace)
+      // As they were when they failed: before there were verifications, and ordinary writes.
+      let outcome = Simulation.run(
+        seed: seed, verifies: false, hasPlainWriter: false, in: workplace)
       #expect(outcome.violation == nil, "seed \(seed): \(words)")
     }
     for (seed, words) in Self.foundVerifying {
-      let outcome = Simulation.run(seed: seed, in: workplace)
+      let outcome = Simulation.run(seed: seed, hasPlainWriter: false, in: workplace)
       #expect(outcome.violation == nil, "seed \(seed): \(words)")
     }
   }
 
   @Test func `what must hold does, whoever steers`() {
     let workplace = Workplace()
-    for (seed, words) in Self.foundSteered + (100...199).map({ (seed: $0, words: "") }) {
-      let outcome = Simulation.run(seed: seed, isSteered: true, in: workplace)
+    for (seed, words) in Self.foundSteered {
+      let outcome = Simulation.run(
+        seed: seed, isSteered: true, hasPlainWriter: false, in: workplace)
       #expect(outcome.violation == nil, "seed \(seed): \(words)")
+    }
+    for seed in 100...199 as ClosedRange<UInt64> {
+      let outcome = Simulation.run(seed: seed, isSteered: true, in: workplace)
+      #expect(outcome.violation == nil, "seed \(seed)")
     }
   }
 
   /// Seeds among which each fault is found; most are among the first.
   static let finds: [PlantedFault: ClosedRange<UInt64>] = [
     .lostIntent: 230...240, .earlyCompletion: 120...125, .unmendedGuest: 518...518,
-    .guestlessJoin: 88...88, .earlyExpel: 2495...2495,
+    .guestlessJoin: 88...88, .earlyExpel: 2495...2495, .unawaitedWrites: 30...40,
   ]
 
   @Test(arguments: PlantedFault.allCases)
   func `a fault that is planted is found`(_ fault: PlantedFault) {
     let workplace = Workplace()
+    // Others were found before there were ordinary writes.
+    let hasPlainWriter = fault == .plainWrites || fault == .unawaitedWrites
     let found = (Self.finds[fault] ?? 1...20).first { seed in
-      let isFound = Simulation.run(seed: seed, plant: fault, in: workplace).violation != nil
+      let isFound =
+        Simulation.run(
+          seed: seed, plant: fault, hasPlainWriter: hasPlainWriter, in: workplace
+        ).violation != nil
       // What fails without the fault, too, was not found by it.
-      return isFound && Simulation.run(seed: seed, in: workplace).violation == nil
+      return isFound
+        && Simulation.run(seed: seed, hasPlainWriter: hasPlainWriter, in: workplace).violation
+          == nil
     }
     #expect(found != nil)
   }
