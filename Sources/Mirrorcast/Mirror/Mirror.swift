@@ -33,6 +33,7 @@ public final class Mirror: Sendable {
   let reservations: ReservationDesk
   /// In a shared mirror, the mirrors that this one has been since.
   let succession: MirrorSuccession?
+  let writeCacheWish: WriteCacheWish
   let state: Mutex<State>
 
   /// What concerns all parts.
@@ -58,6 +59,7 @@ public final class Mirror: Sendable {
     let sharing = establishment.keeping?.sharing
     succession = sharing?.isFirst == true ? sharing?.succession : nil
     reservations = ReservationDesk(parts, establishment)
+    writeCacheWish = establishment.keeping?.writeCacheWish ?? WriteCacheWish()
     state = Mutex(State(notices: notices))
   }
 
@@ -165,7 +167,7 @@ public final class Mirror: Sendable {
     }
     return unsafe WriteCall(
       kept, isOwned: options.status == .none, byteOffset: offset,
-      forceUnitAccess: forceUnitAccess, completion: completion)
+      forceUnitAccess: forceUnitAccess || writeCacheWish.forcesWrites, completion: completion)
   }
 
   // MARK: Looking

@@ -31,6 +31,8 @@ final class MirrorSuccession: Sendable {
     var isOver = false
   }
 
+  /// Of one for the other, too.
+  let writeCacheWish = WriteCacheWish()
   private let options: MirrorOptions
   /// One for all of the line.
   let reservations = ReservationMemory()
