@@ -140,6 +140,19 @@ package final class InitiatorConnection: Sendable {
     return try result.get()
   }
 
+  /// Asks for a task management function, and waits for its answer; commands of this session that
+  /// it ends are TASK ABORTED.
+  func manageTasks(
+    _ function: TaskManagementFunction, lun: LogicalUnitNumber
+  ) async throws(MirrorcastError) -> TaskManagementResponse {
+    let result = await withCheckedContinuation { continuation in
+      onLoop {
+        $0.manageTasks(function, lun: lun.field) { continuation.resume(returning: $0) }
+      }
+    }
+    return try result.get()
+  }
+
   /// Logs out and closes; what is still in flight fails. Returns when the connection is closed.
   package func close() async {
     let closed = channel.eventLoop.flatSubmit { [handler] in
