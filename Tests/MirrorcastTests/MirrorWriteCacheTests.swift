@@ -8,6 +8,8 @@ struct `The legs' write caches` {
   /// The caching page at one leg, from a session of its own.
   private func hasCache(_ target: SceneTarget) throws -> Bool? {
     let client = try target.client()
+    // What it may have to say of an earlier session.
+    _ = try client.run(.testUnitReady)
     let data = try client.run(.senseCaching, expected: Int(CachingPage.answerMax)).data
     return CachingPage(modeSense6: data.span.bytes)?.hasWriteCache
   }
