@@ -33,6 +33,7 @@ extension Sender {
   mutating func tell(_ slot: Int) {
     let submission = writes[slot].submission
     if configuration.isKept, submission.isAgain { withheld.repeats -= 1 }
+    if submission.isBarrier { turns.barriers -= 1 }
     guard !submission.isCopy else {
       let failures = writes[slot].failures
       free(slot)

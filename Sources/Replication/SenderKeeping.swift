@@ -116,8 +116,10 @@ extension Sender {
     }
     for submission in restarted { giveUp(submission) }
     restarted.removeAll()
+    while let submission = turns.heads.popFirst() { giveUp(submission) }
     for submission in holds.removeAll() { giveUp(submission) }
     while let submission = queue.popFirst() { giveUp(submission) }
+    turns = TaskTurns()
   }
 
   /// A leg that left, and was confirmed to have, is here again: it takes writes from the epoch on
@@ -222,6 +224,7 @@ extension Sender {
     let failures = lostEverywhere(submission)
     switch submission.kind {
     case .hold: break
+    case .mark: events.append(.marked(token: submission.token))
     case .copy: events.append(.copied(token: submission.token, failures: failures))
     case .write:
       if !submission.isTold {

@@ -48,7 +48,7 @@ extension Sender {
   // MARK: Beginning
 
   mutating func admit(now: UInt64) {
-    guard holds.isIdle else { return admitAmongHolds(now: now) }
+    guard holds.isIdle, turns.isIdle else { return admitInTurn(now: now) }
     while !isPaused, let next = restarted.first ?? queue.first, hasRoom(for: next) {
       if restarted.isEmpty { _ = queue.popFirst() } else { restarted.removeFirst() }
       begin(next, now: now)

@@ -27,11 +27,13 @@ final class Buffer: @unchecked Sendable {
 
 extension Mirrorcast.Mirror {
   func write(
-    _ content: [UInt8], at offset: Int, forceUnitAccess: Bool = false
+    _ content: [UInt8], at offset: Int, forceUnitAccess: Bool = false,
+    attribute: TaskAttribute = .simple
   ) async -> WriteResult {
     let buffer = Buffer(content)
     return await write(
-      UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset), forceUnitAccess: forceUnitAccess)
+      UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset), forceUnitAccess: forceUnitAccess,
+      attribute: attribute)
   }
 
   /// Starts a write; the buffer is kept until it has ended.

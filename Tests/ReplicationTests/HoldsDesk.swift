@@ -1,4 +1,5 @@
 import Bytes
+import ISCSI
 
 @testable import Replication
 
@@ -7,7 +8,10 @@ final class HoldsDesk {
   var sender: Sender
   var now: UInt64 = 1_000_000
   var held: [UInt64] = []
+  var marked: [UInt64] = []
   var ended: [UInt64] = []
+  /// Commands as they went out.
+  var commands: [BasicHeaderSegment] = []
   /// Tokens in the order in which their writes began.
   var began: [UInt64] = []
   private var numbersSeen: UInt32 = 0
@@ -24,13 +28,28 @@ final class HoldsDesk {
   }
 
   @discardableResult
-  func write(_ token: UInt64, _ blocks: Range<Int>) -> Bool {
+  func write(
+    _ token: UInt64, _ blocks: Range<Int>, _ attribute: Submission.Attribute = .simple
+  ) -> Bool {
     let isTaken = sender.submit(
       Submission(
-        token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512),
+        token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512,
+        attribute: attribute),
       now: now)
     settle()
     return isTaken
+  }
+
+  @discardableResult
+  func mark(_ token: UInt64) -> Bool {
+    let isTaken = sender.submitMark(token: token, now: now)
+    settle()
+    return isTaken
+  }
+
+  func pass(_ token: UInt64) {
+    sender.passMark(token: token, now: now)
+    settle()
   }
 
   @discardableResult
@@ -77,7 +96,12 @@ final class HoldsDesk {
       let data = [UInt8](repeating: 7, count: sender.submission(inSlot: next.slot).length)
       var span = bytes.mutableSpan
       var raw = span.mutableBytes
-      _ = sender.assemble(next, data: data.span.bytes, into: &raw, now: now)
+      let count = sender.assemble(next, data: data.span.bytes, into: &raw, now: now)
+      if next.content == .command, let count,
+        let datagram = try? Datagram(Array(bytes[..<count]).span.bytes)
+      {
+        commands.append(datagram.header)
+      }
       now += 1_000
     }
     sender.handleDeparted(now: now)
@@ -89,6 +113,7 @@ final class HoldsDesk {
     for event in sender.events {
       switch event {
       case .held(let token): held.append(token)
+      case .marked(let token): marked.append(token)
       case .completed(let token, _), .copied(let token, _): ended.append(token)
       default: break
       }

@@ -75,6 +75,7 @@ extension VirtualMirror {
     }
     openWritesSeenMax = max(openWritesSeenMax, open.count)
     openBytesSeenMax = max(openBytesSeenMax, open.reduce(0) { $0 + $1.submission.length })
+    checkTurns()
     if open.count != sender.openWrites { violations.append("open writes are miscounted") }
   }
 }

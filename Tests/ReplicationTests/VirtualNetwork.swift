@@ -190,6 +190,7 @@ extension VirtualMirror {
         violations.append("copy \(token) ended twice")
       }
       didCopy(token)
+    case .marked(let token): sender.passMark(token: token, now: now)
     case .withheld: break
     case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1

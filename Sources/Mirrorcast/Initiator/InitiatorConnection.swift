@@ -116,12 +116,16 @@ package final class InitiatorConnection: Sendable {
     return try result.get()
   }
 
-  /// Sends a write whose data is not copied until the socket takes it.
+  /// Sends a write whose data is not copied until the socket takes it, by a task attribute.
   package func submitWrite(
     lun: LogicalUnitNumber, _ block: CommandDescriptorBlock, data: ArraySlice<UInt8>,
+    attribute: UInt8 = 1,
     completion: @escaping @Sendable (Result<CommandOutcome, MirrorcastError>) -> Void
   ) {
-    submit(lun: lun, block, transfer: .write(data), completion: completion)
+    var command = InitiatorCommand(
+      lun: lun.field, commandDescriptorBlock: block.bytes, transfer: .write(data))
+    command.attribute = attribute
+    onLoop { [command] in $0.submit(PendingCommand(command, completion: completion)) }
   }
 
   /// As `text`; the callback comes on the event loop. Texts go in the order of the calls.

@@ -34,6 +34,8 @@ public final class Mirror: Sendable {
   /// In a shared mirror, the mirrors that this one has been since.
   let succession: MirrorSuccession?
   let writeCacheWish: WriteCacheWish
+  /// One ordered write after the other gets its place in the lanes.
+  let orderings = Mutex(())
   let state: Mutex<State>
 
   /// What concerns all parts.
@@ -91,16 +93,18 @@ public final class Mirror: Sendable {
   /// `bytes` must stay unchanged until this returns; its length and `offset` are multiples of
   /// `blockSize`. A write longer than `writeLengthMax` is split, and with several lanes one that
   /// crosses a multiple of it. The result names each leg that has not answered GOOD. FUA is set
-  /// where `forceUnitAccess` is (SBC-3 §5.36).
+  /// where `forceUnitAccess` is (SBC-3 §5.36). A mirror that several initiators share does simple
+  /// writes only.
   public func write(
-    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
+    attribute: TaskAttribute = .simple
   ) async -> WriteResult {
     // Safe: the caller keeps the buffer until the continuation was resumed.
     let piece = unsafe WritePiece(bytes)
     return await withCheckedContinuation { continuation in
-      unsafe submit(piece.bytes, at: offset, forceUnitAccess: forceUnitAccess) {
-        continuation.resume(returning: $0)
-      }
+      unsafe submit(
+        piece.bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute
+      ) { continuation.resume(returning: $0) }
     }
   }
 
@@ -110,6 +114,7 @@ public final class Mirror: Sendable {
   /// More than 4,096 writes under way in one lane are refused by their completion.
   public func submit(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
+    attribute: TaskAttribute = .simple,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
     let count = bytes.count
@@ -122,7 +127,12 @@ public final class Mirror: Sendable {
     // Safe: the caller leaves the buffer alone until the completion was called.
     guard let succession else {
       return unsafe submitHere(
-        bytes, at: offset, forceUnitAccess: forceUnitAccess, completion: completion)
+        bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute,
+        completion: completion)
+    }
+    guard attribute == .simple else {
+      return completion(
+        parts[0].refusal("\(attribute.rawValue): a shared mirror does simple writes only"))
     }
     unsafe succession.submit(
       bytes, at: offset, forceUnitAccess: forceUnitAccess, by: self, completion: completion)
@@ -132,9 +142,12 @@ public final class Mirror: Sendable {
   // Safe: as above; each piece lies within the caller's buffer.
   func submitHere(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool,
+    attribute: TaskAttribute = .simple,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
     let count = bytes.count
+    let isBarrier = attribute == .ordered && parts.count > 1
+    var ordered: [PlacedCall] = []
     let stripes = StripePieces(
       offset: offset, count: count, length: UInt64(writeLengthMax), partCount: parts.count)
     let pieceCount = stripes.pieceCount
@@ -143,14 +156,18 @@ public final class Mirror: Sendable {
       let piece = stripes[index]
       // Safe: within the caller's buffer, which stays until the completion.
       let data = unsafe UnsafeRawBufferPointer(rebasing: bytes[piece.range])
-      let call = unsafe call(
+      var call = unsafe call(
         data, at: offset + UInt64(piece.range.lowerBound), forceUnitAccess, gather)
+      call.attribute = attribute.ofSubmission
       if let gate {
         gate.pass(call, to: parts[piece.part])
+      } else if isBarrier {
+        ordered.append((piece.part, call))
       } else {
         parts[piece.part].submit(call)
       }
     }
+    if isBarrier { submitOrdered(ordered) }
   }
 
   /// Without status the call ends before its data is no longer needed: then a copy is kept.

@@ -75,9 +75,22 @@ final class MirrorPart: Sendable {
     guard isTaken != true else { return }
     call.release()
     call.leaveGate()
-    let most = WriteCalls.underWayMax
-    call.completion(
-      refusal(isTaken == nil ? "mirror ended" : "more than \(most) writes under way"))
+    call.completion(refusal(isTaken == nil ? Self.endedWords : Self.tooManyWords))
+  }
+
+  static let endedWords = "mirror ended"
+  static let tooManyWords = "more than \(WriteCalls.underWayMax) writes under way"
+
+  /// The same of what room was kept for; false, and nobody is told, when the mirror has ended.
+  func submitReserved(_ call: WriteCall) -> Bool {
+    membership.withLock { membership in
+      guard !membership.hasEnded else {
+        calls.ended()
+        return false
+      }
+      calls.push(call)
+      return true
+    }
   }
 
   /// A write that was not begun at any leg.

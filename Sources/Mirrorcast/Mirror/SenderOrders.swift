@@ -11,6 +11,9 @@ import Replication
   let isOwned: Bool
   let byteOffset: UInt64
   let forceUnitAccess: Bool
+  var attribute = Submission.Attribute.simple
+  /// Of what is no write, but stands for one that other lanes do.
+  private(set) var mark: OrderMark?
   let completion: @Sendable (WriteResult) -> Void
   /// In a shared mirror, as long as the write has not ended at every leg.
   var gate: WriteGate?
@@ -25,6 +28,14 @@ import Replication
     self.byteOffset = byteOffset
     self.forceUnitAccess = forceUnitAccess
     self.completion = completion
+  }
+
+  init(_ mark: OrderMark) {
+    // Safe: there is no data.
+    unsafe self.init(
+      UnsafeRawBufferPointer(start: nil, count: 0), isOwned: false, byteOffset: 0,
+      forceUnitAccess: false, completion: { _ in })
+    self.mark = mark
   }
 
   /// Frees the copy, when it is one.
