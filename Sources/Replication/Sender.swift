@@ -170,7 +170,7 @@ package struct Sender: Sendable {
       fail(leg, .violation("fenced a write that it was not asked to"), now: now)
       return
     }
-    finish(slot, leg, failure: nil, now: now)
+    finish(slot, leg, failure: writes[slot].isAborting ? .aborted : nil, now: now)
   }
 
   /// A leg's connection is gone, or it is dropped from the mirror on purpose.

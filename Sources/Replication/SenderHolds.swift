@@ -96,6 +96,14 @@ struct RangeHolds: Sendable {
     return true
   }
 
+  /// Takes a write out that waits for a hold, and lets those go on that waited for it.
+  mutating func takeParked(_ token: UInt64) -> Submission? {
+    guard let index = parked.firstIndex(where: { $0.submission.token == token }) else { return nil }
+    let taken = parked.remove(at: index).submission
+    unpark()
+    return taken
+  }
+
   mutating func forgetQueued(_ gone: Int) { count -= gone }
 
   private mutating func unpark() {

@@ -112,6 +112,7 @@ extension Sender {
       }
     }
     guard writes[slot].members.isEmpty else {
+      guard !submission.isAborted else { return abort(slot, now: now) }
       if writes[slot].isUnsolicited {
         beginUnsolicited(slot, isMulticast: isMulticast, now: now)
       } else {

@@ -121,6 +121,8 @@ package struct Submission: Sendable, Equatable {
   var repetitions = 0
   /// The caller was told already (no status wanted) when the write started anew.
   var isTold = false
+  /// It is to end as soon as it has begun.
+  var isAborted = false
 
   package init(
     token: UInt64, byteOffset: UInt64, length: Int, forceUnitAccess: Bool = false,
@@ -160,6 +162,8 @@ package enum LegFailure: Sendable, Equatable {
   case lost
   /// The caller changed the buffer again and again while the write was open.
   case bufferChanged
+  /// The owner has aborted it, before the leg had done it.
+  case aborted
 }
 
 /// One datagram to be sent.

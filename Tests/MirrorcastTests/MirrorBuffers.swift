@@ -37,10 +37,12 @@ extension Mirrorcast.Mirror {
   }
 
   /// Starts a write; the buffer is kept until it has ended.
-  func start(_ content: [UInt8], at offset: Int) -> Task<WriteResult, Never> {
+  func start(
+    _ content: [UInt8], at offset: Int, tag: WriteTag? = nil
+  ) -> Task<WriteResult, Never> {
     let (results, told) = AsyncStream<WriteResult>.makeStream()
     let buffer = Buffer(content)
-    submit(UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset)) { result in
+    submit(UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset), tag: tag) { result in
       withExtendedLifetime(buffer) { _ = told.yield(result) }
       told.finish()
     }

@@ -9,6 +9,10 @@ final class HoldsDesk {
   var now: UInt64 = 1_000_000
   var held: [UInt64] = []
   var marked: [UInt64] = []
+  /// Numbers of writes that the leg is to fence.
+  var fenced: [UInt32] = []
+  var failures: [UInt64: [LegOutcome]] = [:]
+  var suspects = 0
   var ended: [UInt64] = []
   /// Commands as they went out.
   var commands: [BasicHeaderSegment] = []
@@ -76,15 +80,29 @@ final class HoldsDesk {
     sender.writes.filter { $0.phase != .idle }.map(\.submission)
   }
 
-  /// The leg does a write.
-  func end(_ token: UInt64) {
+  func abort(_ token: UInt64) -> Bool {
+    let isThere = sender.abort(token: token, now: now)
+    settle()
+    return isThere
+  }
+
+  /// The leg lets a write touch the medium no more.
+  func fence(_ token: UInt64) {
+    let write = sender.writes.first { $0.phase != .idle && $0.submission.token == token }
+    guard let number = write?.number else { return }
+    sender.handleFenced(leg: 0, number: number, now: now)
+    settle()
+  }
+
+  /// The leg ends a write.
+  func end(_ token: UInt64, status: UInt8 = 0) {
     guard
       let write = sender.writes.first(where: {
         $0.phase != .idle && $0.submission.token == token
       })
     else { return }
     let tag = Datagram.taskTag(of: write.number)
-    sender.handleResponse(leg: 0, tag: tag, status: 0, now: now)
+    sender.handleResponse(leg: 0, tag: tag, status: status, now: now)
     settle()
   }
 
@@ -114,7 +132,11 @@ final class HoldsDesk {
       switch event {
       case .held(let token): held.append(token)
       case .marked(let token): marked.append(token)
-      case .completed(let token, _), .copied(let token, _): ended.append(token)
+      case .fence(_, let number, _): fenced.append(number.rawValue)
+      case .suspect: suspects += 1
+      case .completed(let token, let failures), .copied(let token, let failures):
+        ended.append(token)
+        self.failures[token] = failures
       default: break
       }
     }

@@ -82,6 +82,8 @@ final class VirtualMirror {
   var attributes: [UInt64: Submission.Attribute] = [:]
   /// Writes that were seen open.
   var begun: Set<UInt64> = []
+  /// Writes that have ended, told or not.
+  var over: Set<UInt64> = []
   var tokens: [SerialNumber: UInt64] = [:]
   var completions: [UInt64: [LegOutcome]] = [:]
   var counted: [UInt64: [LegOutcome]] = [:]

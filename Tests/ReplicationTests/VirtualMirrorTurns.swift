@@ -36,7 +36,7 @@ extension VirtualMirror {
       }) {
         violations.append("ordered token \(token) is not alone")
       }
-      if others.contains(where: { $0 < token && !begun.contains($0) }) {
+      if others.contains(where: { $0 < token && !begun.contains($0) && !over.contains($0) }) {
         violations.append("ordered token \(token) is too early")
       }
       if others.contains(where: { $0 > token && begun.contains($0) }) {

@@ -97,13 +97,13 @@ public final class Mirror: Sendable {
   /// writes only.
   public func write(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
-    attribute: TaskAttribute = .simple
+    attribute: TaskAttribute = .simple, tag: WriteTag? = nil
   ) async -> WriteResult {
     // Safe: the caller keeps the buffer until the continuation was resumed.
     let piece = unsafe WritePiece(bytes)
     return await withCheckedContinuation { continuation in
       unsafe submit(
-        piece.bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute
+        piece.bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute, tag: tag
       ) { continuation.resume(returning: $0) }
     }
   }
@@ -114,7 +114,7 @@ public final class Mirror: Sendable {
   /// More than 4,096 writes under way in one lane are refused by their completion.
   public func submit(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
-    attribute: TaskAttribute = .simple,
+    attribute: TaskAttribute = .simple, tag: WriteTag? = nil,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
     let count = bytes.count
@@ -127,7 +127,7 @@ public final class Mirror: Sendable {
     // Safe: the caller leaves the buffer alone until the completion was called.
     guard let succession else {
       return unsafe submitHere(
-        bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute,
+        bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute, tag: tag,
         completion: completion)
     }
     guard attribute == .simple else {
@@ -142,10 +142,11 @@ public final class Mirror: Sendable {
   // Safe: as above; each piece lies within the caller's buffer.
   func submitHere(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool,
-    attribute: TaskAttribute = .simple,
+    attribute: TaskAttribute = .simple, tag: WriteTag? = nil,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
     let count = bytes.count
+    let completion = tag?.naming(completion) ?? completion
     let isBarrier = attribute == .ordered && parts.count > 1
     var ordered: [PlacedCall] = []
     let stripes = StripePieces(
@@ -159,6 +160,7 @@ public final class Mirror: Sendable {
       var call = unsafe call(
         data, at: offset + UInt64(piece.range.lowerBound), forceUnitAccess, gather)
       call.attribute = attribute.ofSubmission
+      call.tag = tag
       if let gate {
         gate.pass(call, to: parts[piece.part])
       } else if isBarrier {

@@ -53,6 +53,7 @@ extension SenderDuty {
       sender.readmit(index, as: description)
       attach(index, by: way)
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
+    case .abort(let tag): abort(tag, now: now)
     case .end: streams.isEnding = true
     case .whenIdle(let done): waiters.idle.append(done)
     case .whenNoneOpen(let done): waiters.noneOpen.append(done)

@@ -12,6 +12,7 @@ import Replication
   let byteOffset: UInt64
   let forceUnitAccess: Bool
   var attribute = Submission.Attribute.simple
+  var tag: WriteTag?
   /// Of what is no write, but stands for one that other lanes do.
   private(set) var mark: OrderMark?
   let completion: @Sendable (WriteResult) -> Void
@@ -65,6 +66,8 @@ enum SenderOrder: Sendable {
   /// A leg that left comes back under its index.
   case readmit(leg: Int, MirrorLeg, DepartureWay?, LegDescription)
   case drop(leg: Int)
+  /// End the writes of that tag.
+  case abort(WriteTag)
   /// The legs are about to end the mirror, and their streams with it.
   case end
   /// Call when nothing is open any more, and nothing waits.
