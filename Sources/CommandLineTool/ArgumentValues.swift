@@ -14,4 +14,5 @@ enum DigestPolicy: String, CaseIterable, ExpressibleByArgument { case on, off }
 
 extension Transport: ExpressibleByArgument {}
 extension StatusPolicy: ExpressibleByArgument {}
+extension TaskAttribute: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -38,6 +38,9 @@ struct BenchCommand: AsyncParsableCommand {
   @Option(help: "Write places one after the other, or anywhere.")
   var pattern: Pattern = .sequential
 
+  @Option(help: "Each write's task attribute; ordered ones are done one by one.")
+  var attribute: TaskAttribute = .simple
+
   @Flag(help: "Print the result as one JSON object on standard output.")
   var json = false
 
@@ -87,7 +90,8 @@ struct BenchCommand: AsyncParsableCommand {
     let length = UInt64(payload.writeLength)
     let plan = BenchLoop.Plan(
       depth: max(1, min(arguments.depth, run.mirror.depthMax)), count: size.byteCount / length,
-      places: run.mirror.byteCount / length, isRandom: pattern == .random)
+      places: run.mirror.byteCount / length, isRandom: pattern == .random,
+      attribute: attribute)
     BenchLoop(plan, payload: payload, through: run, progress).perform()
   }
 }

@@ -15,6 +15,7 @@ final class BenchLoop: Sendable {
     var count: UInt64
     var places: UInt64
     var isRandom: Bool
+    var attribute = TaskAttribute.simple
   }
 
   /// A closure as it is: an array of bare ones would wrap each one anew when it is read.
@@ -86,7 +87,8 @@ final class BenchLoop: Sendable {
     guard let begun else { return }
     // Safe: nobody changes the payload, and it outlives `perform`.
     unsafe run.mirror.submit(
-      payload[begun.index], at: begun.offset, completion: begun.completion.call)
+      payload[begun.index], at: begun.offset, attribute: plan.attribute,
+      completion: begun.completion.call)
   }
 
   private struct Begun {

@@ -61,6 +61,8 @@ struct OutgoingWrite: Sendable {
   var reported: LegSet = []
   /// The caller was told already (no status wanted).
   var isTold = false
+  /// It ends when all legs are fenced, for good.
+  var isAborting = false
   var progress: [LegProgress]
   /// Digests of first sendings; a block is `unsent` until it has one.
   var digests: [UInt32]
@@ -94,6 +96,7 @@ struct OutgoingWrite: Sendable {
     repairDue = nil
     reported = []
     isTold = submission.isTold
+    isAborting = false
     for index in 0..<legs { progress[index] = LegProgress() }
     unsent.restart(blockCount: blockCount)
     order.begin(blockCount: blockCount)

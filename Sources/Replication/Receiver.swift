@@ -32,6 +32,8 @@ package struct Receiver: Sendable {
   /// Whether copies between legs are for this one, which lacks what they bring. The owner keeps it;
   /// one that has all that was written leaves them alone, since they may be older.
   package var takesCopies = false
+  /// A LUN has no write cache: each write is a forced one. The owner keeps it.
+  package var forcesWrites = false
   /// The LUNs whose sense has the descriptor format.
   package var descriptorUnits: [UInt64] = []
 

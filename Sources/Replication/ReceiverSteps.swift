@@ -175,7 +175,8 @@ extension Receiver {
     let fitsEarly = writes[slot].begin(
       AcceptedCommand(
         number: number, epoch: datagram.epoch, byteOffset: range.bytes.offset, length: length,
-        forceUnitAccess: range.isForced, isUnsolicited: !header.isFinal || immediate == length,
+        forceUnitAccess: range.isForced || forcesWrites,
+        isUnsolicited: !header.isFinal || immediate == length,
         digest: datagram.contentDigest, isCarried: isDistrusted),
       blockLength: configuration.blockLength, isDirect: configuration.placesDirectly)
     if !fitsEarly { counters.misplaced += 1 }

@@ -46,6 +46,7 @@ package struct Sender: Sendable {
   var flow: SenderFlow
   var withheld = Withheld()
   var holds = RangeHolds()
+  var turns = TaskTurns()
 
   package init(_ configuration: SenderConfiguration, legs: [LegDescription]) {
     precondition(!legs.isEmpty && legs.count <= Limits.legsMax, "a mirror has 1 to 64 legs")
@@ -67,6 +68,7 @@ package struct Sender: Sendable {
   /// Whether nothing is open and nothing waits.
   package var isIdle: Bool {
     openCount == 0 && queue.isEmpty && restarted.isEmpty && !holds.hasWaiting && withheld.isEmpty
+      && turns.isIdle
   }
 
   var openCount: Int { writes.count - freeSlots.count }
@@ -123,16 +125,7 @@ package struct Sender: Sendable {
   package mutating func submit(_ submission: Submission, now: UInt64) -> Bool {
     precondition(
       isWhole(submission), "a mirrored write is whole logical blocks and no longer than was agreed")
-    guard !withheld.isStopped else {
-      giveUp(submission)
-      return true
-    }
-    guard queue.count + holds.asideCount + withheld.count < configuration.queueMax else {
-      return false
-    }
-    queue.append(submission)
-    admit(now: now)
-    return true
+    return enter(submission, now: now)
   }
 
   /// A leg is ready for a write's data.
@@ -177,7 +170,7 @@ package struct Sender: Sendable {
       fail(leg, .violation("fenced a write that it was not asked to"), now: now)
       return
     }
-    finish(slot, leg, failure: nil, now: now)
+    finish(slot, leg, failure: writes[slot].isAborting ? .aborted : nil, now: now)
   }
 
   /// A leg's connection is gone, or it is dropped from the mirror on purpose.

@@ -6,12 +6,14 @@ extension Sender {
   mutating func finish(_ slot: Int, _ leg: Int, failure: LegFailure?, now: UInt64) {
     writes[slot].ended.insert(LegSet(leg))
     writes[slot].progress[leg].askedAt = nil
-    if let failure, writes[slot].phase != .restarting {
+    let isAborting = writes[slot].isAborting
+    if let failure, isAborting ? !hasFailed(slot, leg) : writes[slot].phase != .restarting {
+      let failure = isAborting && failure.isNews ? .aborted : failure
       writes[slot].failures.append(LegOutcome(leg: leg, failure: failure))
       if !failure.isNews { legs[leg].counters.badWrites += 1 }
     }
     if writes[slot].open.isEmpty {
-      if writes[slot].phase == .restarting {
+      if writes[slot].phase == .restarting, !isAborting {
         beginAnew(slot, now: now)
       } else {
         complete(slot, now: now)
@@ -22,7 +24,9 @@ extension Sender {
   }
 
   private mutating func complete(_ slot: Int, now: UInt64) {
-    if !repeated(slot), !postpone(slot, now: now) { conclude(slot, now: now) }
+    if writes[slot].isAborting || !repeated(slot) && !postpone(slot, now: now) {
+      conclude(slot, now: now)
+    }
     admit(now: now)
   }
 
@@ -35,6 +39,7 @@ extension Sender {
   mutating func tell(_ slot: Int) {
     let submission = writes[slot].submission
     if configuration.isKept, submission.isAgain { withheld.repeats -= 1 }
+    if submission.isBarrier { turns.barriers -= 1 }
     guard !submission.isCopy else {
       let failures = writes[slot].failures
       free(slot)
@@ -59,17 +64,22 @@ extension Sender {
 
   /// A block's first checksum doesn't match: the write is fenced everywhere, then sent anew.
   mutating func restart(_ slot: Int, now: UInt64) {
-    writes[slot].phase = .restarting
-    writes[slot].repairDue = nil
     events.append(.bufferChanged(token: writes[slot].submission.token))
     counters.restarts += 1
+    fence(slot)
+    if writes[slot].open.isEmpty { beginAnew(slot, now: now) }
+  }
+
+  /// Asks every leg that owes a write's end to let it touch the medium no more.
+  mutating func fence(_ slot: Int) {
+    writes[slot].phase = .restarting
+    writes[slot].repairDue = nil
     let (number, epoch) = (writes[slot].number, writes[slot].epoch)
     writes[slot].open.forEach { leg in
       guard legs[leg].description.path != .foreign else { return }
       writes[slot].progress[leg].askedAt = nil
       events.append(.fence(leg: leg, number: number, epoch: epoch))
     }
-    if writes[slot].open.isEmpty { beginAnew(slot, now: now) }
   }
 
   private mutating func beginAnew(_ slot: Int, now: UInt64) {

@@ -7,7 +7,8 @@
 //
 // Writes behind it that overlap it step aside, too, and those that overlap these: overlapping
 // writes keep their order, and the others go on. When the hold is let go they go before the queue.
-// Where too many have stepped aside the queue waits with them.
+// Where too many have stepped aside the queue waits with them. A write that goes before the queue
+// (SenderTurns) waits for what stands only.
 //
 // A pause (an epoch that is being agreed on) lets neither writes nor copies nor holds begin; what
 // stands goes on standing.
@@ -54,6 +55,9 @@ struct RangeHolds: Sendable {
       || parked.contains { $0.submission.overlaps(write) }
   }
 
+  /// Whether a write that goes before the queue has to wait.
+  func isHeld(_ write: Submission) -> Bool { standing.contains { $0.overlaps(write) } }
+
   func isCovered(_ copy: Submission) -> Bool { standing.contains { $0.covers(copy) } }
 
   /// Takes a hold or a blocked write that is out of the queue.
@@ -92,6 +96,14 @@ struct RangeHolds: Sendable {
     return true
   }
 
+  /// Takes a write out that waits for a hold, and lets those go on that waited for it.
+  mutating func takeParked(_ token: UInt64) -> Submission? {
+    guard let index = parked.firstIndex(where: { $0.submission.token == token }) else { return nil }
+    let taken = parked.remove(at: index).submission
+    unpark()
+    return taken
+  }
+
   mutating func forgetQueued(_ gone: Int) { count -= gone }
 
   private mutating func unpark() {
@@ -128,7 +140,7 @@ extension Sender {
     guard !withheld.isStopped, holds.ask() else { return false }
     var hold = Submission(token: token, byteOffset: byteOffset, length: length)
     hold.kind = .hold
-    queue.append(hold)
+    if turns.barriers > 0 { holds.stepAside(hold) } else { queue.append(hold) }
     admit(now: now)
     return true
   }
@@ -180,31 +192,54 @@ extension Sender {
     raiseLowest()
   }
 
-  /// `admit` where anything is held.
-  mutating func admitAmongHolds(now: UInt64) {
+  /// `admit` where anything is held, or has a turn of its own.
+  mutating func admitInTurn(now: UInt64) {
     while !isPaused {
+      sortHeads()
       sortQueue()
       standHolds()
-      guard let next = nextAmongHolds, hasRoom(for: next) else { return }
-      if !restarted.isEmpty {
-        restarted.removeFirst()
-      } else if holds.copies.popFirst() == nil, holds.freed.popFirst() == nil {
-        _ = queue.popFirst()
+      standMark()
+      guard let (next, place) = nextInTurn, hasRoom(for: next) else { return }
+      switch place {
+      case .restarted: restarted.removeFirst()
+      case .copies: _ = holds.copies.popFirst()
+      case .heads: _ = turns.heads.popFirst()
+      case .freed: _ = holds.freed.popFirst()
+      case .queue: _ = queue.popFirst()
       }
       begin(next, now: now)
     }
   }
 
-  private var nextAmongHolds: Submission? {
-    if let first = restarted.first ?? holds.copies.first ?? holds.freed.first { return first }
-    guard let first = queue.first, first.kind != .hold, !holds.isBlocked(first) else { return nil }
-    return first
+  /// Where something waits that has no slot.
+  private enum Place { case restarted, copies, heads, freed, queue }
+
+  private var nextInTurn: (Submission, Place)? {
+    if let first = restarted.first { return (first, .restarted) }
+    if let first = holds.copies.first { return (first, .copies) }
+    if let first = turns.heads.first, !holds.isHeld(first) { return (first, .heads) }
+    if let first = holds.freed.first { return (first, .freed) }
+    guard let first = queue.first, first.kind == .write, !holds.isBlocked(first), hasTurn(first)
+    else { return nil }
+    return (first, .queue)
   }
 
-  /// Takes holds, and writes that wait for them, out of the queue's head.
+  /// A write that goes before the queue and has to wait for a hold holds nothing else back.
+  private mutating func sortHeads() {
+    while let first = turns.heads.first, holds.isHeld(first), !holds.isParkingFull {
+      _ = turns.heads.popFirst()
+      holds.stepAside(first)
+    }
+  }
+
+  /// Takes holds, and writes that wait for them, out of the queue's head. An ordered one stays
+  /// there, and so does all behind it.
   private mutating func sortQueue() {
     while let first = queue.first {
-      guard first.kind == .hold || holds.isBlocked(first) && !holds.isParkingFull else { return }
+      guard
+        first.kind == .hold
+          || !first.isBarrier && holds.isBlocked(first) && !holds.isParkingFull && !isBarred
+      else { return }
       _ = queue.popFirst()
       holds.stepAside(first)
     }

@@ -9,7 +9,7 @@
 // Where none did it nobody can tell what each has stored of it: its range is suspect until the
 // owner has made the legs equal there (`confirmMended`). So it is where some refused it for a
 // reservation that others have not, or no more: reservations change leg by leg, and no leg is to
-// be lost for a write that was on its way meanwhile.
+// be lost for a write that was on its way meanwhile. And so it is where a write was aborted.
 //
 // The number stands still, too, while a write is done again: what its first attempt left at some
 // legs must stay marked until the last one has ended at all of them.
@@ -32,6 +32,9 @@ extension LegFailure {
     let conflict = Status.reservationConflict.rawValue
     return units.isEmpty ? status == conflict : units.contains { $0.status == conflict }
   }
+
+  /// The leg is none the worse for it, though it may differ from others.
+  var isNoFault: Bool { self == .aborted || isConflict }
 
   private static func hasStoredNothing(_ status: UInt8, _ sense: [UInt8]) -> Bool {
     switch Status(rawValue: status) {
@@ -118,8 +121,10 @@ extension Sender {
     }
     for submission in restarted { giveUp(submission) }
     restarted.removeAll()
+    while let submission = turns.heads.popFirst() { giveUp(submission) }
     for submission in holds.removeAll() { giveUp(submission) }
     while let submission = queue.popFirst() { giveUp(submission) }
+    turns = TaskTurns()
   }
 
   /// A leg that left, and was confirmed to have, is here again: it takes writes from the epoch on
@@ -156,12 +161,16 @@ extension Sender {
   }
 
   private mutating func say(_ slot: Int, storing: LegSet, isCount: Bool) {
-    let ending = Withheld.Ending(
-      token: writes[slot].submission.token, failures: writes[slot].failures, storing: storing,
-      isCount: isCount)
+    say(
+      Withheld.Ending(
+        token: writes[slot].submission.token, failures: writes[slot].failures, storing: storing,
+        isCount: isCount))
+  }
+
+  mutating func say(_ ending: Withheld.Ending) {
     guard withheld.isHolding else { return events.append(ending.event) }
     withheld.append(ending)
-    if !isCount { events.append(.withheld(token: ending.token)) }
+    if !ending.isCount { events.append(.withheld(token: ending.token)) }
   }
 
   /// The legs that could not do a write that others did leave; where nobody did it, its range is
@@ -182,12 +191,12 @@ extension Sender {
       return suspect(submission)
     }
     let refused = failures.filter { members.contains(LegSet($0.leg)) }
-    let isConflict = refused.contains { legs[$0.leg].isActive && $0.failure.isConflict }
-    if isConflict, !submission.isCopy { suspect(submission) }
+    let isDoubtful = refused.contains { legs[$0.leg].isActive && $0.failure.isNoFault }
+    if isDoubtful, !submission.isCopy { suspect(submission) }
     for outcome in refused {
       // What the owner changed itself is no fault of a leg that a copy was for.
       guard outcome.failure != .bufferChanged || !submission.isCopy else { continue }
-      guard submission.isCopy || !outcome.failure.isConflict else { continue }
+      guard submission.isCopy || !outcome.failure.isNoFault else { continue }
       fail(outcome.leg, .refused(outcome.failure), now: now)
     }
   }
@@ -225,6 +234,7 @@ extension Sender {
     let failures = lostEverywhere(submission)
     switch submission.kind {
     case .hold: break
+    case .mark: events.append(.marked(token: submission.token))
     case .copy: events.append(.copied(token: submission.token, failures: failures))
     case .write:
       if !submission.isTold {

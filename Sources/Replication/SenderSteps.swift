@@ -48,7 +48,7 @@ extension Sender {
   // MARK: Beginning
 
   mutating func admit(now: UInt64) {
-    guard holds.isIdle else { return admitAmongHolds(now: now) }
+    guard holds.isIdle, turns.isIdle else { return admitInTurn(now: now) }
     while !isPaused, let next = restarted.first ?? queue.first, hasRoom(for: next) {
       if restarted.isEmpty { _ = queue.popFirst() } else { restarted.removeFirst() }
       begin(next, now: now)
@@ -113,6 +113,7 @@ extension Sender {
       }
     }
     guard writes[slot].members.isEmpty else {
+      guard !submission.isAborted else { return abort(slot, now: now) }
       if writes[slot].isUnsolicited {
         beginUnsolicited(slot, isMulticast: isMulticast, now: now)
       } else {

@@ -213,11 +213,12 @@ extension Sender {
 
   private func commandHeader(_ slot: Int, immediate: Int) -> BasicHeaderSegment {
     let submission = writes[slot].submission
-    // RFC 7143 §11.3: W and a simple task; F unless unsolicited data follows; I, since CmdSN
+    // RFC 7143 §11.3: W and the task attribute; F unless unsolicited data follows; I, since CmdSN
     // differs between the legs' sessions.
     let isFinal = !writes[slot].isUnsolicited || immediate == submission.length
     var header = BasicHeaderSegment(
-      opcode: .scsiCommand, flags: isFinal ? 0xa1 : 0x21, isImmediate: true)
+      opcode: .scsiCommand, flags: (isFinal ? 0xa0 : 0x20) | submission.attribute.rawValue,
+      isImmediate: true)
     header.dataSegmentLength = immediate
     header.lun = configuration.virtualLUN
     header.initiatorTaskTag = Datagram.taskTag(of: writes[slot].number)

@@ -105,15 +105,16 @@ package struct LegDescription: Sendable {
   }
 }
 
-/// One caller's write, a copy between legs, or a hold that waits for its turn among them.
+/// One caller's write, a copy between legs, or a hold or a mark that waits for its turn among them.
 package struct Submission: Sendable, Equatable {
   /// The owner's name for it; it comes back with the completion.
   package var token: UInt64
   package var byteOffset: UInt64
   package var length: Int
   package var forceUnitAccess: Bool
-  /// What of the three it is.
-  enum Kind: Sendable { case write, copy, hold }
+  package var attribute: Attribute
+  /// What of the four it is.
+  enum Kind: Sendable { case write, copy, hold, mark }
 
   var kind = Kind.write
   /// The legs that a copy is for, or a retry.
@@ -127,12 +128,18 @@ package struct Submission: Sendable, Equatable {
   var repetitions = 0
   /// The caller was told already (no status wanted) when the write started anew.
   var isTold = false
+  /// It is to end as soon as it has begun.
+  var isAborted = false
 
-  package init(token: UInt64, byteOffset: UInt64, length: Int, forceUnitAccess: Bool = false) {
+  package init(
+    token: UInt64, byteOffset: UInt64, length: Int, forceUnitAccess: Bool = false,
+    attribute: Attribute = .simple
+  ) {
     self.token = token
     self.byteOffset = byteOffset
     self.length = length
     self.forceUnitAccess = forceUnitAccess
+    self.attribute = attribute
   }
 
   /// The data is the owner's own: what one leg has, for others.
@@ -162,6 +169,8 @@ package enum LegFailure: Sendable, Equatable {
   case lost
   /// The caller changed the buffer again and again while the write was open.
   case bufferChanged
+  /// The owner has aborted it, before the leg had done it.
+  case aborted
 }
 
 /// One datagram to be sent.
@@ -204,6 +213,8 @@ package enum SenderEvent: Sendable, Equatable {
   case counted(token: UInt64, failures: [LegOutcome])
   /// A range is free of open writes, and none begins there.
   case held(token: UInt64)
+  /// No caller's write is open, and none behind that mark begins until `passMark`.
+  case marked(token: UInt64)
   /// A copy has ended: failures by leg, none when all its legs have it.
   case copied(token: UInt64, failures: [LegOutcome])
   /// A write has ended at all legs, and is not to be told yet: `completed` comes later.

@@ -197,6 +197,7 @@ final class FuzzedMirror {
     case .fence, .legFailed, .forged, .deaf, .suspect: break
     case .withheld(let token):
       require(completed.insert(token).inserted, "a write ends twice")
+    case .marked(let token): sender.passMark(token: token, now: now)
     case .held(let token): holds.append((token, holdOffsets[Int(token) - 1]))
     case .copied(let token, _):
       require(completed.insert(token).inserted, "a copy ends twice")

@@ -231,6 +231,32 @@ struct TaskManagementTests {
     #expect(pair.results.map(\.taskTag) == [tags[0], tags[2]])
     #expect(pair.openTaskCount == 0)
   }
+
+  @Test func `a reset ends no command that was sent after it`() throws {
+    let pair = SessionPair()
+    try pair.settle()
+    pair.answer = { _ in nil }
+    let command = InitiatorCommand(
+      lun: 0, commandDescriptorBlock: block(0x28), transfer: .read(lengthMax: 512))
+    let before = pair.initiator.submit(command)
+    let reset = pair.initiator.manageTasks(.logicalUnitReset, lun: 0)
+    let after = pair.initiator.submit(command)
+    try pair.settle()
+    let requests = pair.targetEvents.compactMap { event -> TaskManagement? in
+      if case .taskManagement(let request) = event { request } else { nil }
+    }
+    pair.target.completeTaskManagement(try #require(requests.last).handle, .complete)
+    try pair.settle()
+    guard case .taskManagementDone(reset, .complete, let ended)? = pair.initiatorEvents.last else {
+      Issue.record("not answered")
+      return
+    }
+    #expect(ended == [before])
+    let open = try #require(pair.commands.last)
+    pair.target.completeCommand(open.handle, CommandCompletion(status: 0))
+    try pair.settle()
+    #expect(pair.results.map(\.taskTag) == [after] && pair.openTaskCount == 0)
+  }
 }
 
 extension TargetEvent {

@@ -27,18 +27,22 @@ final class Buffer: @unchecked Sendable {
 
 extension Mirrorcast.Mirror {
   func write(
-    _ content: [UInt8], at offset: Int, forceUnitAccess: Bool = false
+    _ content: [UInt8], at offset: Int, forceUnitAccess: Bool = false,
+    attribute: TaskAttribute = .simple
   ) async -> WriteResult {
     let buffer = Buffer(content)
     return await write(
-      UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset), forceUnitAccess: forceUnitAccess)
+      UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset), forceUnitAccess: forceUnitAccess,
+      attribute: attribute)
   }
 
   /// Starts a write; the buffer is kept until it has ended.
-  func start(_ content: [UInt8], at offset: Int) -> Task<WriteResult, Never> {
+  func start(
+    _ content: [UInt8], at offset: Int, tag: WriteTag? = nil
+  ) -> Task<WriteResult, Never> {
     let (results, told) = AsyncStream<WriteResult>.makeStream()
     let buffer = Buffer(content)
-    submit(UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset)) { result in
+    submit(UnsafeRawBufferPointer(buffer.bytes), at: UInt64(offset), tag: tag) { result in
       withExtendedLifetime(buffer) { _ = told.yield(result) }
       told.finish()
     }

@@ -1,4 +1,5 @@
 import Bytes
+import ISCSI
 
 @testable import Replication
 
@@ -7,7 +8,14 @@ final class HoldsDesk {
   var sender: Sender
   var now: UInt64 = 1_000_000
   var held: [UInt64] = []
+  var marked: [UInt64] = []
+  /// Numbers of writes that the leg is to fence.
+  var fenced: [UInt32] = []
+  var failures: [UInt64: [LegOutcome]] = [:]
+  var suspects = 0
   var ended: [UInt64] = []
+  /// Commands as they went out.
+  var commands: [BasicHeaderSegment] = []
   /// Tokens in the order in which their writes began.
   var began: [UInt64] = []
   private var numbersSeen: UInt32 = 0
@@ -24,13 +32,28 @@ final class HoldsDesk {
   }
 
   @discardableResult
-  func write(_ token: UInt64, _ blocks: Range<Int>) -> Bool {
+  func write(
+    _ token: UInt64, _ blocks: Range<Int>, _ attribute: Submission.Attribute = .simple
+  ) -> Bool {
     let isTaken = sender.submit(
       Submission(
-        token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512),
+        token: token, byteOffset: UInt64(blocks.lowerBound) * 512, length: blocks.count * 512,
+        attribute: attribute),
       now: now)
     settle()
     return isTaken
+  }
+
+  @discardableResult
+  func mark(_ token: UInt64) -> Bool {
+    let isTaken = sender.submitMark(token: token, now: now)
+    settle()
+    return isTaken
+  }
+
+  func pass(_ token: UInt64) {
+    sender.passMark(token: token, now: now)
+    settle()
   }
 
   @discardableResult
@@ -57,15 +80,29 @@ final class HoldsDesk {
     sender.writes.filter { $0.phase != .idle }.map(\.submission)
   }
 
-  /// The leg does a write.
-  func end(_ token: UInt64) {
+  func abort(_ token: UInt64) -> Bool {
+    let isThere = sender.abort(token: token, now: now)
+    settle()
+    return isThere
+  }
+
+  /// The leg lets a write touch the medium no more.
+  func fence(_ token: UInt64) {
+    let write = sender.writes.first { $0.phase != .idle && $0.submission.token == token }
+    guard let number = write?.number else { return }
+    sender.handleFenced(leg: 0, number: number, now: now)
+    settle()
+  }
+
+  /// The leg ends a write.
+  func end(_ token: UInt64, status: UInt8 = 0) {
     guard
       let write = sender.writes.first(where: {
         $0.phase != .idle && $0.submission.token == token
       })
     else { return }
     let tag = Datagram.taskTag(of: write.number)
-    sender.handleResponse(leg: 0, tag: tag, status: 0, now: now)
+    sender.handleResponse(leg: 0, tag: tag, status: status, now: now)
     settle()
   }
 
@@ -77,7 +114,12 @@ final class HoldsDesk {
       let data = [UInt8](repeating: 7, count: sender.submission(inSlot: next.slot).length)
       var span = bytes.mutableSpan
       var raw = span.mutableBytes
-      _ = sender.assemble(next, data: data.span.bytes, into: &raw, now: now)
+      let count = sender.assemble(next, data: data.span.bytes, into: &raw, now: now)
+      if next.content == .command, let count,
+        let datagram = try? Datagram(Array(bytes[..<count]).span.bytes)
+      {
+        commands.append(datagram.header)
+      }
       now += 1_000
     }
     sender.handleDeparted(now: now)
@@ -89,7 +131,12 @@ final class HoldsDesk {
     for event in sender.events {
       switch event {
       case .held(let token): held.append(token)
-      case .completed(let token, _), .copied(let token, _): ended.append(token)
+      case .marked(let token): marked.append(token)
+      case .fence(_, let number, _): fenced.append(number.rawValue)
+      case .suspect: suspects += 1
+      case .completed(let token, let failures), .copied(let token, let failures):
+        ended.append(token)
+        self.failures[token] = failures
       default: break
       }
     }

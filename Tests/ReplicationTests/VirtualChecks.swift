@@ -36,12 +36,21 @@ extension VirtualMirror {
     } else {
       violations.append("leg \(leg.index) stores a write that was never sent")
     }
+    checkNotAborted(leg, write.number)
     let refusal = leg.storeStatus(unit, write.number)
     if refusal == nil {
       leg.disks[unit].replaceSubrange(Int(range.lowerBound)..<Int(range.upperBound), with: data)
     }
     leg.receiver.handleStored(
       slot: slot, unit: unit, status: refusal?.0 ?? 0, sense: refusal?.1 ?? [])
+  }
+
+  /// A leg that was kept from a write touches its disk for it no more.
+  private func checkNotAborted(_ leg: VirtualLeg, _ number: SerialNumber) {
+    guard let token = tokens[number], sender.legs[leg.index].isActive else { return }
+    let outcome = LegOutcome(leg: leg.index, failure: .aborted)
+    guard completions[token]?.contains(outcome) == true else { return }
+    violations.append("leg \(leg.index) stores token \(token), which was aborted")
   }
 
   /// GOOD at a leg means that all its LUNs hold the bytes now.
@@ -75,6 +84,7 @@ extension VirtualMirror {
     }
     openWritesSeenMax = max(openWritesSeenMax, open.count)
     openBytesSeenMax = max(openBytesSeenMax, open.reduce(0) { $0 + $1.submission.length })
+    checkTurns()
     if open.count != sender.openWrites { violations.append("open writes are miscounted") }
   }
 }

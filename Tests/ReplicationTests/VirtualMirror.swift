@@ -81,6 +81,11 @@ final class VirtualMirror {
   var payloads: [UInt64: [UInt8]] = [:]
   var offsets: [UInt64: UInt64] = [:]
   var order: [UInt64] = []
+  var attributes: [UInt64: Submission.Attribute] = [:]
+  /// Writes that were seen open.
+  var begun: Set<UInt64> = []
+  /// Writes that have ended, told or not.
+  var over: Set<UInt64> = []
   var tokens: [SerialNumber: UInt64] = [:]
   var completions: [UInt64: [LegOutcome]] = [:]
   var counted: [UInt64: [LegOutcome]] = [:]
@@ -152,7 +157,9 @@ final class VirtualMirror {
 
   /// Submits a write of random bytes. False when the queue is full.
   @discardableResult
-  func write(block: Int, blocks: Int, forced: Bool = false) -> Bool {
+  func write(
+    block: Int, blocks: Int, forced: Bool = false, attribute: Submission.Attribute = .simple
+  ) -> Bool {
     let token = UInt64(order.count) + 1
     payloads[token] = random.bytes(blocks * 512)
     offsets[token] = UInt64(block) * 512
@@ -160,7 +167,7 @@ final class VirtualMirror {
     return sender.submit(
       Submission(
         token: token, byteOffset: UInt64(block) * 512, length: blocks * 512,
-        forceUnitAccess: forced),
+        forceUnitAccess: forced, attribute: attribute),
       now: now)
   }
 

@@ -146,6 +146,7 @@ extension VirtualMirror {
   private func handle(_ event: SenderEvent) {
     switch event {
     case .completed(let token, let failures):
+      over.insert(token)
       if completions.updateValue(failures, forKey: token) != nil {
         violations.append("token \(token) completed twice")
       }
@@ -190,7 +191,8 @@ extension VirtualMirror {
         violations.append("copy \(token) ended twice")
       }
       didCopy(token)
-    case .withheld: break
+    case .marked(let token): sender.passMark(token: token, now: now)
+    case .withheld(let token): over.insert(token)
     case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1
     case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))

@@ -66,6 +66,54 @@ struct ModeSelectTests {
     #expect(device.isOpenToAll)
   }
 
+  private func caching(_ isOn: Bool) -> [UInt8] {
+    [0x08, 0x12, isOn ? 4 : 0] + [UInt8](repeating: 0, count: 17)
+  }
+
+  @Test func `without its write cache each write is forced, until a reset`() throws {
+    let device = LiveDisk(disk(sessions: [one, two]))
+    let sensed = CommandDescriptorBlock.senseCaching.bytes
+    let before = try #require(device.data(sensed))
+    var page = try #require(bytes(before) { CachingPage(modeSense6: $0) })
+    #expect(page.hasWriteCache && device.device.isPlain)
+    page.hasWriteCache = false
+    let list = page.parameterList
+    #expect(list == select(caching(false)))
+    let count = UInt8(list.count)
+    #expect(
+      device.result(CommandDescriptorBlock.modeSelect6(parameterListLength: count).bytes, list)?
+        .status == .good)
+    #expect(
+      device.result(cdb(0), from: two)?.sense
+        == SenseData(.unitAttention, .modeParametersChanged))
+    // Nobody writes without asking.
+    #expect(device.isOpenToAll && !device.device.isPlain)
+    let after = try #require(device.data(sensed))
+    #expect(bytes(after) { CachingPage(modeSense6: $0)?.hasWriteCache } == false)
+    #expect(device.data(cdb(0x1a, 8, 0x88, 0, 255))?[6] == 0x04)
+    #expect(device.data(cdb(0x1a, 8, 0x48, 0, 255))?[6] == 0x04)
+    let range = ByteRange(offset: 512, length: 512)
+    for code in [OperationCode.write10, .write16] {
+      #expect(
+        device.request(blockCommand(code, 1, 1))?.operation == .write(range, isForced: true))
+    }
+    device.reset()
+    #expect(device.result(cdb(0))?.status == .checkCondition)
+    #expect(
+      device.request(blockCommand(.write10, 1, 1))?.operation == .write(range, isForced: false))
+  }
+
+  @Test func `an answer without a caching page is none`() {
+    for data in [
+      [], [0, 0, 0], [0, 0, 0, 8, 8, 18, 4], [3, 0, 0, 0], [22, 0, 0, 0, 10, 1, 4],
+      [22, 0, 0, 0, 8, 18, 4], [6, 0, 0, 0, 8, 0],
+    ] as [[UInt8]] {
+      #expect(bytes(data) { CachingPage(modeSense6: $0) == nil })
+    }
+    let page = bytes([6, 0, 0, 1, 9, 0x88, 1, 0xff] as [UInt8]) { CachingPage(modeSense6: $0) }
+    #expect(page?.hasWriteCache == true && page?.parameterList == [0, 0, 0, 0, 8, 1, 0xff])
+  }
+
   @Test func `descriptor sense is used from then on, for all that is refused`() throws {
     let device = LiveDisk(disk())
     let data = select(control(true, false))

@@ -1,4 +1,5 @@
 // Full feature phase: which answer belongs to what, and what is nobody's.
+import Bytes
 
 extension InitiatorSession {
   mutating func handleFullFeature(_ pdu: PDU) {
@@ -99,23 +100,29 @@ extension InitiatorSession {
     guard case .taskManagement(let function, let lun, let referenced)? = tasks[tag]?.kind else {
       return violateUnknown(header)
     }
+    let next = SerialNumber(tasks[tag]?.commandNumber ?? 0)
     tasks[tag] = nil
     let response = TaskManagementResponse(rawValue: header.byte2) ?? .rejected
-    let ended = response == .complete ? tagsEnded(by: function, lun, referenced) : []
+    let ended = response == .complete ? tagsEnded(by: function, lun, referenced, before: next) : []
     for tag in ended { tasks[tag] = nil }
     events.append(.taskManagementDone(taskTag: tag, response, ended: ended))
   }
 
+  /// RFC 7143 §11.5.1: none that was sent after the function, though before its answer came.
   private func tagsEnded(
-    by function: TaskManagementFunction, _ lun: UInt64, _ referenced: UInt32
+    by function: TaskManagementFunction, _ lun: UInt64, _ referenced: UInt32,
+    before next: SerialNumber
   ) -> [UInt32] {
-    let commands = tasks.filter { $0.value.isCommand }
+    if function == .abortTask { return tasks[referenced]?.isCommand == true ? [referenced] : [] }
+    let commands = tasks.filter {
+      guard $0.value.isCommand, let number = $0.value.commandNumber else { return false }
+      return SerialNumber(number).precedes(next)
+    }
     switch function {
-    case .abortTask: return commands[referenced] == nil ? [] : [referenced]
     case .abortTaskSet, .clearTaskSet, .logicalUnitReset:
       return commands.filter { $0.value.command?.lun == lun }.keys.sorted()
     case .targetWarmReset, .targetColdReset: return commands.keys.sorted()
-    case .clearACA, .taskReassign: return []
+    case .abortTask, .clearACA, .taskReassign: return []
     }
   }
 

@@ -84,6 +84,7 @@ extension InitiatorSession {
     let tag = nextTag()
     guard phase == .fullFeature else { return tag }
     tasks[tag] = InitiatorTask(.taskManagement(function, lun: lun, referencedTag: referencedTag))
+    tasks[tag]?.commandNumber = commandNumber.rawValue
     var header = BasicHeaderSegment(opcode: .taskManagementRequest)
     header.flags |= function.rawValue
     header.lun = lun

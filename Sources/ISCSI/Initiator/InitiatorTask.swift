@@ -20,7 +20,7 @@ struct InitiatorTask: Sendable {
   /// The next R2TSN; data must come in order, so each asks where the last ended.
   var nextRequestNumber: UInt32 = 0
   var nextDataNumber: UInt32 = 0
-  /// Under which number a command was sent; nil while it waits.
+  /// Under which number a command was sent, nil while it waits; before which one a function was.
   var commandNumber: UInt32?
   /// How much data was sent or promised.
   var sentCount = 0

@@ -26,6 +26,16 @@ package struct CommandOutcome: Sendable {
     data = result.dataIn
     residual = result.residual
   }
+
+  private init(_ status: Status) {
+    self.status = status
+    sense = nil
+    data = []
+    residual = nil
+  }
+
+  /// Task management of this side has ended it.
+  static let taskAborted = CommandOutcome(.taskAborted)
 }
 
 /// Whether a command that did not end well is sent again, and when. A unit attention only tells

@@ -116,12 +116,16 @@ package final class InitiatorConnection: Sendable {
     return try result.get()
   }
 
-  /// Sends a write whose data is not copied until the socket takes it.
+  /// Sends a write whose data is not copied until the socket takes it, by a task attribute.
   package func submitWrite(
     lun: LogicalUnitNumber, _ block: CommandDescriptorBlock, data: ArraySlice<UInt8>,
+    attribute: UInt8 = 1,
     completion: @escaping @Sendable (Result<CommandOutcome, MirrorcastError>) -> Void
   ) {
-    submit(lun: lun, block, transfer: .write(data), completion: completion)
+    var command = InitiatorCommand(
+      lun: lun.field, commandDescriptorBlock: block.bytes, transfer: .write(data))
+    command.attribute = attribute
+    onLoop { [command] in $0.submit(PendingCommand(command, completion: completion)) }
   }
 
   /// As `text`; the callback comes on the event loop. Texts go in the order of the calls.
@@ -136,6 +140,19 @@ package final class InitiatorConnection: Sendable {
   package func text(_ keys: TextKeys) async throws(MirrorcastError) -> TextKeys {
     let result = await withCheckedContinuation { continuation in
       onLoop { $0.sendText(keys) { continuation.resume(returning: $0) } }
+    }
+    return try result.get()
+  }
+
+  /// Asks for a task management function, and waits for its answer; commands of this session that
+  /// it ends are TASK ABORTED.
+  func manageTasks(
+    _ function: TaskManagementFunction, lun: LogicalUnitNumber
+  ) async throws(MirrorcastError) -> TaskManagementResponse {
+    let result = await withCheckedContinuation { continuation in
+      onLoop {
+        $0.manageTasks(function, lun: lun.field) { continuation.resume(returning: $0) }
+      }
     }
     return try result.get()
   }

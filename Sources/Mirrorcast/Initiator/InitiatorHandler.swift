@@ -133,6 +133,15 @@ final class InitiatorHandler: ChannelInboundHandler {
     completion(.failure(refusal))
   }
 
+  func manageTasks(
+    _ function: TaskManagementFunction, lun: UInt64,
+    completion: @escaping InitiatorRequests.FunctionCompletion
+  ) {
+    if let refusal { return completion(.failure(refusal)) }
+    requests.functions[session.manageTasks(function, lun: lun)] = completion
+    send()
+  }
+
   /// Logs out, once; the future succeeds when the connection is closed, however that came.
   func logOut() -> EventLoopFuture<Void> {
     if !isLeaving, failure == nil, let context {
@@ -174,8 +183,12 @@ final class InitiatorHandler: ChannelInboundHandler {
       complete(result)
     case .text(let keys, let tag):
       requests.texts.removeValue(forKey: tag)?(.success(keys))
-    case .taskManagementDone(_, _, let ended):
-      for tag in ended { requests.take(tag)?(MirrorcastError("\(portal) has aborted the command")) }
+    case .taskManagementDone(let tag, let response, let ended):
+      // SAM-5 §5.3.1: as a target says it that answers aborted commands.
+      for tag in ended {
+        requests.commands.removeValue(forKey: tag)?.completion(.success(.taskAborted))
+      }
+      requests.functions.removeValue(forKey: tag)?(.success(response))
     case .pingAnswered:
       hooks.onPingAnswered()
     case .mirrored(let pdu):

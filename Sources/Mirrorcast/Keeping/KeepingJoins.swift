@@ -109,7 +109,6 @@ extension LegJoin {
   init(_ lanes: KeptLanes, _ desk: ReservationDesk, _ keeping: KeptMirror) {
     self.init(
       parts: lanes.parts, reservations: desk, byteCount: lanes.byteCount,
-      blockSize: lanes.blockSize,
-      logger: keeping.logger)
+      blockSize: lanes.blockSize, writeCacheWish: keeping.writeCacheWish, logger: keeping.logger)
   }
 }

@@ -14,6 +14,7 @@ final class KeptMirror: Sendable {
   let logger: Logger
   /// Nil where no other initiator may write to the mirror.
   let sharing: SharingEnds?
+  let writeCacheWish: WriteCacheWish
 
   init(
     _ options: MirrorOptions, _ inbox: KeptInbox, logger: Logger, sharing: SharingEnds? = nil,
@@ -24,6 +25,7 @@ final class KeptMirror: Sendable {
     self.options = options
     self.logger = logger
     self.sharing = sharing
+    writeCacheWish = sharing?.succession.writeCacheWish ?? WriteCacheWish()
     board = KeptBoard(options.legs)
   }
 

@@ -8,6 +8,8 @@ import SCSI
 
 /// A leg's disk by ordinary commands, and by digests.
 struct LegBulk: Sendable {
+  private static let abortionsMax = 4
+
   let url: LogicalUnitURL
   let connection: InitiatorConnection
 
@@ -62,8 +64,20 @@ struct LegBulk: Sendable {
     guard outcome.isGood else { throw .refused("it could not flush: \(outcome.text)") }
   }
 
+  /// Again where somebody's task management has ended it: that is no failure of the disk.
   func command(
     _ block: CommandDescriptorBlock, transfer: InitiatorCommand.Transfer = .none,
+    within seconds: Double
+  ) async throws(LinkFailure) -> CommandOutcome {
+    for _ in 0..<Self.abortionsMax {
+      let outcome = try await attempt(block, transfer, within: seconds)
+      if outcome.status != .taskAborted { return outcome }
+    }
+    return try await attempt(block, transfer, within: seconds)
+  }
+
+  private func attempt(
+    _ block: CommandDescriptorBlock, _ transfer: InitiatorCommand.Transfer,
     within seconds: Double
   ) async throws(LinkFailure) -> CommandOutcome {
     let result = await withCheckedContinuation { continuation in

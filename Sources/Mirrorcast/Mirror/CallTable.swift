@@ -43,6 +43,21 @@ struct CallTable {
     return call
   }
 
+  func tokens(where isWanted: (WriteCall) -> Bool) -> [UInt64] {
+    calls.indices.filter { calls[$0].map(isWanted) ?? false }.map(UInt64.init)
+  }
+
+  /// Takes calls out that the machine doesn't have.
+  mutating func removeWaiting(where isUnwanted: (WriteCall) -> Bool) -> [WriteCall] {
+    var removed: [WriteCall] = []
+    waiting.removeAll {
+      guard isUnwanted($0) else { return false }
+      removed.append($0)
+      return true
+    }
+    return removed
+  }
+
   /// A call has ended at every leg, though its caller is not told yet.
   mutating func leaveGate(_ token: UInt64) {
     calls[Int(token)]?.leaveGate()

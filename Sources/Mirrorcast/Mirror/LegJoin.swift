@@ -11,6 +11,7 @@ struct LegJoin: Sendable {
   let reservations: ReservationDesk
   let byteCount: UInt64
   let blockSize: Int
+  let writeCacheWish: WriteCacheWish
   let logger: Logger
 
   /// Opens a session for each part and takes the leg into the next epoch of each, under a new index
@@ -26,12 +27,31 @@ struct LegJoin: Sendable {
         sessions.append(session)
         try check(session, virtualLUN: virtualLUN)
       }
-      return try await reservations.admitting(sessions, as: index) {
+      let wish = writeCacheWish.value
+      try await setWriteCache(wish, sessions[0])
+      let firstWrites = try await reservations.admitting(sessions, as: index) {
         try await join(sessions, as: index)
       }
+      // Who has changed it meanwhile may not have seen this leg yet.
+      let later = writeCacheWish.value
+      if later != wish { try await setWriteCache(later, sessions[0]) }
+      return firstWrites
     } catch {
       for session in sessions { await session.connection.close() }
       throw error
+    }
+  }
+
+  /// Before it is a member; a leg that refuses isn't taken.
+  private func setWriteCache(_ wish: Bool?, _ session: LegSession) async throws {
+    guard let wish else { return }
+    for url in session.urls {
+      do throws(MirrorcastError) {
+        try await session.connection.setWriteCache(wish, url)
+      } catch {
+        throw MirrorcastError(
+          "\(url): \(error.what)", advice: "All legs of the mirror have it alike.")
+      }
     }
   }
 
@@ -71,7 +91,6 @@ extension LegJoin {
   init(_ mirror: Mirror) {
     self.init(
       parts: mirror.parts, reservations: mirror.reservations, byteCount: mirror.byteCount,
-      blockSize: mirror.blockSize,
-      logger: mirror.logger)
+      blockSize: mirror.blockSize, writeCacheWish: mirror.writeCacheWish, logger: mirror.logger)
   }
 }

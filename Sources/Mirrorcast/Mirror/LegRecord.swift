@@ -68,7 +68,8 @@ final class LegRecord: Sendable {
     }
     return state.withLock { state in
       failed.map { index, text in
-        if state.texts[index] == nil { state.texts[index] = text }
+        // What the caller wanted is no fault of the leg.
+        if state.texts[index] == nil, failure != .aborted { state.texts[index] = text }
         // A leg that is gone keeps saying why it went.
         let why = failure == .lost ? state.texts[index] ?? text : text
         return LegStatus(url: urls[index], isGood: false, text: why)
@@ -81,6 +82,8 @@ final class LegRecord: Sendable {
     state.withLock { $0.mark(text) }
   }
 
+  static let abortedWords = "aborted before it was done"
+
   /// A failure for the log, whichever LUNs it is of.
   static func words(_ failure: LegFailure) -> String {
     guard case .status(let status, let sense, _) = failure else { return "\(failure)" }
@@ -91,6 +94,7 @@ final class LegRecord: Sendable {
     switch failure {
     case .deadline: return "not done by the deadline"
     case .lost: return "connection lost"
+    case .aborted: return Self.abortedWords
     case .bufferChanged: return "the data changed again and again while it was being written"
     case .status(let status, let sense, let units):
       guard let field = LogicalUnitNumber(lun)?.field,

@@ -33,6 +33,9 @@ public final class Mirror: Sendable {
   let reservations: ReservationDesk
   /// In a shared mirror, the mirrors that this one has been since.
   let succession: MirrorSuccession?
+  let writeCacheWish: WriteCacheWish
+  /// One ordered write after the other gets its place in the lanes.
+  let orderings = Mutex(())
   let state: Mutex<State>
 
   /// What concerns all parts.
@@ -58,6 +61,7 @@ public final class Mirror: Sendable {
     let sharing = establishment.keeping?.sharing
     succession = sharing?.isFirst == true ? sharing?.succession : nil
     reservations = ReservationDesk(parts, establishment)
+    writeCacheWish = establishment.keeping?.writeCacheWish ?? WriteCacheWish()
     state = Mutex(State(notices: notices))
     succession?.begin(with: self)
   }
@@ -90,16 +94,18 @@ public final class Mirror: Sendable {
   /// `bytes` must stay unchanged until this returns; its length and `offset` are multiples of
   /// `blockSize`. A write longer than `writeLengthMax` is split, and with several lanes one that
   /// crosses a multiple of it. The result names each leg that has not answered GOOD. FUA is set
-  /// where `forceUnitAccess` is (SBC-3 §5.36).
+  /// where `forceUnitAccess` is (SBC-3 §5.36). A mirror that several initiators share does simple
+  /// writes only.
   public func write(
-    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false
+    _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
+    attribute: TaskAttribute = .simple, tag: WriteTag? = nil
   ) async -> WriteResult {
     // Safe: the caller keeps the buffer until the continuation was resumed.
     let piece = unsafe WritePiece(bytes)
     return await withCheckedContinuation { continuation in
-      unsafe submit(piece.bytes, at: offset, forceUnitAccess: forceUnitAccess) {
-        continuation.resume(returning: $0)
-      }
+      unsafe submit(
+        piece.bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute, tag: tag
+      ) { continuation.resume(returning: $0) }
     }
   }
 
@@ -109,6 +115,7 @@ public final class Mirror: Sendable {
   /// More than 4,096 writes under way in one lane are refused by their completion.
   public func submit(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool = false,
+    attribute: TaskAttribute = .simple, tag: WriteTag? = nil,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
     let count = bytes.count
@@ -121,7 +128,12 @@ public final class Mirror: Sendable {
     // Safe: the caller leaves the buffer alone until the completion was called.
     guard let succession else {
       return unsafe submitHere(
-        bytes, at: offset, forceUnitAccess: forceUnitAccess, completion: completion)
+        bytes, at: offset, forceUnitAccess: forceUnitAccess, attribute: attribute, tag: tag,
+        completion: completion)
+    }
+    guard attribute == .simple else {
+      return completion(
+        parts[0].refusal("\(attribute.rawValue): a shared mirror does simple writes only"))
     }
     unsafe succession.submit(
       bytes, at: offset, forceUnitAccess: forceUnitAccess, by: self, completion: completion)
@@ -131,19 +143,30 @@ public final class Mirror: Sendable {
   // Safe: as above; each piece lies within the caller's buffer.
   func submitHere(
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool,
+    attribute: TaskAttribute = .simple, tag: WriteTag? = nil,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
+    let completion = tag?.naming(completion) ?? completion
+    let isBarrier = attribute == .ordered && parts.count > 1
+    var ordered: [PlacedCall] = []
     let stripes = stripes(of: bytes.count, at: offset)
     let pieceCount = stripes.pieceCount
     let gather = pieceCount == 1 ? completion : WriteGather(pieceCount, completion).completion
     for index in 0..<pieceCount {
       let piece = stripes[index]
       // Safe: within the caller's buffer, which stays until the completion.
-      unsafe submitPiece(
+      var call = unsafe call(
         UnsafeRawBufferPointer(rebasing: bytes[piece.range]),
-        at: offset + UInt64(piece.range.lowerBound), forceUnitAccess: forceUnitAccess,
-        to: piece.part, completion: gather)
+        at: offset + UInt64(piece.range.lowerBound), forceUnitAccess, gather)
+      call.attribute = attribute.ofSubmission
+      call.tag = tag
+      if isBarrier {
+        ordered.append((piece.part, call))
+      } else {
+        pass(call, to: piece.part)
+      }
     }
+    if isBarrier { submitOrdered(ordered) }
   }
 
   func stripes(of count: Int, at offset: UInt64) -> StripePieces {
@@ -157,7 +180,10 @@ public final class Mirror: Sendable {
     _ bytes: UnsafeRawBufferPointer, at offset: UInt64, forceUnitAccess: Bool, to part: Int,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
-    let call = unsafe call(bytes, at: offset, forceUnitAccess, completion)
+    pass(unsafe call(bytes, at: offset, forceUnitAccess, completion), to: part)
+  }
+
+  private func pass(_ call: WriteCall, to part: Int) {
     if let gate {
       gate.pass(call, to: parts[part])
     } else {
@@ -179,7 +205,7 @@ public final class Mirror: Sendable {
     }
     return unsafe WriteCall(
       kept, isOwned: options.status == .none, byteOffset: offset,
-      forceUnitAccess: forceUnitAccess, completion: completion)
+      forceUnitAccess: forceUnitAccess || writeCacheWish.forcesWrites, completion: completion)
   }
 
   // MARK: Looking

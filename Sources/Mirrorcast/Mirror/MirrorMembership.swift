@@ -122,7 +122,7 @@ extension Mirror {
     return statuses
   }
 
-  private var statuses: [LegStatus] {
+  var statuses: [LegStatus] {
     keeping?.statuses ?? parts[0].membership.withLock { $0.legs }.flatMap(\.statuses)
   }
 

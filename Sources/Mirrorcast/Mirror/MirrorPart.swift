@@ -78,8 +78,8 @@ final class MirrorPart: Sendable {
   /// The same, with words where it is not taken: then the call is still its owner's.
   func offer(_ call: WriteCall) -> String? {
     let isTaken = membership.withLock { $0.hasEnded ? nil : calls.offer(call) }
-    guard let isTaken else { return "mirror ended" }
-    return isTaken ? nil : "more than \(WriteCalls.underWayMax) writes under way"
+    guard let isTaken else { return Self.endedWords }
+    return isTaken ? nil : Self.tooManyWords
   }
 
   /// A write that was let in ends without having been begun.
@@ -87,6 +87,21 @@ final class MirrorPart: Sendable {
     call.release()
     call.leaveGate()
     call.completion(refusal(words))
+  }
+
+  static let endedWords = "mirror ended"
+  static let tooManyWords = "more than \(WriteCalls.underWayMax) writes under way"
+
+  /// The same of what room was kept for; false, and nobody is told, when the mirror has ended.
+  func submitReserved(_ call: WriteCall) -> Bool {
+    membership.withLock { membership in
+      guard !membership.hasEnded else {
+        calls.ended()
+        return false
+      }
+      calls.push(call)
+      return true
+    }
   }
 
   /// A write that was not begun at any leg.

@@ -23,6 +23,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var sender: Sender
   var legs: [MirrorLeg]
   var calls = CallTable()
+  /// Marks that stand, or have come to nothing, until their barriers are open.
+  var marks: [UInt64] = []
   var outlet: SenderOutlet
   var streams: LegStreams
   var carried: [[ArraySlice<UInt8>]]
@@ -88,6 +90,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
     }
     if mustLook { lookAtStreams() }
     hear()
+    passMarks(now: now)
     work += takeAnswers(now: now)
     attendKept(now: now)
     submitWaiting(now: now)

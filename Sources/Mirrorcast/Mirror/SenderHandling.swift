@@ -53,6 +53,7 @@ extension SenderDuty {
       sender.readmit(index, as: description)
       attach(index, by: way)
     case .drop(let leg): sender.handleLost(leg: leg, .dropped, now: now)
+    case .abort(let tag): abort(tag, now: now)
     case .end: streams.isEnding = true
     case .whenIdle(let done): waiters.idle.append(done)
     case .whenNoneOpen(let done): waiters.noneOpen.append(done)
@@ -64,11 +65,7 @@ extension SenderDuty {
   /// Hands callers' writes to the machine, as many as its queue takes.
   mutating func submitWaiting(now: UInt64) {
     while let (token, call) = calls.next() {
-      // Safe: only the length is read.
-      let submission = Submission(
-        token: UInt64(token), byteOffset: call.byteOffset, length: unsafe call.bytes.count,
-        forceUnitAccess: call.forceUnitAccess)
-      guard sender.submit(submission, now: now) else { return }
+      guard submit(call, as: UInt64(token), now: now) else { return }
       calls.take()
     }
   }
@@ -230,6 +227,7 @@ extension SenderDuty {
       kept?.tell(.retried(place: leg, stay: legs[leg].stay, LegRecord.words(failure)))
     case .withheld(let token): calls.leaveGate(token)
     case .held(let token): noteHeld(token)
+    case .marked(let token): noteMarked(token)
     case .copied(let token, let failures): endCopy(token, isGood: failures.isEmpty)
     case .suspect(let offset, let length):
       kept?.tell(.suspect(part: kept?.part ?? 0, offset..<offset + UInt64(length)))
@@ -238,7 +236,7 @@ extension SenderDuty {
     }
   }
 
-  private mutating func free(_ token: UInt64) {
+  mutating func free(_ token: UInt64) {
     calls.end(token)
     newCalls.ended()
   }
@@ -284,7 +282,7 @@ extension SenderDuty {
     outlet.wireBytes += UInt64(data.count)
     target.connection.submitWrite(
       lun: target.urls[0].number, .write16(blocks, forced: submission.forceUnitAccess),
-      data: data[...]
+      data: data[...], attribute: submission.attribute.rawValue
     ) { result in
       var failure: LegFailure? = .lost
       if case .success(let outcome) = result {

@@ -11,6 +11,10 @@ import Replication
   let isOwned: Bool
   let byteOffset: UInt64
   let forceUnitAccess: Bool
+  var attribute = Submission.Attribute.simple
+  var tag: WriteTag?
+  /// Of what is no write, but stands for one that other lanes do.
+  private(set) var mark: OrderMark?
   let completion: @Sendable (WriteResult) -> Void
   /// In a shared mirror, as long as the write has not ended at every leg.
   var gate: WriteGate?
@@ -25,6 +29,14 @@ import Replication
     self.byteOffset = byteOffset
     self.forceUnitAccess = forceUnitAccess
     self.completion = completion
+  }
+
+  init(_ mark: OrderMark) {
+    // Safe: there is no data.
+    unsafe self.init(
+      UnsafeRawBufferPointer(start: nil, count: 0), isOwned: false, byteOffset: 0,
+      forceUnitAccess: false, completion: { _ in })
+    self.mark = mark
   }
 
   /// Frees the copy, when it is one.
@@ -54,6 +66,8 @@ enum SenderOrder: Sendable {
   /// A leg that left comes back under its index.
   case readmit(leg: Int, MirrorLeg, DepartureWay?, LegDescription)
   case drop(leg: Int)
+  /// End the writes of that tag.
+  case abort(WriteTag)
   /// The legs are about to end the mirror, and their streams with it.
   case end
   /// Call when nothing is open any more, and nothing waits.

@@ -28,12 +28,14 @@ struct UnitJudges {
     guard !isPlain else {
       if !receiver.refusals.isEmpty { receiver.refusals = [] }
       if !receiver.descriptorUnits.isEmpty { receiver.descriptorUnits = [] }
+      receiver.forcesWrites = false
       return
     }
     guard receiver.mayBegin(datagram) else { return }
     receiver.descriptorUnits = zip(devices, fields).compactMap { device, field in
       device.with { $0.usesDescriptors } ? field : nil
     }
+    receiver.forcesWrites = devices.contains { !$0.with { $0.hasWriteCache } }
     if receiver.attentions.isEmpty {
       receiver.attentions = statuses(devices.map { $0.with { $0.takeAttention(of: session) } })
     }

@@ -15,19 +15,30 @@ final class WriteCalls: Sendable {
 
   /// Hands in a write; false when too many are under way.
   func offer(_ call: WriteCall) -> Bool {
-    guard underWay.wrappingAdd(1, ordering: .relaxed).newValue <= Self.underWayMax else {
-      ended()
+    guard reserve(1) else { return false }
+    push(call)
+    return true
+  }
+
+  /// Keeps room for so many; false when too many are under way.
+  func reserve(_ count: Int) -> Bool {
+    guard underWay.wrappingAdd(count, ordering: .relaxed).newValue <= Self.underWayMax else {
+      ended(count)
       return false
     }
+    return true
+  }
+
+  /// Hands in what room was kept for.
+  func push(_ call: WriteCall) {
     let isPushed = ring.push(call)
     precondition(isPushed, "the ring holds as many as may be under way")
     signal.wake()
-    return true
   }
 
   /// Takes the oldest; on the lane's thread only.
   func take() -> WriteCall? { ring.pop() }
 
-  /// A write has ended, or was not taken.
-  func ended() { underWay.wrappingSubtract(1, ordering: .relaxed) }
+  /// Writes have ended, or were not taken.
+  func ended(_ count: Int = 1) { underWay.wrappingSubtract(count, ordering: .relaxed) }
 }

@@ -64,6 +64,8 @@ final class MirrorSuccession: Sendable {
     case fails
   }
 
+  /// Of one for the other, too.
+  let writeCacheWish = WriteCacheWish()
   private let options: MirrorOptions
   /// One for all of the line.
   let reservations = ReservationMemory()

@@ -69,6 +69,24 @@ package struct DiskRequest: Equatable, Sendable {
   }
 }
 
+extension DiskRequest {
+  // SBC-3 §6.4.5: without WCE a write is GOOD once the medium has it.
+  /// The same, answered only once the medium has what it writes of the initiator's data.
+  var forced: DiskRequest {
+    let forced: DiskOperation
+    switch operation {
+    case .write(let range, _): forced = .write(range, isForced: true)
+    case .writeAtomic(let range, _): forced = .writeAtomic(range, isForced: true)
+    case .orWrite(let range, _): forced = .orWrite(range, isForced: true)
+    case .compareAndWrite(let range, _): forced = .compareAndWrite(range, isForced: true)
+    default: return self
+    }
+    return DiskRequest(
+      forced, dataOutLength: dataOutLength, dataInLength: dataInLength,
+      expectedTransfer: expectedTransfer)
+  }
+}
+
 /// How a backing failed, in words that sense data can carry.
 package enum DiskFailure: Equatable, Sendable {
   case readError(offset: UInt64)

@@ -43,7 +43,10 @@ extension DeviceServer {
       return try parameters(length, request)
     case .receiveCopyResults(let what, let identifier, let allocationLength):
       return try copyResults(what, identifier, allocationLength, nexus)
-    default: return try unit.mediumOutcome(of: command, request, mayWrite: mayWrite)
+    default:
+      let outcome = try unit.mediumOutcome(of: command, request, mayWrite: mayWrite)
+      guard !modes.hasWriteCache, case .disk(let disk) = outcome else { return outcome }
+      return .disk(disk.forced)
     }
   }
 

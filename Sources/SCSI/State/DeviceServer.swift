@@ -52,11 +52,14 @@ package struct DeviceServer: Sendable {
     reservations.isEmpty && mayWrite && medium.isLoaded && sanitizing == .idle
   }
 
-  /// Whether a write of anybody goes through, nobody has anything to hear before, and sense has the
-  /// fixed format: then nobody need ask.
+  /// Whether a write of anybody goes through, nobody has anything to hear before, sense has the
+  /// fixed format, and writes may stay in the cache: then nobody need ask.
   package var isPlain: Bool {
-    isOpenToAll && attentions.isEmpty && !modes.usesDescriptors
+    isOpenToAll && attentions.isEmpty && !modes.usesDescriptors && modes.hasWriteCache
   }
+
+  /// WCE of the caching mode page; without, each write is a forced one.
+  package var hasWriteCache: Bool { modes.hasWriteCache }
 
   /// D_SENSE of the control mode page.
   package var usesDescriptors: Bool { modes.usesDescriptors }

@@ -1,5 +1,5 @@
-// The mode parameters that an initiator may change: SWP and D_SENSE of the control page. One copy
-// for all initiators, SPC-4 §5.9, and none is saved.
+// The mode parameters that an initiator may change: SWP and D_SENSE of the control page, WCE of the
+// caching page. One copy for all initiators, SPC-4 §5.9, and none is saved.
 import Bytes
 
 /// What MODE SELECT changes and MODE SENSE tells.
@@ -11,6 +11,8 @@ struct ModeParameters: Sendable {
   private(set) var isWriteProtected = false
   /// D_SENSE: sense goes out in the descriptor format.
   private(set) var usesDescriptors = false
+  /// WCE: a write may be GOOD before the medium has it.
+  private(set) var hasWriteCache = true
 
   /// Which values MODE SENSE asks for, SPC-4 table 114.
   enum Control: UInt8 {
@@ -19,9 +21,10 @@ struct ModeParameters: Sendable {
     case defaults = 2
   }
 
-  /// SBC-3 §6.4.5: WCE, there is a volatile cache: the page cache, or memory itself.
+  /// SBC-3 §6.4.5: WCE, the volatile cache (the page cache, or memory itself) is used for writes.
   func cachingPage(_ control: Control) -> [UInt8] {
-    [Self.cachingCode, 0x12, control == .changeable ? 0 : 0x04] + [UInt8](repeating: 0, count: 17)
+    let isSet = control != .current || hasWriteCache
+    return [Self.cachingCode, 0x12, isSet ? 0x04 : 0] + [UInt8](repeating: 0, count: 17)
   }
 
   /// SPC-4 §7.5.8: unrestricted reordering; D_SENSE and SWP may be changed.
@@ -67,6 +70,7 @@ struct ModeParameters: Sendable {
     defer { self = changed }
     return changed.isWriteProtected != isWriteProtected
       || changed.usesDescriptors != usesDescriptors
+      || changed.hasWriteCache != hasWriteCache
   }
 
   private mutating func takePage(_ data: RawSpan, at offset: inout Int) throws(SenseData) {
@@ -90,6 +94,8 @@ struct ModeParameters: Sendable {
     if current[0] == Self.controlCode {
       usesDescriptors = data.byte(at: offset + 2) & 0x04 != 0
       isWriteProtected = data.byte(at: offset + 4) & 0x08 != 0
+    } else {
+      hasWriteCache = data.byte(at: offset + 2) & 0x04 != 0
     }
     offset += current.count
   }

@@ -255,6 +255,7 @@ extension Initiator {
     case .bufferChanged: world.violate("a buffer changed that nobody has touched")
     case .counted: world.violate("a write without status")
     case .held(let token): keeping?.handleHeld(token)
+    case .marked: world.violate("a mark that nobody asked for")
     case .copied(let token, _): keeping?.handlePieceEnded(Int(token))
     case .withheld(let token): leaveGate(Stamp(token))
     case .suspect(let offset, let length):
