@@ -165,15 +165,16 @@ package struct Coordinator: Sendable {
   package mutating func handleTimeout(now: UInt64) {
     guard phase == .running else { return }
     if let end = patienceEnd, end <= now {
-      // Who is being copied to will be one more, as long as that gets on; and so will be who has
-      // got all of it, once that is on its medium, and all have stored so.
-      let remaining = legs.reduce(0) { $0 + ($1.isGettingCopies ? $1.copy.dirty?.count ?? 1 : 0) }
+      // Who is being copied to will be one more, as long as that gets on, be it by a piece of a
+      // region; and so will be who has got all of it, once that is on its medium, and all have
+      // stored so.
+      let isCopying = legs.contains { $0.isGettingCopies && $0.copy.dirty?.count ?? 1 > 0 }
       let isEnding = round.isRunning || round.isWanted || legs.contains { $0.copy.isSyncing }
-      guard isEnding || remaining > 0 && remaining != copies.remaining else {
+      guard isEnding || isCopying && copies.doneCount != copies.doneBefore else {
         stop("too few legs have come back")
         return
       }
-      copies.remaining = remaining
+      copies.doneBefore = copies.doneCount
       patienceEnd = now + configuration.patienceNanoseconds
     }
     for leg in legs.indices where legs[leg].stage == .away && legs[leg].retryAt ?? .max <= now {

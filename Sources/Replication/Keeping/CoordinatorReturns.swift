@@ -55,10 +55,11 @@ extension Coordinator {
       return "its disk, or its regions, are not of the mirror's size"
     }
     legs[leg].copy = LegCopy()
-    guard let record = descriptor.record else {
+    guard let record = descriptor.record, !record.isBlank(among: round.members) else {
       guard let label = round.added[leg] else {
         return "it belongs to no mirror: it has to be added"
       }
+      if descriptor.record != nil { round.replaced.insert(LegSet(leg)) }
       var next = current.generation
       next.members = round.members
       legs[leg].member = next.add(identities.next(), label: label)

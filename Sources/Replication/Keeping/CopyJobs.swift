@@ -39,8 +39,9 @@ struct CopyWork: Sendable {
   /// Copies rest until then, so that callers' writes have their share.
   var resumeAt: UInt64?
   var tellAt: UInt64 = 0
-  /// Regions that were left when patience was prolonged last.
-  var remaining = 0
+  /// Comparisons and copies that have ended well, and how many had when patience was prolonged last.
+  var doneCount: UInt64 = 0
+  var doneBefore: UInt64 = 0
   var mends = 0
   /// Legs that are made equal again after a write that failed everywhere.
   var mending: LegSet = []
@@ -123,6 +124,7 @@ extension Coordinator {
     precondition(start == job.bytes.upperBound, "a comparison tells of all its pieces")
     copies.jobs[index].pieces = pieces
     copies.jobs[index].isCompared = true
+    copies.doneCount += 1
     stepJob(index, now: now)
     settle(now: now)
   }
@@ -176,6 +178,7 @@ extension Coordinator {
     }
     orders.append(.release(token: token))
     copies.jobs[index].isHolding = false
+    copies.doneCount += 1
     stepJob(index, now: now)
     settle(now: now)
   }

@@ -122,6 +122,12 @@ package struct MirrorRecord: Sendable, Equatable {
   /// This leg's own state.
   package var state: MemberState { generation.member(member)?.state ?? .absent }
 
+  /// Whether it is of a leg that was to be added, and nobody knows of that any more: it never had
+  /// anything that others lack, so it counts as one without a record.
+  func isBlank(among members: [MirrorMember]) -> Bool {
+    state == .fresh && !members.contains { $0.id == member }
+  }
+
   /// The same record as another member's.
   package func of(_ member: UInt64) -> MirrorRecord {
     var record = self

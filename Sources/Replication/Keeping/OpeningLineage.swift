@@ -105,7 +105,9 @@ extension Opening {
     for index in generation.members.indices { generation.members[index].state = .absent }
     let counting = counting(head.generation)
     for leg in reached {
-      guard let record = leg.descriptor.record else {
+      guard let record = leg.descriptor.record, !record.isBlank(among: head.generation.members)
+      else {
+        if leg.descriptor.record != nil { plan.replaced.insert(LegSet(leg.leg)) }
         try add(leg, to: &generation, &plan, identity())
         continue
       }

@@ -43,6 +43,8 @@ final class Oracle {
   /// The legs that were never lost to the mirror: without names nobody else may be read.
   var isTrusted: [Bool]
   private(set) var openCount = 0
+  /// When every leg that had everything had been down since it was told so.
+  var loweredAt: UInt64 = 0
   /// Sectors that have changed by themselves.
   var rots: [Rot] = []
   private let isShared: Bool
@@ -92,7 +94,9 @@ final class Oracle {
     let complete = world.complete
     if world.scenario.isKept { checkKnown(stamp, legs, world) }
     var isHeld = !world.scenario.isKept
-    for leg in legs where complete.contains(leg) && world.isIntact(leg) {
+    // One that is told late may have been lost meanwhile, by all that had it, like any other.
+    let mayBeLost = !record.isForced && record.submittedAt <= loweredAt
+    for leg in legs where !mayBeLost && complete.contains(leg) && world.isIntact(leg) {
       isHeld = true
       for sector in record.sectors
       where !isRight(world.targets[leg].disk.live[sector], stamp, world) {

@@ -64,6 +64,7 @@ extension Oracle {
     let isSomebodyWhole = complete.contains { world.isIntact($0) }
     guard !isSomebodyWhole, !complete.isEmpty else { return }
     acknowledged = flushed
+    loweredAt = world.now
   }
 
   /// On the medium of a leg that has everything is all that was flushed.

@@ -44,6 +44,8 @@ import Testing
   static let foundVerifying: [(seed: UInt64, words: String)] = [
     (9067, "who lost its power was the source, and who was lost before had what that lacked"),
     (33568, "who missed two generations that nobody confirmed had all, and got what was old"),
+    (203_890, "a mirror stopped for its patience though copies got on, piece by piece"),
+    (236_073, "a leg that was to be added, which nobody knows of any more, was nobody's for ever"),
     (36614, "two halves asked for fewer legs than before, each for itself"),
     (13323, "no leg was the source, though one that an unconfirmed generation called lost had all"),
     (4731, "a region in which as many legs had something else was not repaired"),
