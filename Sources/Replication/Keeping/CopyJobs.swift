@@ -39,7 +39,7 @@ struct CopyWork: Sendable {
   /// Copies rest until then, so that callers' writes have their share.
   var resumeAt: UInt64?
   var tellAt: UInt64 = 0
-  /// Comparisons and copies that have ended well, and how many had when patience was prolonged last.
+  /// Comparisons and copies that ended well; how many had when patience was prolonged last.
   var doneCount: UInt64 = 0
   var doneBefore: UInt64 = 0
   var mends = 0
