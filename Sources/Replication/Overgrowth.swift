@@ -15,7 +15,9 @@ extension Sender {
   /// What has outgrown its limit; nil: nothing.
   package var overgrown: StaticString? {
     // Each that waits was taken while there was room for it, and moves on to the next of these.
-    let taken = queue.count + holds.asideCount + withheld.count + restarted.count + openCount
+    let taken =
+      queue.count + turns.heads.count + holds.asideCount + withheld.count + restarted.count
+      + openCount
     if taken > configuration.queueMax + Limits.openWritesMax + Limits.holdsMax {
       return "writes that wait"
     }

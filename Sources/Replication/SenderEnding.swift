@@ -24,7 +24,11 @@ extension Sender {
   }
 
   private mutating func complete(_ slot: Int, now: UInt64) {
-    if writes[slot].isAborting || !repeated(slot) && !postpone(slot, now: now) {
+    if hasChanged(slot) {
+      events.append(.bufferChanged(token: writes[slot].submission.token))
+      counters.restarts += 1
+      beginAnew(slot, now: now)
+    } else if writes[slot].isAborting || !repeated(slot) && !postpone(slot, now: now) {
       conclude(slot, now: now)
     }
     admit(now: now)
@@ -85,6 +89,7 @@ extension Sender {
   private mutating func beginAnew(_ slot: Int, now: UInt64) {
     var submission = writes[slot].submission
     submission.restarts += 1
+    submission.forgetRetries()
     submission.isTold = writes[slot].isTold
     guard submission.restarts <= Limits.restartsMax, mayRepeat else {
       writes[slot].members.forEach { leg in

@@ -219,7 +219,8 @@ extension Sender {
       writes[slot].order.groupSentAt, writes[slot].progress[leg].repairedAt
     )
     let timer = legs[leg].timer
-    guard !writes[slot].progress[leg].isCarried, legs[leg].description.path == .datagrams else {
+    let path = path(leg, writes[slot].submission)
+    guard !writes[slot].progress[leg].isCarried, path == .datagrams else {
       // A connection loses nothing; but a leg may have let go of what it was given. A question goes
       // behind what was carried, so does its answer.
       return report.isAsked && legs[leg].syncedAt > repairedAt

@@ -82,7 +82,7 @@ extension Sender {
       legs[leg].carriedUntil = max(legs[leg].carriedUntil, now + Limits.carriedNanoseconds)
     }
     let isTogether =
-      !fails && legs[leg].description.path == .datagrams && now >= legs[leg].carriedUntil
+      !fails && path(leg, writes[slot].submission) == .datagrams && now >= legs[leg].carriedUntil
     if !isTogether { writes[slot].progress[leg].isCarried = true }
     switch configuration.recovery {
     case .group where isTogether:

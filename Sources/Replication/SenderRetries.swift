@@ -5,6 +5,7 @@
 //
 // A leg that does not answer at all needs no such retry: what it lacks is sent to it again and
 // again until the deadline (`SenderRepair`).
+import ISCSI
 import SCSI
 
 extension LegFailure {
@@ -18,6 +19,12 @@ extension LegFailure {
 extension Submission {
   /// It goes to single legs again, which the others don't hear of.
   var isRetry: Bool { retries > 0 }
+
+  /// All legs are to have it anew.
+  mutating func forgetRetries() {
+    retries = 0
+    (targets, stored, dataDigest) = ([], [], nil)
+  }
 }
 
 extension Sender {
@@ -62,8 +69,57 @@ extension Sender {
     var submission = writes[slot].submission
     submission.stored = storing(slot)
     submission.targets = failed
+    submission.dataDigest = submission.dataDigest ?? dataDigest(slot)
     submission.retries += 1
     submission.isTold = writes[slot].isTold
     putFirst(submission, from: slot)
+  }
+}
+
+// MARK: A buffer that changes between tries
+
+extension Sender {
+  /// Whether those that got a retry got other bytes than those that had it before.
+  func hasChanged(_ slot: Int) -> Bool {
+    guard let first = writes[slot].submission.dataDigest, writes[slot].submission.isRetry,
+      writes[slot].failures.isEmpty, !writes[slot].isAborting, let own = dataDigest(slot)
+    else { return false }
+    return own != first
+  }
+
+  /// A digest of all of a write's data, whatever its number; nil where not all of it was sent by
+  /// datagrams, or none is digested.
+  ///
+  /// Nothing is read for it: CRC32C is linear, so a header's part in its datagram's digest is its
+  /// own digest with as many zeros behind it as there is data.
+  private func dataDigest(_ slot: Int) -> UInt64? {
+    let write = writes[slot]
+    guard !configuration.omitsDataDigest, let commandDigest = write.commandDigest,
+      write.unsent.missingCount == 0
+    else { return nil }
+    let blockLength = configuration.blockLength
+    let zeros = [UInt8](repeating: 0, count: (blockLength + 3) & ~3)
+    var header = [UInt8](repeating: 0, count: BasicHeaderSegment.byteCount)
+    var all: UInt64 = 0xcbf2_9ce4_8422_2325
+    for block in 0..<write.blockCount {
+      let count = min(blockLength, write.submission.length - block * blockLength)
+      let isCommand = block == 0 && write.hasImmediateData
+      // Safe: the spans over our own arrays end before these are used again.
+      do {
+        var span = header.mutableSpan
+        var bytes = unsafe span.mutableBytes
+        if isCommand {
+          commandHeader(slot, immediate: count).store(to: &bytes)
+        } else {
+          storeDataHeader(slot, block: block, count: count, into: &bytes)
+        }
+      }
+      var checksum = Checksum()
+      unsafe checksum.update(header.span.bytes)
+      unsafe checksum.update(zeros.span.bytes.extracting(0..<(count + 3) & ~3))
+      let content = isCommand ? commandDigest : write.digests[block]
+      all = (all ^ UInt64(content ^ checksum.state)) &* 0x0000_0100_0000_01b3
+    }
+    return all
   }
 }

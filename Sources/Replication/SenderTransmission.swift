@@ -211,7 +211,7 @@ extension Sender {
     }
   }
 
-  private func commandHeader(_ slot: Int, immediate: Int) -> BasicHeaderSegment {
+  func commandHeader(_ slot: Int, immediate: Int) -> BasicHeaderSegment {
     let submission = writes[slot].submission
     // RFC 7143 §11.3: W and the task attribute; F unless unsolicited data follows; I, since CmdSN
     // differs between the legs' sessions.
@@ -237,7 +237,7 @@ extension Sender {
   }
 
   /// A Data-Out's header, RFC 7143 §11.7, field by field into the datagram: one for each block.
-  private func storeDataHeader(
+  func storeDataHeader(
     _ slot: Int, block: Int, count: Int, into bytes: inout MutableRawSpan
   ) {
     let tag = UInt64(Datagram.taskTag(of: writes[slot].number))

@@ -141,4 +141,44 @@ import Testing
       #expect(mirror.sender.isIdle)
     }
   }
+
+  /// The caller changes its buffer between the tries: all legs get what is there by then.
+  @Test(arguments: [1, 3, 16], [false, true])
+  func `of a buffer that changes begin anew at all legs`(blocks: Int, isSolicited: Bool) {
+    for seed: UInt64 in 1...4 {
+      let mirror = VirtualMirror(shape(seed, isSolicited: isSolicited))
+      fail(mirror, leg: 1, [0], Self.busy, [])
+      mirror.write(block: 3, blocks: blocks)
+      mirror.run(until: { !mirror.retried.isEmpty })
+      for token in mirror.payloads.keys {
+        mirror.payloads[token]?[blocks * 512 - 7] ^= 0x20
+      }
+      mirror.run()
+      #expect(mirror.bufferChanges == 1 && mirror.disagreements == [], "seed \(seed)")
+      #expect(mirror.failures.isEmpty && mirror.completions.count == 1 && mirror.lost.isEmpty)
+      // Once to all, again to the one, and anew to all.
+      #expect(mirror.sender.counters.writes == 3 && mirror.sender.isIdle)
+    }
+  }
+
+  /// Whatever is lost, nobody else hears of a retry.
+  @Test func `are repaired by unicast, too`() {
+    for seed: UInt64 in 1...12 {
+      var shape = shape(seed)
+      shape.faults = .losing(0.3)
+      let mirror = VirtualMirror(shape)
+      fail(mirror, leg: 1, [0], Self.busy, [])
+      fail(mirror, leg: 2, [0], Self.busy, [])
+      mirror.write(block: 7, blocks: 16)
+      var isToGroup = false
+      mirror.willSend = { [unowned mirror] transmission in
+        guard mirror.sender.submission(inSlot: transmission.slot).isRetry else { return }
+        if case .connection = transmission.destination { return }
+        isToGroup = true
+      }
+      mirror.run()
+      #expect(!isToGroup && mirror.retried.count == 2, "seed \(seed)")
+      #expect(mirror.failures.isEmpty && mirror.disagreements == [] && mirror.lost.isEmpty)
+    }
+  }
 }

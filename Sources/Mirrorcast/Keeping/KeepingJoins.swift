@@ -10,15 +10,15 @@ extension KeepingLoop {
       sharing?.hall?.mayJoin ?? true, let first = lanes.parts.first,
       let desk = lanes.reservations
     else { return }
-    let leg = joins.waiting.removeFirst()
-    guard seats[leg].link != nil else { return joinNext() }
+    let (leg, stay) = joins.waiting.removeFirst()
+    guard seats[leg].link != nil, seats[leg].stay == stay else { return joinNext() }
     beginGuestsJoin(leg)
     joins.isRunning = true
     seats[leg].isJoining = true
     seats[leg].departure = nil
     let place = seats[leg].place ?? first.membership.withLock { $0.legs.count }
     seats[leg].place = place
-    let (url, stay, inbox) = (seats[leg].url, seats[leg].stay, inbox)
+    let (url, inbox) = (seats[leg].url, inbox)
     let join = LegJoin(lanes, desk, keeping)
     Task {
       do {

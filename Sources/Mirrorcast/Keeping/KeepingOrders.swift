@@ -20,7 +20,7 @@ extension KeepingLoop {
     case .leave(let leg, let words): leave(leg, words)
     case .begin(let legs): establish(legs)
     case .join(let leg):
-      joins.waiting.append(leg)
+      joins.waiting.append((leg, seats[leg].stay))
       joinNext()
     case .confirm(let legs): confirm(legs)
     case .suspend:

@@ -42,7 +42,8 @@ struct KeptLanes: Sendable {
 
 /// Legs that are to be taken into the lanes, one after the other: each is a new epoch.
 struct JoinQueue: Sendable {
-  var waiting: [Int] = []
+  /// Legs with their stays: one that was lost meanwhile is ordered anew.
+  var waiting: [(leg: Int, stay: Int)] = []
   var isRunning = false
   /// Losses of legs that are being taken in: told to the lanes when that has ended.
   var confirmed: LegSet = []

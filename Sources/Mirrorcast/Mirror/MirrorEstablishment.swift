@@ -244,7 +244,7 @@ struct Establishment: Sendable {
     configuration.recovery = options.recovery.machine
     configuration.waitsForStatus = options.status == .all
     configuration.isKept = keeping != nil
-    configuration.retriesMax = options.keeping.retries
+    configuration.retriesMax = min(max(options.keeping.retries, 0), Limits.retriesMax)
     configuration.isSolicited = options.isSolicited
     // The parts share what may leave.
     configuration.bytesPerSecondMax = options.bytesPerSecondMax.map {

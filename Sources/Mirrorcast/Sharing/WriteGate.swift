@@ -115,7 +115,7 @@ final class WriteGate: Sendable {
 
   private static func refuse(_ call: WriteCall, _ part: MirrorPart) {
     call.release()
-    call.completion(part.refusal("mirror ended"))
+    call.completion(part.refusal(MirrorPart.endedWords))
   }
 }
 

@@ -170,7 +170,7 @@ extension Opening {
 
   private func behind(_ head: MirrorGeneration) -> [MirrorGeneration] {
     reached.compactMap(\.descriptor.record).filter { record in
-      record.generation.id != head.id && head.descends(from: record.generation.id)
+      record.generation.counter < head.counter && head.descends(from: record.generation.id)
         && record.state.hasEverything && head.member(record.member)?.state.hasEverything == true
     }.map(\.generation)
   }

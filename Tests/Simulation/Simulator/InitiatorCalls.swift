@@ -142,6 +142,7 @@ extension Initiator {
   func end(forGood: Bool) {
     guard phase == .running else { return }
     isEndWanted = forGood
+    isClosedWhole = false
     phase = .ending
     turn()
   }

@@ -44,7 +44,7 @@ final class Keeping {
   let holder: UInt64
   var seats: [Seat]
   var join: Join?
-  var joinsWaiting: [Int] = []
+  var joinsWaiting: [(leg: Int, stay: Int)] = []
   /// Legs whose loss is told to the sender when they have been taken in.
   var confirmedLater: Set<Int> = []
   /// Taken in, and a member once no write before this number is open.
@@ -178,7 +178,7 @@ final class Keeping {
       if seats[leg].isJoining { seats[leg].departure = .told } else { seats[leg].stay += 1 }
     case .begin(let legs): initiator.establish(legs)
     case .join(let leg):
-      joinsWaiting.append(leg)
+      joinsWaiting.append((leg, seats[leg].stay))
       joinNext()
     case .confirm(let legs): confirm(legs)
     case .suspend:

@@ -42,9 +42,9 @@ extension Keeping {
     guard join == nil, !joinsWaiting.isEmpty, !isClosing, initiator.sender != nil,
       desk?.hall?.mayJoin ?? true
     else { return }
-    joinsWaiting.removeAll { seats[$0].link == nil }
+    joinsWaiting.removeAll { seats[$0.leg].link == nil || seats[$0.leg].stay != $0.stay }
     guard !joinsWaiting.isEmpty else { return }
-    let leg = joinsWaiting.removeFirst()
+    let leg = joinsWaiting.removeFirst().leg
     beginGuestsJoin(leg)
     seats[leg].isJoining = true
     seats[leg].departure = nil
