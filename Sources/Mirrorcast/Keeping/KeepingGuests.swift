@@ -72,8 +72,10 @@ extension KeepingLoop {
     case .led(let message): handleLeader(message)
     case .leaderGone(let words):
       guard machine.phase != .ended else { break }
-      // Known before any write fails by it.
-      if machine.phase != .opening { keeping.sharing?.noteLeaderGone(keeping) }
+      // Known before any write fails by it. Who has no mirror yet begins anew by itself.
+      if machine.phase == .running || machine.phase == .closing {
+        keeping.sharing?.noteLeaderGone(keeping)
+      }
       sharing?.gate.end()
       machine.follow { $0.end("the initiator that led the mirror is gone: \(words)") }
     case .wanted(let regions):

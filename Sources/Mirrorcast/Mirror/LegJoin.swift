@@ -34,7 +34,14 @@ struct LegJoin: Sendable {
       }
       // Who has changed it meanwhile may not have seen this leg yet.
       let later = writeCacheWish.value
-      if later != wish { try await setWriteCache(later, sessions[0]) }
+      if later != wish {
+        do {
+          try await setWriteCache(later, sessions[0])
+        } catch {
+          // It is a member by now; where the cache is to be off each write has FUA anyway.
+          logger.warning("a leg's write cache is not like the others': \(error)")
+        }
+      }
       return firstWrites
     } catch {
       for session in sessions { await session.connection.close() }

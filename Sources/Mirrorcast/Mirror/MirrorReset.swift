@@ -14,7 +14,11 @@ extension Mirror {
   /// A leg that doesn't answer within the mirror's deadline loses its session, and so its place:
   /// what it has made of the function can't be known.
   public func resetLogicalUnit() async -> [LegStatus] {
-    if let current = succession?.current { return await current.resetLogicalUnit() }
+    guard let succession else { return await resetHere() }
+    return await succession.ask(self) { await $0.resetHere() }
+  }
+
+  private func resetHere() async -> [LegStatus] {
     let (limit, wish) = (options.deadlineSeconds, writeCacheWish)
     let answers = await eachUnit { leg, url in
       let response = try await leg.connection.manageTasks(

@@ -7,6 +7,7 @@
 // depends on that. The road not taken was to ask the legs before each write.
 import Bytes
 import ISCSI
+import Logging
 import SCSI
 import Synchronization
 
@@ -14,16 +15,23 @@ import Synchronization
 final class WriteCacheWish: Sendable {
   /// Nothing was asked, or the cache off, or on.
   private let wish = Mutex<Bool?>(nil)
+  private let isBusy = Atomic(false)
   /// So that a write need not take the lock.
   private let isOff = Atomic(false)
 
   var value: Bool? {
     get { wish.withLock { $0 } }
     set {
-      wish.withLock { $0 = newValue }
-      isOff.store(newValue == false, ordering: .releasing)
+      wish.withLock { wish in
+        wish = newValue
+        isOff.store(newValue == false, ordering: .releasing)
+      }
     }
   }
+
+  /// One change at a time; false while another one runs.
+  func begin() -> Bool { !isBusy.exchange(true, ordering: .acquiringAndReleasing) }
+  func end() { isBusy.store(false, ordering: .releasing) }
 
   /// Whether each write is a forced one.
   var forcesWrites: Bool { isOff.load(ordering: .acquiring) }
@@ -33,7 +41,11 @@ extension Mirror {
   /// Whether the legs may answer GOOD before their media have a write (WCE of the caching mode
   /// page, SBC-3 §6.4.5). Throws `MirrorcastError` where they differ, or where one doesn't tell.
   public func writeCache() async throws -> Bool {
-    if let current = succession?.current { return try await current.writeCache() }
+    guard let succession else { return try await writeCacheHere() }
+    return try await succession.ask(self) { try await $0.writeCacheHere() }
+  }
+
+  private func writeCacheHere() async throws -> Bool {
     let answers = await eachUnit { try await $0.connection.cachingPage($1).hasWriteCache }
     let states = try Self.known(answers)
     guard let first = states.first else { throw MirrorcastError("no leg is here") }
@@ -49,9 +61,18 @@ extension Mirror {
   /// Sets the write cache of every leg by MODE SELECT, and that of each that comes later. While it
   /// is off each write of this mirror has FUA, too.
   ///
-  /// Throws `MirrorcastError`, which names them, where legs refuse: then all are as they were.
+  /// Throws `MirrorcastError`, which names them, where legs refuse: then all are as they were, but
+  /// for those that it names as well, or while another change runs.
   public func setWriteCache(_ isOn: Bool) async throws {
-    if let current = succession?.current { return try await current.setWriteCache(isOn) }
+    guard writeCacheWish.begin() else {
+      throw MirrorcastError("the write caches are just being set", advice: "Try it again.")
+    }
+    defer { writeCacheWish.end() }
+    guard let succession else { return try await setWriteCacheHere(isOn) }
+    try await succession.ask(self) { try await $0.setWriteCacheHere(isOn) }
+  }
+
+  private func setWriteCacheHere(_ isOn: Bool) async throws {
     let former = writeCacheWish.value
     // Before the legs are listed: one that comes meanwhile is set by whoever takes it in.
     writeCacheWish.value = isOn
@@ -60,13 +81,18 @@ extension Mirror {
       _ = try Self.known(answers)
     } catch {
       writeCacheWish.value = former
-      let changed = Set(
+      // Those that were so before stay so; one that came meanwhile was set by whoever took it in.
+      let same = Set(
         answers.compactMap { answer in
-          guard case .success(let was) = answer.result, was != isOn else { return nil }
+          guard case .success(let was) = answer.result, was == isOn else { return nil }
           return answer.url
         } as [LogicalUnitURL])
-      _ = await eachUnit(of: changed) { try await $0.connection.setWriteCache(!isOn, $1) }
-      throw error
+      let restored = await eachUnit(except: same) {
+        try await $0.connection.setWriteCache(!isOn, $1)
+      }
+      guard let words = Self.refusals(restored) else { throw error }
+      throw MirrorcastError(
+        "\(error.what); not set back: \(words)", advice: "See to those legs.")
     }
   }
 
@@ -79,11 +105,11 @@ extension Mirror {
 
   /// Asks each LUN of each leg that is here, at once; in the order of the legs.
   func eachUnit<Value: Sendable>(
-    of urls: Set<LogicalUnitURL>? = nil,
+    except urls: Set<LogicalUnitURL> = [],
     _ body: @escaping @Sendable (MirrorLeg, LogicalUnitURL) async throws -> Value
   ) async -> [UnitAnswer<Value>] {
     let units = parts[0].membership.withLock { $0.present }.flatMap { _, leg in
-      leg.urls.filter { urls?.contains($0) ?? true }.map { (leg, $0) }
+      leg.urls.filter { !urls.contains($0) }.map { (leg, $0) }
     }
     return await withTaskGroup(of: (Int, UnitAnswer<Value>).self) { group in
       for (index, (leg, url)) in units.enumerated() {
@@ -108,21 +134,33 @@ extension Mirror {
   private static func known<Value>(
     _ answers: [UnitAnswer<Value>]
   ) throws(MirrorcastError) -> [(url: LogicalUnitURL, value: Value)] {
-    var known: [(url: LogicalUnitURL, value: Value)] = []
-    var failures: [String] = []
-    for answer in answers {
-      switch answer.result {
-      case .success(let value): known.append((answer.url, value))
-      case .failure where answer.isGone: break
-      case .failure(let error): failures.append("\(answer.url): \(error.what)")
-      }
-    }
-    guard failures.isEmpty else {
+    if let words = refusals(answers) {
       throw MirrorcastError(
-        "not the same at all legs: \(failures.joined(separator: "; "))",
+        "not the same at all legs: \(words)",
         advice: "Leave that leg out, or leave the write cache alone.")
     }
-    return known
+    return answers.compactMap { answer in
+      guard case .success(let value) = answer.result else { return nil }
+      return (answer.url, value)
+    }
+  }
+
+  private static func refusals<Value>(_ answers: [UnitAnswer<Value>]) -> String? {
+    var failures: [String] = []
+    for answer in answers where !answer.isGone {
+      if case .failure(let error) = answer.result {
+        failures.append("\(answer.url): \(error.what)")
+      }
+    }
+    return failures.isEmpty ? nil : failures.joined(separator: "; ")
+  }
+
+  /// The same for all legs of a mirror that follows another one; what a leg refuses is logged.
+  func takeOverWriteCache() async {
+    guard let isOn = writeCacheWish.value else { return }
+    let answers = await eachUnit { try await $0.connection.setWriteCache(isOn, $1) }
+    guard let words = Self.refusals(answers) else { return }
+    logger.warning("the write caches are not as they were set: \(words)")
   }
 }
 

@@ -169,6 +169,7 @@ final class MirrorSuccession: Sendable {
     while true {
       do {
         let mirror = try await SharedOpening(next(after: told), logger).open(succeeding: self)
+        await mirror.takeOverWriteCache()
         await takeReservations(mirror)
         guard let lost = await take(mirror) else { return }
         told = lost
@@ -259,15 +260,22 @@ extension MirrorSuccession {
 
   /// Asks the mirror that is open, and the one after it where its leader was gone meanwhile.
   func ask<Answer>(
-    _ first: Mirror, _ body: (Mirror) async -> Answer
-  ) async -> Answer {
+    _ first: Mirror, _ body: (Mirror) async throws -> Answer
+  ) async rethrows -> Answer {
     while true {
       await whenOpen()
       let mirror = current ?? first
-      let answer = await body(mirror)
-      let isLast = state.withLock { $0.opening == nil && ($0.current ?? first) === mirror }
-      if isLast { return answer }
+      do {
+        let answer = try await body(mirror)
+        if isLast(mirror, first) { return answer }
+      } catch {
+        if isLast(mirror, first) { throw error }
+      }
     }
+  }
+
+  private func isLast(_ mirror: Mirror, _ first: Mirror) -> Bool {
+    state.withLock { $0.opening == nil && ($0.current ?? first) === mirror }
   }
 
   /// The caller ends the mirror: there will be no next one. Returns the last one, when all that

@@ -43,6 +43,9 @@ final class SharingEnds: Sendable {
 struct SharedOpening: Sendable {
   /// How long a leader may take to welcome a guest.
   private static let welcomeSeconds = 45.0
+  /// A leg keeps the claim of a leader that is silent for nearly a minute: who follows one waits
+  /// longer than that.
+  private static let successionSeconds = 90.0
   /// Between two looks for one that is just becoming the leader.
   private static let pauseSeconds = 0.2
 
@@ -59,7 +62,9 @@ struct SharedOpening: Sendable {
   func open(succeeding former: MirrorSuccession? = nil) async throws -> Mirror {
     let line = (former ?? MirrorSuccession(options, logger), former == nil)
     let start = ContinuousClock.now
-    let patience = Duration.seconds(options.keeping.patienceSeconds)
+    let seconds = options.keeping.patienceSeconds
+    let patience = Duration.seconds(
+      former == nil ? seconds : max(seconds, Self.successionSeconds))
     while true {
       var refusal: any Error
       do {
@@ -69,7 +74,12 @@ struct SharedOpening: Sendable {
             "nobody has a shared mirror open there",
             advice: "Open it by its --name and all its legs, with --shared.")
         }
-        return try await lead(line)
+        do {
+          return try await lead(line)
+        } catch  where former != nil {
+          // Legs that died with the leader may be back in a moment.
+          throw SharingRetry(cause: error)
+        }
       } catch let error as SharingRetry {
         refusal = error.cause
         logger.debug("not in the shared mirror yet: \(refusal)")
@@ -140,7 +150,14 @@ struct SharedOpening: Sendable {
     connection.send(.hello(guest: number, secret: place.secret))
     let mirror: SharedMirror
     switch await first(words, connection) {
-    case .welcome(let told): mirror = told
+    case .welcome(let told):
+      mirror = told
+      do {
+        if line.isFirst { try check(told) }
+      } catch {
+        connection.close()
+        throw error
+      }
     case .closed(let why):
       throw SharingRetry(
         cause: MirrorcastError("the initiator that leads the mirror let nobody in: \(why)"))
@@ -173,6 +190,22 @@ struct SharedOpening: Sendable {
     defer { watch.cancel() }
     for await word in words { return word }
     return .closed("nothing was said")
+  }
+
+  /// Whether it is the mirror that the caller named, by its name and legs.
+  private func check(_ mirror: SharedMirror) throws(MirrorcastError) {
+    let (name, legs) = (mirror.record.name, try mirror.urls)
+    if let wanted = options.name, !wanted.isEmpty, wanted != name {
+      throw MirrorcastError(
+        "\(options.legs[0]) belongs to the mirror '\(name)', not '\(wanted)'",
+        advice: "Name that one, or other legs.")
+    }
+    if let stranger = options.legs.first(where: { !legs.contains($0) }) {
+      throw MirrorcastError(
+        "\(stranger) is no leg of the mirror '\(name)', which is open",
+        advice: "Its legs are \(legs.map(\.description).joined(separator: ", ")). Add one by:"
+          + " mirrorcast add.")
+    }
   }
 
   /// What the leader tells takes the place of what was known here.
