@@ -105,6 +105,11 @@ extension KeepingLoop {
   }
 
   mutating func begin(_ mirror: Mirror, now: UInt64) {
+    // It stopped while the lanes were being made, or its leader is gone: nobody gets it.
+    guard machine.phase != .ended else {
+      Task { _ = await mirror.withdraw() }
+      return fail(MirrorcastError("the mirror stopped while it was being opened"))
+    }
     lanes.parts = mirror.parts
     lanes.reservations = mirror.reservations
     lanes.stripeLength = mirror.writeLengthMax

@@ -197,7 +197,7 @@ struct SharedOpening: Sendable {
     let (name, legs) = (mirror.record.name, try mirror.urls)
     if let wanted = options.name, !wanted.isEmpty, wanted != name {
       throw MirrorcastError(
-        "\(options.legs[0]) belongs to the mirror '\(name)', not '\(wanted)'",
+        "the mirror that is open at these legs is '\(name)', not '\(wanted)'",
         advice: "Name that one, or other legs.")
     }
     if let stranger = options.legs.first(where: { !legs.contains($0) }) {
