@@ -144,8 +144,8 @@ package final class InitiatorConnection: Sendable {
     return try result.get()
   }
 
-  /// Asks for a task management function, and waits for its answer; commands of this session that
-  /// it ends are TASK ABORTED.
+  /// Asks for a task management function, and waits for its answer; commands of the nexus that it
+  /// ends are TASK ABORTED.
   func manageTasks(
     _ function: TaskManagementFunction, lun: LogicalUnitNumber
   ) async throws(MirrorcastError) -> TaskManagementResponse {
