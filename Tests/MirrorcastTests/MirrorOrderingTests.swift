@@ -164,7 +164,7 @@ struct `Task attributes through the mirror` {
     }
   }
 
-  @Test(arguments: TaskAttribute.allCases) func `a leg of another make is told the attribute`(
+  @Test(arguments: TaskAttribute.allCases) func `a leg of another make does them all`(
     attribute: TaskAttribute
   ) async throws {
     try await MirrorScene.run(legs: 1) { scene in

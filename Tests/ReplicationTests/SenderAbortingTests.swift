@@ -101,13 +101,8 @@ import Testing
   private func run(
     seed: UInt64, isKept: Bool, waits: Bool = true, losing leg: Int? = nil
   ) -> (mirror: VirtualMirror, aborted: Set<UInt64>) {
-    var shape = MirrorShape(seed: seed)
-    shape.isKept = isKept
+    var shape = MirrorShape.mixed(seed, isKept: isKept)
     shape.waitsForStatus = waits
-    shape.recovery = RecoveryMode.allCases[Int(seed) % RecoveryMode.allCases.count]
-    shape.faults = .losing(0.15)
-    shape.paths =
-      isKept ? [.datagrams, .datagrams, .connection] : [.datagrams, .datagrams, .foreign]
     let mirror = VirtualMirror(shape)
     mirror.writeInTurns(60, blocksMax: 12)
     var aborted: Set<UInt64> = []

@@ -207,12 +207,7 @@ import Testing
   private func run(
     seed: UInt64, isKept: Bool, lose: (at: Int, leg: Int)? = nil
   ) -> VirtualMirror {
-    var shape = MirrorShape(seed: seed)
-    shape.isKept = isKept
-    shape.recovery = RecoveryMode.allCases[Int(seed) % RecoveryMode.allCases.count]
-    shape.faults = .losing(0.15)
-    shape.paths =
-      isKept ? [.datagrams, .datagrams, .connection] : [.datagrams, .datagrams, .foreign]
+    let shape = MirrorShape.mixed(seed, isKept: isKept)
     let mirror = VirtualMirror(shape)
     mirror.writeInTurns(60, blocksMax: 12)
     if let lose {

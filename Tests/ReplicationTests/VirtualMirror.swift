@@ -37,6 +37,17 @@ struct MirrorShape {
   /// Time that one datagram takes to leave.
   var paceNanoseconds: UInt64 = 1_000
 
+  /// Legs of two kinds, and a network that loses.
+  static func mixed(_ seed: UInt64, isKept: Bool) -> MirrorShape {
+    var shape = MirrorShape(seed: seed)
+    shape.isKept = isKept
+    shape.recovery = RecoveryMode.allCases[Int(seed) % RecoveryMode.allCases.count]
+    shape.faults = .losing(0.15)
+    shape.paths =
+      isKept ? [.datagrams, .datagrams, .connection] : [.datagrams, .datagrams, .foreign]
+    return shape
+  }
+
   var geometry: BlockGeometry {
     guard let geometry = BlockGeometry(blockCount: UInt64(diskBlocks)) else {
       preconditionFailure("no such disk")

@@ -69,20 +69,10 @@ extension Mirror {
   public func abort(_ tag: WriteTag) async -> AbortResult {
     guard succession == nil, gate == nil else { return .notSupported }
     guard tag.isOpen else { return .taskDoesNotExist }
-    for part in parts { part.abort(tag) }
+    // A mirror that ends waits for its writes.
+    for part in parts { _ = part.post(.abort(tag)) }
     await tag.ended()
     return .complete
-  }
-}
-
-extension MirrorPart {
-  fileprivate func abort(_ tag: WriteTag) {
-    while true {
-      // Never waiting for room under the lock: the lane's completions may want it, too.
-      let isTaken = membership.withLock { $0.hasEnded ? nil : inbox.offer(.abort(tag)) }
-      // A mirror that ends waits for its writes.
-      guard isTaken == false else { return }
-    }
   }
 }
 

@@ -35,10 +35,7 @@ extension Mirror {
     let refusal = orderings.withLock { _ in placeOrdered(pieces) }
     guard let refusal else { return }
     // Not under the lock: a completion may submit again.
-    for piece in refusal.pieces {
-      piece.call.release()
-      piece.call.completion(parts[piece.part].refusal(refusal.words))
-    }
+    for piece in refusal.pieces { parts[piece.part].refuse(piece.call, refusal.words) }
   }
 
   private func placeOrdered(

@@ -82,7 +82,7 @@ final class MirrorPart: Sendable {
     return isTaken ? nil : Self.tooManyWords
   }
 
-  /// A write that was let in ends without having been begun.
+  /// A write ends without having been begun; it leaves the gate if it was let in.
   func refuse(_ call: WriteCall, _ words: String) {
     call.release()
     call.leaveGate()
@@ -112,17 +112,20 @@ final class MirrorPart: Sendable {
     return WriteResult(isGood: false, failures: failures)
   }
 
+  /// Hands the lane an order as soon as there is room; false when the mirror has ended.
+  func post(_ order: SenderOrder) -> Bool {
+    while true {
+      // Never waiting for room under the lock: the lane's completions may want it, too.
+      let isTaken = membership.withLock { $0.hasEnded ? nil : inbox.offer(order) }
+      if isTaken != false { return isTaken == true }
+    }
+  }
+
   /// Waits until nothing is open and nothing waits; false when the mirror has ended.
   func isIdle() async -> Bool {
     await withCheckedContinuation { continuation in
-      while true {
-        // Never waiting for room under the lock: the lane's completions may want it, too.
-        let isTaken = membership.withLock {
-          $0.hasEnded ? nil : inbox.offer(.whenIdle { continuation.resume(returning: true) })
-        }
-        if isTaken == nil { continuation.resume(returning: false) }
-        guard isTaken == false else { return }
-      }
+      let isTaken = post(.whenIdle { continuation.resume(returning: true) })
+      if !isTaken { continuation.resume(returning: false) }
     }
   }
 

@@ -35,8 +35,6 @@ final class WriteGate: Sendable {
 
   /// Hands a write to its lane, now or when this initiator may write there.
   func pass(_ call: WriteCall, to part: MirrorPart) {
-    var call = call
-    call.gate = self
     let isIn = act { state -> Bool? in
       guard !state.isEnded, state.gate.waitingCount < RegionGate.waitingMax else { return nil }
       state.lastID += 1
@@ -45,9 +43,13 @@ final class WriteGate: Sendable {
       return false
     }
     switch isIn {
-    case true?: part.submit(call)
+    case true?:
+      // Only what was let in has to leave.
+      var call = call
+      call.gate = self
+      part.submit(call)
     case false?: break
-    case nil: Self.refuse(call, part)
+    case nil: part.refuse(call, MirrorPart.endedWords)
     }
   }
 
@@ -81,7 +83,7 @@ final class WriteGate: Sendable {
       defer { state.parked = [:] }
       return Array(state.parked.values)
     }
-    for case .call(let call, let part) in parked { Self.refuse(call, part) }
+    for case .call(let call, let part) in parked { part.refuse(call, MirrorPart.endedWords) }
   }
 
   // MARK: Steps
@@ -99,7 +101,8 @@ final class WriteGate: Sendable {
         case .released(let regions): inbox.post(.givenBack(regions))
         case .go(let id):
           switch state.parked.removeValue(forKey: id) {
-          case .call(let call, let part):
+          case .call(var call, let part):
+            call.gate = self
             if let words = part.offer(call) { refused.append((call, part, words)) }
           case .hold(let token): inbox.post(.entered(token: token))
           case nil: break
@@ -111,11 +114,6 @@ final class WriteGate: Sendable {
     }
     for (call, part, words) in refused { part.refuse(call, words) }
     return result
-  }
-
-  private static func refuse(_ call: WriteCall, _ part: MirrorPart) {
-    call.release()
-    call.completion(part.refusal(MirrorPart.endedWords))
   }
 }
 
