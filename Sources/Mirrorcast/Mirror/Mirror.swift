@@ -146,7 +146,9 @@ public final class Mirror: Sendable {
     attribute: TaskAttribute = .simple, tag: WriteTag? = nil,
     completion: @escaping @Sendable (WriteResult) -> Void
   ) {
-    let completion = tag?.naming(completion) ?? completion
+    // Not by `map` or `??`: those would take memory for each write, to wrap what is handed on.
+    var completion = completion
+    if let tag { completion = tag.naming(completion) }
     let isBarrier = attribute == .ordered && parts.count > 1
     var ordered: [PlacedCall] = []
     let stripes = stripes(of: bytes.count, at: offset)
