@@ -76,26 +76,30 @@ import Testing
     try await TargetScene.serving(old) { scene in
       let client = try scene.client(at: Self.store)
       var bytes: [UInt8] = []
+      var writes: [UInt32: Int] = [:]
       for index in 0..<32 {
         let blocks = BlockRange(address: UInt64(index * 128), count: 128)
-        bytes +=
-          client.command(
-            .write16(blocks), lun: lunField(1), data: pattern(65_536, UInt8(index))
-          ).encoded
+        let command = client.command(
+          .write16(blocks), lun: lunField(1), data: pattern(65_536, UInt8(index)))
+        writes[command.header.initiatorTaskTag] = index
+        bytes += command.encoded
       }
       try client.send(bytes)
       // So that some at least are there.
-      var good = try client.statuses(1)
+      var answers = try client.statuses(1)
+      #expect(answers.first?.status == 0)
       try await scene.daemon.reload(Self.configuration([Self.store: ["0=memory:1M"]]))
       // Nobody has the file any more.
       let backing = try FileBacking(path: "\(scratch.path)/disk.img")
-      good += try client.statuses(31)
+      answers += try client.statuses(31)
       let stored = scratch.bytes("disk.img")
-      for (index, status) in good.enumerated() where status == 0 {
+      // What was refused is answered before what was on its way.
+      for answer in answers where answer.status == 0 {
+        let index = try #require(writes[answer.tag])
         let piece = Array(stored[index * 65_536..<(index + 1) * 65_536])
-        #expect(piece == pattern(65_536, UInt8(index)), "write \(index)")
+        let isThere = piece == pattern(65_536, UInt8(index))
+        #expect(isThere, "write \(index)")
       }
-      #expect(good.first == 0)
       #expect(try client.run(.testUnitReady, lun: lunField(1)).words == Self.absent)
       #expect(try client.run(.testUnitReady).words == Self.changed)
       #expect(try client.read(512, at: 0).status == 0)
@@ -274,11 +278,12 @@ import Testing
 }
 
 extension TargetClient {
-  /// The statuses of the next answers, as many as that.
-  func statuses(_ count: Int) throws -> [UInt8] {
-    var found: [UInt8] = []
+  /// The statuses of the next answers, as many as that, in the order they came.
+  func statuses(_ count: Int) throws -> [(tag: UInt32, status: UInt8)] {
+    var found: [(tag: UInt32, status: UInt8)] = []
     while found.count < count, let pdu = try receive() {
-      if pdu.header.opcode == .scsiResponse { found.append(pdu.header.byte3) }
+      guard pdu.header.opcode == .scsiResponse else { continue }
+      found.append((pdu.header.initiatorTaskTag, pdu.header.byte3))
     }
     return found
   }

@@ -13,11 +13,11 @@ struct `The opening of a kept mirror` {
       let error = await refusal { _ = try await scene.mirror(other) }
       #expect(error?.what.contains("(held)") == true, "\(error as Any)")
       #expect(error?.advice != nil)
-      // Ordinary writers are refused, too.
+      // Ordinary writers are refused, too; before, one leg was not ready even.
+      await mirror.whenInSync()
       let plain = await refusal { _ = try await scene.mirror(try scene.options()) }
       #expect(plain?.what.contains("vault") == true, "\(plain as Any)")
       #expect(await mirror.write([UInt8](repeating: 5, count: 512), at: 0).isGood)
-      await mirror.whenInSync()
       #expect(await mirror.terminate().bad == [])
     }
   }
