@@ -12,10 +12,13 @@ extension Sender {
     return owing
   }
 
-  /// Whether a write with a lower number is open still: one of an earlier epoch, where `number` is
-  /// the first of a later one.
+  /// Whether a write is open still that had a lower number at first: one of an earlier epoch, where
+  /// `number` is the first of a later one. Legs that came with that one don't get it, whatever
+  /// number it has when it is tried again.
   package func hasOpen(before number: SerialNumber) -> Bool {
-    openCount > 0
-      && writes.contains { $0.phase != .idle && $0.number.precedes(number) }
+    guard openCount > 0 || !restarted.isEmpty else { return false }
+    return writes.contains {
+      $0.phase != .idle && ($0.submission.firstNumber ?? $0.number).precedes(number)
+    } || restarted.contains { $0.firstNumber?.precedes(number) == true }
   }
 }

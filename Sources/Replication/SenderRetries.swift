@@ -23,7 +23,7 @@ extension Submission {
   /// All legs are to have it anew.
   mutating func forgetRetries() {
     retries = 0
-    (targets, stored, dataDigest) = ([], [], nil)
+    (targets, stored, firstNumber, dataDigest) = ([], [], nil, nil)
   }
 }
 
@@ -69,6 +69,7 @@ extension Sender {
     var submission = writes[slot].submission
     submission.stored = storing(slot)
     submission.targets = failed
+    submission.firstNumber = submission.firstNumber ?? writes[slot].number
     submission.dataDigest = submission.dataDigest ?? dataDigest(slot)
     submission.retries += 1
     submission.isTold = writes[slot].isTold

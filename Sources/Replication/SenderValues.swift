@@ -123,6 +123,8 @@ package struct Submission: Sendable, Equatable {
   var stored: LegSet = []
   /// Times that it was sent again to those that failed it.
   var retries = 0
+  /// Of a retry: the number that it had at first, by which legs that came since are not meant.
+  var firstNumber: SerialNumber?
   /// Of a retry: what was sent at first, see `Sender.dataDigest`.
   var dataDigest: UInt64?
   var restarts = 0

@@ -65,6 +65,25 @@ import Testing
     #expect(mirror.sender.counters.writes == 2)
   }
 
+  @Test func `are writes of the epoch in which they began`() {
+    var shape = shape(1)
+    shape.faults = LinkFaults()
+    let mirror = VirtualMirror(shape)
+    // Twice: so that a retry of a retry is seen, too.
+    fail(mirror, leg: 1, [0, 1])
+    var seen: [UInt32: Bool] = [:]
+    mirror.willSend = { [unowned mirror] transmission in
+      let number = mirror.sender.writes[transmission.slot].number.rawValue
+      seen[number] = mirror.sender.hasOpen(before: SerialNumber(1))
+    }
+    mirror.write(block: 7, blocks: 12)
+    mirror.run()
+    // A leg that came with the epoch from 1 on is no member of any of them.
+    #expect(seen == [0: true, 1: true, 2: true])
+    #expect(mirror.retried.count == 2 && mirror.failures.isEmpty && mirror.lost.isEmpty)
+    #expect(!mirror.sender.hasOpen(before: mirror.sender.firstUnusedNumber))
+  }
+
   @Test(arguments: 0...4) func `that never pass make the leg leave`(retries: Int) {
     for seed: UInt64 in 1...4 {
       let mirror = VirtualMirror(shape(seed, retries: retries))
