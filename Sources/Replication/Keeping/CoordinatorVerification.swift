@@ -39,7 +39,7 @@ extension Coordinator {
   mutating func stepVerification(now: UInt64) {
     // First, or it would be due again and again.
     if let due = verification?.resumeAt, due <= now { verification?.resumeAt = nil }
-    guard verification != nil, !isResting else { return }
+    guard verification != nil, !isChanging else { return }
     if verification?.mending != nil {
       guard !isMending else { return }
       verification?.endMending()
@@ -48,6 +48,8 @@ extension Coordinator {
     while canVerifyMore { beginVerifiedRegion(now: now) }
     guard let work = verification, work.jobs.isEmpty else { return }
     if work.left.isEmpty {
+      // What is on its way now is not for those that are wrong.
+      guard !work.isRepairDue || !copies.jobs.contains(where: \.isHolding) else { return }
       if !mendVerified() { endVerification(nil) }
     } else if sources.count < 2, !legs.contains(where: \.isGettingCopies) {
       endVerification("fewer than two legs are in sync")

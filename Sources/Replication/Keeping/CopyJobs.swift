@@ -191,7 +191,10 @@ extension Coordinator {
   }
 
   /// While states change, or are about to, no copy is on its way: who stores it would not be known.
-  var isResting: Bool {
+  var isResting: Bool { isChanging || verification?.isRepairDue == true }
+
+  /// The same, but for repairs that wait for the copies that are on their way.
+  var isChanging: Bool {
     round.isRunning || round.isWanted || !copies.doubts.isEmpty || isAnyJoining
       || legs.contains { $0.isCopying && $0.copy.isDone }
   }

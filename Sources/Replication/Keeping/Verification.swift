@@ -177,6 +177,9 @@ struct VerificationWork: Sendable {
   /// It was copied from a leg that is not right there.
   mutating func noteWrongSource(_ region: Int) { mending?.regions[region] = nil }
 
+  /// All is compared, and something may be to be repaired: the legs' states are about to change.
+  var isRepairDue: Bool { left.isEmpty && jobs.isEmpty && mending == nil && !repairs.isEmpty }
+
   /// Takes as many regions as can be repaired at once: some of the legs that are in sync are right
   /// in all of them, and stay in sync; the others are made equal to these. What nobody is right in,
   /// or nobody who is here is wrong, is left as it is.

@@ -66,7 +66,9 @@ import Testing
 
   /// The same, with ordinary writers.
   static let foundPlain: [(seed: UInt64, words: String)] = [
-    (38321, "a leg that came while a write was tried again was compared without that write")
+    (38321, "a leg that came while a write was tried again was compared without that write"),
+    (274_628, "a repair began while a copy was on its way, and its leg stored that, too"),
+    (737_639, "the same"),
   ]
 
   @Test func `what was found once stays mended`() {
