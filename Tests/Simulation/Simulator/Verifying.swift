@@ -18,6 +18,8 @@ struct VerificationCall {
   let beganAt: UInt64
   /// Before the mirror ends for good: all is made equal.
   let isLast: Bool
+  /// Of each target: one that loses its power may have again what had rotted, and was written over.
+  let incarnations: [UInt32]
 }
 
 extension World {
@@ -73,7 +75,8 @@ extension Keeping {
       ])
     }
     guard coordinator.verify(wish, now: world.now) else { return }
-    verification = VerificationCall(beganAt: world.now, isLast: isLast)
+    verification = VerificationCall(
+      beganAt: world.now, isLast: isLast, incarnations: world.targets.map(\.incarnation))
     world.note(initiator.index, "verifies, for the last time: %", isLast ? 1 : 0)
   }
 
@@ -117,8 +120,12 @@ extension Keeping {
     let whole = report.comparedBytes.indices.filter {
       report.comparedBytes[$0] == UInt64(report.bytes.count)
     }
+    let steady = whole.filter { leg in
+      let target = seats[leg].target
+      return world.targets[target].incarnation == call.incarnations[target]
+    }
     for rot in world.oracle.rots where rot.at < call.beganAt && world.isThere(rot) {
-      check(rot, report, whole)
+      check(rot, report, steady)
     }
     isUndecided =
       call.isLast && report.endWords == nil && report.differingRegions != report.repairedRegions
