@@ -87,7 +87,8 @@ extension ReceiverDuty {
       }
     } catch {
       for (unit, isKept) in entered {
-        unit.keeping.leave(request.registration, isKept: isKept)
+        unit.keeping.leave(
+          request.registration, holder: request.holder, isKept: isKept)
       }
       throw error
     }
@@ -96,7 +97,10 @@ extension ReceiverDuty {
 
   /// The stores of a registration that was let in have ended.
   func leave(_ units: [ServedUnit], _ request: RegistrationRequest, isKept: Bool) {
-    for unit in units { unit.keeping.leave(request.registration, isKept: isKept) }
+    for unit in units {
+      unit.keeping.leave(
+        request.registration, holder: request.holder, isKept: isKept)
+    }
   }
 
   /// Stores that may begin by now, begin.

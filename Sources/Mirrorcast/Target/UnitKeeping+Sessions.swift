@@ -117,12 +117,12 @@ extension UnitKeeping {
   }
 
   /// A registration that was let in has ended, and its stores with it.
-  func leave(_ part: UInt32, isKept: Bool) {
+  func leave(_ part: UInt32, holder: UInt64?, isKept: Bool) {
     act { state in
       state.tenants.leave(part, isKept: isKept)
       guard isKept else { return }
       state.wakes[part] = nil
-      state.unit.handlePartEnded(part: part)
+      state.unit.handlePartEnded(part: part, holder: holder ?? 0)
     }
   }
 

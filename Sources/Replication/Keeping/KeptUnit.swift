@@ -130,7 +130,10 @@ package struct KeptUnit: Sendable {
   }
 
   /// The part's registration is gone: what has not ended of it never will.
-  package mutating func handlePartEnded(part: UInt32) { stores.handlePartEnded(part) }
+  /// - Parameter holder: the initiator's number whose part it was.
+  package mutating func handlePartEnded(part: UInt32, holder: UInt64) {
+    stores.handlePartEnded(part, of: holder)
+  }
 
   private mutating func touch(_ regions: Range<Int>) {
     clearing.touch(regions)

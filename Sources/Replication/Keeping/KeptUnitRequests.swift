@@ -46,7 +46,10 @@ extension KeptUnit {
       clearing.abandon()
       claim = nil
     }
-    if claim == nil { claim = KeepingClaim(holder: holder, session: session) }
+    if claim == nil {
+      claim = KeepingClaim(holder: holder, session: session)
+      stores.handleClaimed()
+    }
     claim?.holder = holder
     wait(.describe, .turn, session: session, token: token)
   }
@@ -82,7 +85,10 @@ extension KeptUnit {
       if let asker = desk.end(order) { answer(asker.session, asker.token, .answered(words)) }
       answer(session, token, .done)
     // Who else may write stands with the claim, not here.
-    case .lead, .expel: answer(session, token, .done)
+    case .lead: answer(session, token, .done)
+    case .expel(let guest):
+      stores.handleExpelled(guest)
+      answer(session, token, .done)
     case .admit:
       guard isOpen else { return refuse(session, token, .badRequest, "it is not open") }
       answer(session, token, .done)

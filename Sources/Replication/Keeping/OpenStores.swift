@@ -9,7 +9,10 @@
 // Law: what can't be told is never ended. A part that goes takes with it the knowledge how its open
 // writes ended; so does a crash of this leg, and a number that comes again too late. Their regions
 // are *lost*: only who has compared all members may say that they are equal (`synced`, or a
-// generation in which all are in sync that follows one in which not all were).
+// generation in which all are in sync that follows one in which not all were). Not even that is
+// believed as long as whoever says it may not know yet that the part is gone: that may have been
+// said of what stood here before the part's last stores. Who has the claim learns it at the latest
+// before it expels the part's initiator; or somebody else claims, and looks at all marks anew.
 package import Bytes
 
 /// The regions of writes that are open, by their parts' numbers.
@@ -23,6 +26,10 @@ package struct OpenStores: Sendable {
   package private(set) var lost: RegionMap
   /// Stores that had no place in the rings.
   package private(set) var untracked: UInt64 = 0
+  /// Some of these: the end of their parts may not be known to who says what is equal.
+  private var untold: RegionMap
+  /// Whose parts these were.
+  private var untoldHolders: Set<UInt64> = []
   private var counts: [UInt16]
   private var parts: [PartStores] = []
 
@@ -31,6 +38,7 @@ package struct OpenStores: Sendable {
   package init(regionCount: Int, lost: RegionMap) {
     open = RegionMap(regionCount: regionCount)
     self.lost = lost
+    untold = RegionMap(regionCount: regionCount)
     counts = [UInt16](repeating: 0, count: regionCount)
     parts.reserveCapacity(Self.partsMax)
   }
@@ -74,26 +82,49 @@ package struct OpenStores: Sendable {
   }
 
   /// The part is gone, and what is open of it will never be told to have ended.
-  package mutating func handlePartEnded(_ part: UInt32) {
+  /// - Parameter holder: the initiator's number whose part it was.
+  package mutating func handlePartEnded(_ part: UInt32, of holder: UInt64) {
     guard let index = parts.firstIndex(where: { $0.id == part }) else { return }
     for entry in parts[index].entries where entry.isOpen {
       release(entry)
       loseOpen(entry)
+      untold.insert(entry.lower..<entry.upper)
+      untoldHolders.insert(holder)
     }
     parts.remove(at: index)
+  }
+
+  /// Who has the claim knows that this initiator is gone.
+  package mutating func handleExpelled(_ holder: UInt64) {
+    guard untoldHolders.remove(holder) != nil, untoldHolders.isEmpty else { return }
+    untold.removeAll()
+  }
+
+  /// Another claim: whoever makes it knows nothing yet, and asks for all marks.
+  package mutating func handleClaimed() {
+    untoldHolders.removeAll()
+    untold.removeAll()
   }
 
   /// These may differ, whatever ends.
   package mutating func lose(_ regions: RegionMap) { lost.formUnion(regions) }
 
   /// Who knows says that these are equal at all members.
-  package mutating func forgive(_ regions: RegionMap) { lost.subtract(regions) }
+  package mutating func forgive(_ regions: RegionMap) {
+    guard !untoldHolders.isEmpty else { return lost.subtract(regions) }
+    var known = regions
+    known.subtract(untold)
+    lost.subtract(known)
+  }
 
-  package mutating func forgiveAll() { lost.removeAll() }
+  package mutating func forgiveAll() {
+    if untoldHolders.isEmpty { lost.removeAll() } else { lost.formIntersection(untold) }
+  }
 
   /// Nothing is open and nothing lost: the marks are void.
   package mutating func reset() {
     lost.removeAll()
+    handleClaimed()
     open.removeAll()
     parts.removeAll(keepingCapacity: true)
     for region in counts.indices { counts[region] = 0 }

@@ -62,7 +62,7 @@ import Testing
     #expect(states(mirror) == [.inSync, .inSync, .stale])
     // It ends at one leg, half done at the other.
     mirror.write(4, 44, only: LegSet(1), isEnded: false)
-    for leg in mirror.legs { leg.unit.handlePartEnded(part: 1) }
+    for leg in mirror.legs { leg.unit.handlePartEnded(part: 1, holder: 7) }
     mirror.coordinator.handleVanished(now: mirror.now)
     mirror.run()
     mirror.pass(60_000_000_000)

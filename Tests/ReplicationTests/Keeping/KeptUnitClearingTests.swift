@@ -101,8 +101,8 @@ import Testing
     var bench = try written(hasEnded: false)
     while bench.store(8..<9, number: 1, part: 2) == .later {}
     bench.end(below: 2, part: 2)
-    bench.unit.handlePartEnded(part: 1)
-    bench.unit.handlePartEnded(part: 2)
+    bench.unit.handlePartEnded(part: 1, holder: 7)
+    bench.unit.handlePartEnded(part: 2, holder: 7)
     bench.wait(periods: 9)
     #expect(bench.marked == [3..<4])
     // The same generation again, or one more of which all are in sync, says nothing.
@@ -114,6 +114,10 @@ import Testing
       bench.wait(periods: 9)
       #expect(bench.marked == [3..<4])
     }
+    // Nor does anybody who can't know yet that these parts are gone.
+    #expect(bench.ask(.synced([0..<20])) == .done)
+    #expect(bench.marked == [3..<4])
+    #expect(bench.ask(.expel(guest: 7)) == .done)
     // But after one of which not all were, it does.
     bench.ask(
       .adopt(KeepingBench.record(counter: 3, states: [.inSync, .unequal]), replaces: false))

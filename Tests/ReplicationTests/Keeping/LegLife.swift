@@ -127,7 +127,7 @@ struct LegLife {
       if !gone.isEmpty { promises.lost.insert(region) }
       promises.open[region] = keys.subtracting(gone)
     }
-    unit.handlePartEnded(part: UInt32(part))
+    unit.handlePartEnded(part: UInt32(part), holder: 7)
     lowest[part] = numbers[part]
   }
 

@@ -57,12 +57,48 @@ import Testing
     #expect(stores.lost.contains(60))
     stores.handleEnded(part: 99, below: SerialNumber(1))
     #expect(stores.lost.contains(60))
-    stores.handlePartEnded(1)
+    stores.handlePartEnded(1, of: 7)
     #expect(stores.lost.contains(3))
     #expect(!stores.open.contains(3))
     // There is a place again, and the part's numbers begin anew.
     stores.begin(70..<71, part: 1, number: SerialNumber(4))
     #expect(stores.open.contains(70))
     #expect(!stores.lost.contains(70))
+  }
+
+  @Test func `what a part left open is believed equal only by who knows that it is gone`() {
+    var stores = empty()
+    let all = RegionMap(regionCount: 100, isFull: true)
+    stores.begin(1..<2, part: 1, number: SerialNumber(0))
+    stores.begin(5..<6, part: 2, number: SerialNumber(0))
+    var asked = RegionMap(regionCount: 100)
+    asked.insert(9)
+    stores.lose(asked)
+    stores.handlePartEnded(1, of: 11)
+    stores.handlePartEnded(2, of: 12)
+    // Said on the way here before that: of what nobody could know it says nothing.
+    stores.forgive(all)
+    #expect(stores.lost.ranges().ranges == [1..<2, 5..<6])
+    stores.forgiveAll()
+    #expect(stores.lost.ranges().ranges == [1..<2, 5..<6])
+    // Of one of the two initiators it is known.
+    stores.handleExpelled(11)
+    stores.forgive(all)
+    #expect(stores.lost.ranges().ranges == [1..<2, 5..<6])
+    stores.handleExpelled(12)
+    stores.forgive(all)
+    #expect(stores.lost.isEmpty)
+    // What had ended was told; a new claim begins with all marks.
+    stores.begin(1..<2, part: 3, number: SerialNumber(0))
+    stores.handleEnded(part: 3, below: SerialNumber(1))
+    stores.handlePartEnded(3, of: 11)
+    #expect(stores.lost.isEmpty)
+    stores.begin(1..<2, part: 3, number: SerialNumber(0))
+    stores.handlePartEnded(3, of: 11)
+    stores.forgive(all)
+    #expect(stores.lost.contains(1))
+    stores.handleClaimed()
+    stores.forgiveAll()
+    #expect(stores.lost.isEmpty)
   }
 }

@@ -89,7 +89,7 @@ final class VirtualKeeping {
   private func disconnect(_ leg: Int) {
     guard legs[leg].isConnected else { return }
     legs[leg].isConnected = false
-    legs[leg].unit.handlePartEnded(part: 1)
+    legs[leg].unit.handlePartEnded(part: 1, holder: 7)
     legs[leg].unit.handleSessionClosed(sessions[leg], now: now)
     work(leg)
   }

@@ -271,8 +271,8 @@ final class Target {
     guard registrations.contains(where: { $0.isEnding && $0.receiver.isQuiescent }) else { return }
     for registration in registrations
     where registration.isEnding && registration.receiver.isQuiescent {
-      let part = registration.number
-      keeping?.act { $0.handlePartEnded(part: part) }
+      let (part, holder) = (registration.number, registration.holder ?? 0)
+      keeping?.act { $0.handlePartEnded(part: part, holder: holder) }
       if registration.isTerminated { world.send(.terminated, on: registration.channel) }
     }
     // With a fault planted the disk may still be at work for one.
