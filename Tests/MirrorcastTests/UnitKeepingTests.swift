@@ -98,7 +98,7 @@ import Testing
     #expect(isThere(journal))
     _ = try disk.keeping.enter(1, session: 1, holder: nil) {}
     #expect(await disk.ask(.release).refusal == .conflict)
-    disk.keeping.leave(1, isKept: true)
+    disk.keeping.leave(1, holder: 7, isKept: true)
     #expect(await disk.ask(.release) == .done)
     #expect(!disk.keeping.isKept)
     #expect(!isThere(journal))
@@ -193,7 +193,7 @@ import Testing
     disk.keeping.ask(claim, session: 3) { answers.continuation.yield($0) }
     // Until its parts have ended the old session is what it was.
     #expect(disk.keeping.isHolder(1) && !disk.keeping.isHolder(3))
-    disk.keeping.leave(1, isKept: true)
+    disk.keeping.leave(1, holder: 7, isKept: true)
     disk.keeping.sessionClosed(1)
     var iterator = answers.stream.makeAsyncIterator()
     #expect(await iterator.next()?.descriptor?.record == keptRecord())

@@ -228,12 +228,16 @@ package struct Coordinator: Sendable {
   }
 
   private mutating func stepClosing(now: UInt64) {
-    if round.isRunning || round.isWanted, !round.isClosing {
-      stepRound(now: now)
-      stepMends()
-      guard !round.isRunning, !round.isWanted, phase == .closing else { return }
-    }
     if !round.isClosing {
+      // Who opens it next is told by the states where legs may differ: that it was closed in order
+      // says that they don't.
+      stepDoubts()
+      if round.isRunning || round.isWanted {
+        stepRound(now: now)
+        stepMends()
+        guard !round.isRunning, !round.isWanted, phase == .closing else { return }
+      }
+      guard copies.vanishing == 0 else { return }
       round.isClosing = true
       for leg in legs.indices where legs[leg].stage == .joined { ask(leg, .close, for: .close) }
     }

@@ -10,7 +10,7 @@ extension Coordinator {
   /// A write ended badly everywhere: nobody knows what stands there. All that are in sync but one
   /// are made equal to that one again, by way of the states that a crash leaves.
   package mutating func handleSuspect(_ bytes: Range<UInt64>, now: UInt64) {
-    guard phase == .running else { return }
+    guard phase == .running || phase == .closing else { return }
     copies.mends += 1
     copies.doubt(bytes)
     settle(now: now)
@@ -25,7 +25,7 @@ extension Coordinator {
   /// done. All that are in sync but one are made equal to that one, by the same way.
   package mutating func handleVanished(now: UInt64) {
     copies.vanishing -= min(copies.vanishing, 1)
-    guard phase == .running else { return }
+    guard phase == .running || phase == .closing else { return }
     copies.mends += 1
     copies.doubt(nil)
     settle(now: now)
@@ -49,6 +49,8 @@ extension Coordinator {
         guard let regions else { continue }
         legs[leg].copy.dirty = RegionMap(regionCount: layout.regionCount)
         legs[leg].copy.dirty?.insert(regions)
+      } else if phase == .closing {
+        continue
       } else if let regions {
         legs[leg].copy.doubt(regions)
       } else {

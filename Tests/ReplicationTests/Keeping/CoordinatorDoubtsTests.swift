@@ -71,6 +71,28 @@ import Testing
     #expect(mirror.legs[2].data == mirror.legs[0].data)
   }
 
+  @Test func `a mirror that is closed meanwhile is not closed as if all were equal`() throws {
+    let mirror = try VirtualKeeping { $0.areEqual = true }
+    mirror.open()
+    mirror.coordinator.handleVanishing()
+    mirror.coordinator.close(now: mirror.now)
+    mirror.run()
+    // What another initiator has under way may still land.
+    #expect(mirror.coordinator.phase == .closing)
+    mirror.write(4, 44, only: LegSet(1), isEnded: false)
+    for leg in mirror.legs { leg.unit.handlePartEnded(part: 1, holder: 7) }
+    mirror.coordinator.handleVanished(now: mirror.now)
+    mirror.run()
+    #expect(mirror.coordinator.phase == .ended)
+    #expect(states(mirror) == [.inSync, .unequal, .unequal])
+    mirror.restartInitiator(holder: 9)
+    mirror.open()
+    mirror.pass(60_000_000_000)
+    #expect(states(mirror) == [.inSync, .inSync, .inSync])
+    #expect(mirror.legs[1].data == mirror.legs[0].data)
+    #expect(mirror.legs[2].data == mirror.legs[0].data)
+  }
+
   @Test func `what was compared before says nothing of a range that is in doubt since`() throws {
     let (mirror, stopped) = try copying { if case .compare = $0 { true } else { false } }
     guard case .compare(let token, _, _, let bytes)? = stopped() else {

@@ -69,6 +69,7 @@ import Testing
     (38321, "a leg that came while a write was tried again was compared without that write"),
     (274_628, "a repair began while a copy was on its way, and its leg stored that, too"),
     (737_639, "the same"),
+    (909_824, "a mirror was closed in order though a killed guest had left legs different"),
     (805_832, "a guest's last store was called equal by who didn't know that it was gone"),
   ]
 
