@@ -63,6 +63,7 @@ let package = Package(
     .target(
       name: "CStorage", path: "CShims/CStorage", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CDigest", path: "CShims/CDigest"),
+    .target(name: "CSeal", dependencies: [crypto], path: "CShims/CSeal"),
     .systemLibrary(
       name: "CNUMA", path: "CShims/CNUMA", pkgConfig: "numa",
       providers: [.apt(["libnuma-dev"])]),
@@ -104,12 +105,13 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "Storage", dependencies: ["SCSI", "CDigest", "CStorage"], swiftSettings: strict),
+    .target(name: "Sealing", dependencies: ["CSeal"], swiftSettings: strict),
 
     // Row 6.
     .target(
       name: "Mirrorcast",
       dependencies: [
-        "Bytes", "SCSI", "ISCSI", "Replication", "Lanes", "Datagrams", "Storage",
+        "Bytes", "SCSI", "ISCSI", "Replication", "Lanes", "Datagrams", "Storage", "Sealing",
         nio("NIOCore"), nio("NIOPosix"), nio("NIOConcurrencyHelpers"), log, lifecycle,
         crypto, yams,
       ],
@@ -144,6 +146,8 @@ let package = Package(
     .testTarget(
       name: "DatagramsTests", dependencies: ["Datagrams", "Lanes", "Bytes", "CDigest"],
       swiftSettings: relaxed),
+    .testTarget(
+      name: "SealingTests", dependencies: ["Sealing", "Bytes"], swiftSettings: relaxed),
     .testTarget(
       name: "StorageTests", dependencies: ["Storage", "SCSI", "Bytes"], swiftSettings: relaxed),
     .testTarget(

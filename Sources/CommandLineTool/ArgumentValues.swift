@@ -13,6 +13,7 @@ enum AnswerPath: String, CaseIterable, ExpressibleByArgument { case stream, sess
 enum DigestPolicy: String, CaseIterable, ExpressibleByArgument { case on, off }
 
 extension Transport: ExpressibleByArgument {}
+extension MirrorSecurity: ExpressibleByArgument {}
 extension StatusPolicy: ExpressibleByArgument {}
 extension TaskAttribute: ExpressibleByArgument {}
 extension Logger.Level: @retroactive ExpressibleByArgument {}

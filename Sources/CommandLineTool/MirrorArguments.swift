@@ -62,6 +62,14 @@ struct MirrorArguments: ParsableArguments {
   var digests: DigestPolicy = .on
 
   @Option(
+    name: .customLong("secure"), defaultAsFlag: MirrorSecurity.aes128GCM, parsing: .next,
+    help: """
+      Encrypt and sign datagrams by keys that only the legs get, or sign them alone \
+      (authenticate). Without it anybody on the segment can write to the legs.
+      """)
+  var security: MirrorSecurity?
+
+  @Option(
     help: ArgumentHelp(
       """
       Bytes a second that may leave for the legs, repairs and headers included. (default: as \
@@ -157,6 +165,7 @@ struct MirrorArguments: ParsableArguments {
     options.isSolicited = isSolicited
     options.answersByStream = answers == .stream
     options.digestsData = digests == .on
+    options.security = security
     options.bytesPerSecondMax = rate?.byteCount
     options.deadlineSeconds = deadline
     options.depth = depth

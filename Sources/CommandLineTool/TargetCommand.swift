@@ -73,6 +73,11 @@ struct TargetCommand: AsyncParsableCommand {
       """, valueName: "file"))
   var secrets: String?
 
+  @Flag(
+    name: .customLong("require-secure"),
+    help: "Take part in no mirror whose datagrams are not secured ('--secure' of the initiator).")
+  var requiresSecurity = false
+
   @Option(
     name: .customLong("allow"),
     help: ArgumentHelp(
@@ -118,7 +123,7 @@ struct TargetCommand: AsyncParsableCommand {
   /// Whether nothing is said that a file says.
   private var isSilent: Bool {
     portals.isEmpty && iqn == nil && luns.isEmpty && allowed.isEmpty
-      && [interface, secrets, state].allSatisfy { $0 == nil }
+      && [interface, secrets, state].allSatisfy { $0 == nil } && !requiresSecurity
       && laneArguments.lanes == LaneOptions() && faultArguments.faults == .none
   }
 
@@ -133,6 +138,7 @@ struct TargetCommand: AsyncParsableCommand {
     var configuration = try TargetConfiguration(portals: portals, targets: [target])
     configuration.interface = interface
     configuration.stateFolder = state
+    configuration.requiresSecurity = requiresSecurity
     configuration.faults = faultArguments.faults
     configuration.lanes = laneArguments.lanes
     configuration.secrets = try secrets.map { (path) throws(MirrorcastError) in

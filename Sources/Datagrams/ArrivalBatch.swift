@@ -211,6 +211,43 @@ package struct ArrivedDatagrams {
     unsafe cutCount = 0
   }
 
+  /// One datagram, which lies elsewhere.
+  package init(single bytes: UnsafeRawBufferPointer) {
+    // Safe: the caller's bytes, all of which came.
+    unsafe self.init(bytes, sentByteCount: bytes.count, segmentByteCount: 0)
+  }
+
+  /// The bytes of a datagram that came whole, to be changed.
+  @unsafe package func mutable(_ piece: Int) -> UnsafeMutableRawBufferPointer {
+    // Safe: the memory is the batch's, or the port's, and nobody else reads it before the next
+    // receive.
+    unsafe UnsafeMutableRawBufferPointer(mutating: self[piece])
+  }
+
+  /// Some of the datagrams without their last bytes.
+  package func opened(_ pieces: Range<Int>, tagByteCount: Int) -> ArrivedDatagrams {
+    // Safe: a part of these, as long as these.
+    unsafe ArrivedDatagrams(self, pieces, without: tagByteCount)
+  }
+
+  private init(_ all: ArrivedDatagrams, _ pieces: Range<Int>, without tailByteCount: Int) {
+    // Safe: from the first piece to the last one's end, but for what is cut off, all of which is
+    // compared with the bytes there are.
+    unsafe precondition(
+      pieces.lowerBound >= 0 && pieces.upperBound <= all.count && !pieces.isEmpty,
+      "no such datagrams")
+    let start = unsafe pieces.lowerBound * all.stride
+    let end = unsafe (pieces.upperBound - 1) * all.stride + all[pieces.upperBound - 1].count
+    unsafe precondition(
+      all.each >= tailByteCount && end - start >= tailByteCount, "shorter than what is cut off")
+    unsafe bytes = UnsafeRawBufferPointer(
+      rebasing: all.bytes[start..<max(start, end - tailByteCount)])
+    unsafe each = all.each - tailByteCount
+    unsafe stride = all.stride
+    unsafe count = pieces.count
+    unsafe cutCount = 0
+  }
+
   /// The bytes of a datagram that came whole.
   @inlinable @unsafe package subscript(_ piece: Int) -> UnsafeRawBufferPointer {
     // Safe: `count` pieces of `each` bytes, but for a shorter last one, lie within the bytes.

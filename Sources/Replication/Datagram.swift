@@ -19,6 +19,14 @@ package enum DatagramFault: Error, Sendable, Equatable, CaseIterable {
   case kind
   case flags
   case number
+  /// Sealed where the mirror has no keys, or not sealed where it has.
+  case sealing
+  /// Of an epoch whose key isn't here.
+  case key
+  /// Not what was sealed: changed on the way, or by somebody without the key.
+  case tag
+  /// Came before, or so long ago that nobody knows.
+  case replay
 }
 
 /// The parsed head of a datagram that was whole and intact.
@@ -37,7 +45,9 @@ package struct Datagram: Sendable {
     package static let own = Flags(rawValue: 0x0008)
     /// Of a copy between legs: one that has all that was written leaves it alone.
     package static let copy = Flags(rawValue: 0x0010)
-    static let known = Flags(rawValue: 0x001f)
+    /// Sealed by its epoch's key: see `SealedTrailer`.
+    package static let sealed = Flags(rawValue: 0x0020)
+    static let known = Flags(rawValue: 0x003f)
   }
 
   package static let trailerByteCount = 16
@@ -84,7 +94,10 @@ package struct Datagram: Sendable {
   }
 
   /// Reads and verifies a whole datagram. The data stands at byte 48, `dataLength` bytes of it.
-  package init(_ bytes: RawSpan) throws(DatagramFault) {
+  ///
+  /// - Parameter isOpened: it was sealed, and what the tag said is true: `bytes` is what stands
+  ///   before the tag. Its content's digest is the header's alone then.
+  package init(_ bytes: RawSpan, isOpened: Bool = false) throws(DatagramFault) {
     guard bytes.byteCount >= Self.overheadByteCount else { throw .short }
     words = bytes.sixWords()
     guard words.first >> 24 & 0xff == 0 else { throw .additionalHeader }
@@ -92,13 +105,17 @@ package struct Datagram: Sendable {
     guard bytes.byteCount == Self.overheadByteCount + padded else { throw .lengthMismatch }
     let trailer = BasicHeaderSegment.byteCount + padded
     let flags = Flags(rawValue: bytes.bigEndian16(at: trailer + 6))
+    guard flags.contains(.sealed) == isOpened else { throw .sealing }
 
     var checksum = Checksum()
-    let digested = flags.contains(.dataNotDigested) ? BasicHeaderSegment.byteCount : trailer
+    let isHeaderOnly = isOpened || flags.contains(.dataNotDigested)
+    let digested = isHeaderOnly ? BasicHeaderSegment.byteCount : trailer
     checksum.update(bytes.extracting(0..<digested))
     let content = checksum.state
-    checksum.update(bytes.extracting(trailer..<trailer + 12))
-    guard checksum.value == bytes.bigEndian32(at: trailer + 12) else { throw .digest }
+    if !isOpened {
+      checksum.update(bytes.extracting(trailer..<trailer + 12))
+      guard checksum.value == bytes.bigEndian32(at: trailer + 12) else { throw .digest }
+    }
 
     guard flags.isSubset(of: .known) else { throw .flags }
     self.kind = try Self.kind(ofOpcode: UInt8(truncatingIfNeeded: words.first >> 56), flags: flags)
@@ -121,6 +138,11 @@ package struct Datagram: Sendable {
   package static func registration(in bytes: RawSpan) -> UInt32? {
     guard bytes.byteCount >= overheadByteCount else { return nil }
     return bytes.bigEndian32(at: bytes.byteCount - trailerByteCount)
+  }
+
+  /// The epoch of a clear datagram that was just assembled.
+  package static func epoch(in bytes: RawSpan, byteCount: Int) -> UInt16 {
+    bytes.bigEndian16(at: byteCount - trailerByteCount + 4)
   }
 
   private static func kind(

@@ -28,6 +28,7 @@ package struct DatagramRun: Sendable {
   private let byteCount: Int
   private let dataLength: Int
   private let isDigested: Bool
+  private let isOpened: Bool
   private var header: SixWords
   // Registration, epoch and flags.
   private let trailer: UInt64
@@ -49,7 +50,8 @@ package struct DatagramRun: Sendable {
     sequence = datagram.sequence
     dataLength = datagram.dataLength
     byteCount = Datagram.overheadByteCount + (datagram.dataLength + 3) & ~3
-    isDigested = !datagram.flags.contains(.dataNotDigested)
+    isOpened = datagram.flags.contains(.sealed)
+    isDigested = !isOpened && !datagram.flags.contains(.dataNotDigested)
     header = datagram.words
     trailer =
       UInt64(datagram.registration) << 32 | UInt64(datagram.epoch) << 16
@@ -102,8 +104,10 @@ package struct DatagramRun: Sendable {
       checksum.update(bytes.extracting(start + dataLength..<end))
     }
     let content = checksum.state
-    checksum.update(bytes.extracting(end..<end + 12))
-    guard checksum.value == bytes.bigEndian32(at: end + 12) else { return false }
+    if !isOpened {
+      checksum.update(bytes.extracting(end..<end + 12))
+      guard checksum.value == bytes.bigEndian32(at: end + 12) else { return false }
+    }
     digests[count] = content
     count += 1
     if sequence != 0 { sequence &+= 1 }

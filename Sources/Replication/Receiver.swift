@@ -70,6 +70,9 @@ package struct Receiver: Sendable {
   package var isQuiescent: Bool { openCount == 0 }
 
   package var currentEpoch: UInt16 { epochs.current }
+
+  /// Whether writes of that epoch may be open, or come.
+  package func knows(_ epoch: UInt16) -> Bool { epochs.knows(epoch) }
   /// The lowest write number that is not forgotten.
   package var lowestNumber: SerialNumber { window.lowest }
 

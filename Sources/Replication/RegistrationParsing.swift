@@ -10,6 +10,7 @@ extension MirrorText {
       case "register": self = .register(try RegistrationRequest(ours: keys))
       case "terminate":
         self = .terminate(try TerminationRequest(keys, prefix: RegistrationKey.prefix))
+      case EpochKeyText.operation: self = .key(try EpochKeyText(keys))
       case DigestRequest.operation: self = .digest(try DigestRequest(keys))
       case LeaderPlace.operation: self = .leader(lun: try lunNumber(keys))
       default:
@@ -58,6 +59,7 @@ extension RegistrationRequest {
     case nil: throw RegistrationFault(.noSuchTransport, "no such transport here: udp and rdma are")
     }
     stripe = try Stripe(keys)
+    security = try SecurityOffer(keys)
     if keys.value(ignoringCase: RegistrationKey.holder) != nil {
       holder = try number(keys, RegistrationKey.holder, 1...UInt64.max)
     }
@@ -121,9 +123,13 @@ extension RegistrationGrant {
       blockLength <= request.blockLength, writeLengthMax <= request.writeLengthMax,
       lunSizes.allSatisfy({ $0 == lunSizes[0] }),
       queuePair?.key == request.queuePair?.key,
-      blockLength + Datagram.overheadByteCount <= queuePair?.mtu ?? .max
+      blockLength + request.datagramOverhead <= queuePair?.mtu ?? .max
     else {
       throw RegistrationFault(.badRequest, "what it grants is not what was asked")
+    }
+    // Who knows nothing of keys passes the wish over.
+    guard (keyShare == nil) == (request.security == nil) else {
+      throw RegistrationFault(.notSecure, "it can't take secured datagrams")
     }
     return self
   }
@@ -132,9 +138,7 @@ extension RegistrationGrant {
   package init(_ keys: TextKeys) throws(RegistrationFault) {
     let result = try required(keys, RegistrationKey.result)
     guard result == "registered" else {
-      let words = keys[RegistrationKey.reason].map { String($0.map { $0 == "_" ? " " : $0 }) }
-      throw RegistrationFault(
-        RegistrationRefusal(rawValue: result) ?? .badRequest, words ?? "result \(result)")
+      throw RegistrationFault(result: result, keys)
     }
     registration = try number(keys, RegistrationKey.registration, 1...UInt64(UInt32.max))
     epoch = try number(keys, RegistrationKey.epoch, 1...65535)
@@ -166,6 +170,18 @@ extension RegistrationGrant {
         token: try number(keys, RegistrationKey.answersToken, 1...UInt64.max))
     }
     if keys.value(ignoringCase: RegistrationKey.gid) != nil { queuePair = try QueuePairText(keys) }
+    if keys.value(ignoringCase: RegistrationKey.keyShare) != nil {
+      let count = SecurityOffer.shareByteCount
+      keyShare = try binary(keys, RegistrationKey.keyShare, count...count)
+    }
+  }
+}
+
+extension RegistrationFault {
+  /// What a target said instead of what was hoped for.
+  init(result: String, _ keys: TextKeys) {
+    let words = keys[RegistrationKey.reason].map { String($0.map { $0 == "_" ? " " : $0 }) }
+    self.init(RegistrationRefusal(rawValue: result) ?? .badRequest, words ?? "result \(result)")
   }
 }
 

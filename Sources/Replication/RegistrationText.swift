@@ -18,6 +18,10 @@ package enum RegistrationRefusal: String, Error, Sendable, CaseIterable {
   case noSuchTransport = "no-such-transport"
   /// The LUN belongs to a kept mirror, which the registration is not a part of.
   case kept = "kept"
+  /// The target takes no datagrams that are not secured.
+  case notSecure = "not-secure"
+  /// The key can't be read: it was made by somebody else, or for somebody else.
+  case badKey = "bad-key"
 }
 
 /// A refusal with words for people.
@@ -104,6 +108,8 @@ package struct RegistrationRequest: Sendable, Equatable {
   package var stripe: Stripe?
   /// Who has claimed the LUN, where it belongs to a kept mirror.
   package var holder: UInt64?
+  /// How datagrams are protected; nil: not at all.
+  package var security: SecurityOffer?
   /// The patent's literal text: LUNs of a second registration are added to the first one's.
   package var isLiteral = false
 
@@ -143,6 +149,7 @@ package struct RegistrationRequest: Sendable, Equatable {
       keys.append(RegistrationKey.stripe, "\(stripe.index)/\(stripe.count)")
     }
     if let holder { keys.append(RegistrationKey.holder, hexadecimal(holder)) }
+    security?.append(to: &keys)
     return keys
   }
 }
@@ -179,6 +186,7 @@ package enum MirrorText: Sendable, Equatable {
   case terminate(TerminationRequest)
   case keep(KeepingText)
   case digest(DigestRequest)
+  case key(EpochKeyText)
   /// Where the initiator is that leads a shared mirror of that LUN.
   case leader(lun: Int)
 }
@@ -213,6 +221,8 @@ package struct RegistrationGrant: Sendable, Equatable {
   package var answers: AnswerStream?
   /// The queue pair that takes the group's datagrams and repairs; nil where they go by UDP.
   package var queuePair: QueuePairText?
+  /// The leg's public value for this text alone, where datagrams are to be protected.
+  package var keyShare: [UInt8]?
 
   package init(_ request: RegistrationRequest) {
     registration = request.registration
@@ -247,6 +257,7 @@ package struct RegistrationGrant: Sendable, Equatable {
       keys.append(RegistrationKey.answersToken, "0x" + String(answers.token, radix: 16))
     }
     queuePair?.append(to: &keys)
+    if let keyShare { keys.append(RegistrationKey.keyShare, hexadecimal(keyShare)) }
     return keys
   }
 }

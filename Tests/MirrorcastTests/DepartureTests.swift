@@ -11,7 +11,7 @@ import Testing
     let ends = Mutex<[@Sendable () -> Void]>([])
 
     func text(
-      _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+      _ keys: TextKeys, initiator: MirrorInitiator, of target: ServedTarget, session: SessionPort,
       reply: TaskHandle
     ) {}
     func request(_ pdu: PDU, session: SessionPort) {}

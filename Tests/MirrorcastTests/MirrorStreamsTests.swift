@@ -80,7 +80,8 @@ struct `Streams for answers` {
           luns: [], virtualLUN: 1000 + index)
         request.sender = "127.0.0.1:9"
         request.writeLengthMax = 4096
-        let grant = try await session.register(request, [try target.url(index)], within: 20)
+        let grant = try await session.register(
+          request, [try target.url(index)], within: 20, key: nil)
         let answers = try #require(grant.answers)
         let stream = try Stream(to: answers.endpoint)
         streams.append(stream)

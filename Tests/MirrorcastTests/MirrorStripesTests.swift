@@ -157,7 +157,7 @@ struct `A mirror of several lanes` {
       scene.endLater { await session.close() }
       var part = mirror.parts[1].membership.withLock { $0.request }
       part.registration &+= 1
-      _ = try await session.register(part, [legs[2]], within: 20)
+      _ = try await session.register(part, [legs[2]], within: 20, key: nil)
       let open = stride(from: 0, to: image.count, by: 32 << 10).map {
         mirror.start(Array(image[$0..<$0 + (32 << 10)]), at: $0)
       }

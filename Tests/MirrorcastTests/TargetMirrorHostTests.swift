@@ -18,7 +18,7 @@ import Testing
     }
 
     func text(
-      _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+      _ keys: TextKeys, initiator: MirrorInitiator, of target: ServedTarget, session: SessionPort,
       reply: TaskHandle
     ) {
       last.withLock { $0.port = session }

@@ -32,7 +32,7 @@ struct `A target and the parts of a mirror` {
   ) async throws -> String? {
     let urls = try request.luns.map { try scene.targets[0].url($0) }
     do {
-      _ = try await session.register(request, urls, within: 60)
+      _ = try await session.register(request, urls, within: 60, key: nil)
       return nil
     } catch let error as MirrorcastError {
       return error.what

@@ -37,6 +37,9 @@ struct CHAPInitiator: Sendable {
     if case .proved = state { true } else { false }
   }
 
+  /// What is proved.
+  var secret: [UInt8] { proof.own.secret }
+
   /// Whether the next text that `handle` returns is the last of ours.
   var isLast: Bool {
     switch state {

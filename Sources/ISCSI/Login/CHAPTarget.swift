@@ -50,6 +50,7 @@ struct CHAPTarget: Sendable {
   private var state = State.algorithms
   /// An account whose secret was proved, by an initiator that it is not for.
   private(set) var foreignAccount: String?
+  private(set) var provedSecret: ProvedSecret?
 
   init(_ requirement: CHAPRequirement, of initiator: String) {
     self.requirement = requirement
@@ -102,6 +103,7 @@ struct CHAPTarget: Sendable {
     }
     let answer = try answer(keys, algorithm, challenge)
     state = .proved
+    provedSecret = ProvedSecret(bytes: account.credential.secret)
     return answer
   }
 

@@ -116,6 +116,7 @@ package struct InitiatorLogin: Sendable {
     guard case .proving(var chap) = authentication else { return [] }
     let answers = try chap.handle(TextKeys(keys.pairs.filter { CHAPKey.all.contains($0.key) }))
     authentication = .proving(chap)
+    session.provedSecret = chap.isProved ? ProvedSecret(bytes: chap.secret) : nil
     return answers
   }
 

@@ -122,4 +122,13 @@ package struct SessionDescription: Sendable {
   package var tsih: UInt16 = 0
   package var connectionID: UInt16 = 0
   package var parameters = OperationalParameters()
+  /// What the initiator has proved by CHAP that it knows; nil: nothing was asked for.
+  package var provedSecret: ProvedSecret?
+}
+
+/// A secret that both sides of a session know; no log ever shows it.
+package struct ProvedSecret: Sendable, Equatable, CustomStringConvertible, CustomReflectable {
+  package let bytes: [UInt8]
+  package var description: String { "a secret" }
+  package var customMirror: Mirror { Mirror(self, children: []) }
 }

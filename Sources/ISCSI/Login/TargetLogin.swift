@@ -205,7 +205,9 @@ package struct TargetLogin: Sendable {
   private mutating func prove(_ keys: TextKeys) throws(LoginStatus) -> [TextKeys.Pair] {
     let proofs = keys.pairs.filter { CHAPKey.all.contains($0.key) }
     guard !proofs.isEmpty else { return [] }
-    return try chap?.handle(TextKeys(proofs)) ?? []
+    let answers = try chap?.handle(TextKeys(proofs)) ?? []
+    session.provedSecret = chap?.provedSecret
+    return answers
   }
 
   /// Whether nothing that is wanted of the initiator is left to be proved.

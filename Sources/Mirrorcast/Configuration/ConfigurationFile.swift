@@ -85,7 +85,8 @@ public struct ConfigurationFile: Sendable {
 /// What was read, before it is known to be whole.
 private struct Draft {
   private static let known = [
-    "portals", "targets", "interface", "state", "secrets", "logLevel", "lanes", "faults", "limits",
+    "portals", "targets", "interface", "state", "secrets", "secure", "logLevel", "lanes", "faults",
+    "limits",
   ]
 
   private var portals: [PortalAddress] = []
@@ -93,6 +94,7 @@ private struct Draft {
   private var interface: String?
   private var state: String?
   private var secrets: CHAPSecrets?
+  private var requiresSecurity = false
   private var lanes = LaneOptions()
   private var faults = Faults.none
   private var limits = TargetLimits()
@@ -141,6 +143,12 @@ private struct Draft {
         (path) throws(MirrorcastError) in try Self.secrets(path)
       }
     }
+    if let node = values["secure"], let text = reader.text(node, "secure", example: "required") {
+      requiresSecurity = text == "required"
+      if !requiresSecurity, text != "optional" {
+        reader.note(node.place, "secure is '\(text.prefix(64))'", "Write required or optional.")
+      }
+    }
     if let node = values["logLevel"], let text = reader.text(node, "logLevel", example: "info") {
       logLevel = Logger.Level(rawValue: text)
       if logLevel == nil {
@@ -165,6 +173,7 @@ private struct Draft {
     configuration.interface = interface
     configuration.stateFolder = state
     configuration.secrets = secrets
+    configuration.requiresSecurity = requiresSecurity
     configuration.lanes = lanes
     configuration.faults = faults
     configuration.limits = limits

@@ -61,6 +61,7 @@ struct LegSession: Sendable {
           return [try await session(urls, connection, stay: place.stay, isKept: isKept)]
         }
         guard !isKept else { throw MirrorcastError.foreignLeg(url) }
+        guard options.security == nil else { throw MirrorcastError.unsecurableLeg(url) }
       }
       var sessions: [LegSession] = []
       for (url, connection) in zip(urls, connections) {
@@ -170,7 +171,7 @@ struct LegSession: Sendable {
           drafts[part].grants.append(
             connection.isMirrorcast
               ? try await connection.register(
-                drafts[part].request, session.urls, within: limit,
+                drafts[part].request, session.urls, within: limit, key: drafts[part].key,
                 orWithoutRDMA: options.transport.admitsOthers)
               : nil)
         }
@@ -204,14 +205,22 @@ extension InitiatorConnection {
   /// without the mirror's transport is asked for one without, where that is allowed.
   func register(
     _ request: RegistrationRequest, _ urls: [LogicalUnitURL], within limit: Double,
-    orWithoutRDMA mayLack: Bool = false
+    key: EpochKey?, orWithoutRDMA mayLack: Bool = false
   ) async throws -> RegistrationGrant {
     var request = request
     request.luns = urls.map(\.lun)
+    let exchange = key.map { _ in KeyExchange() }
     while true {
+      if let key, let exchange {
+        request.security = SecurityOffer(cipher: key.cipher, share: exchange.share)
+      }
       let keys = try await ask(request.keys, within: limit)
       do throws(RegistrationFault) {
-        return try RegistrationGrant(keys).checked(against: request)
+        let grant = try RegistrationGrant(keys).checked(against: request)
+        if let key, let exchange {
+          try await tell(key, by: exchange, grant, request, within: limit)
+        }
+        return grant
       } catch {
         let isWithoutTransport = error.refusal == .noSuchTransport && request.queuePair != nil
         if isWithoutTransport, mayLack {
@@ -221,8 +230,17 @@ extension InitiatorConnection {
         throw MirrorcastError(
           "\(urls[0]) refuses the mirror (\(error.refusal.rawValue)): \(error.reason)",
           advice: isWithoutTransport
-            ? "With --transport rdma,tcp this leg is served over TCP, with rdma,udp by UDP." : nil)
+            ? "With --transport rdma,tcp this leg is served over TCP, with rdma,udp by UDP."
+            : Self.advice(error.refusal))
       }
+    }
+  }
+
+  private static func advice(_ refusal: RegistrationRefusal) -> String? {
+    switch refusal {
+    case .notSecure: "Give --secure where the target wants it, and its latest version where not."
+    case .badKey: "Both sides have to know the same CHAP secret; else somebody sits in between."
+    default: nil
     }
   }
 

@@ -38,6 +38,8 @@ struct Establishment: Sendable {
     let path: SendingPath
     /// Of this part: its number, group port and sender's address.
     var request: RegistrationRequest
+    /// Of the first epoch; nil where datagrams go in the clear.
+    let key: EpochKey?
     var grants: [RegistrationGrant?] = []
     /// To each leg, from the lane's port.
     var ways: [DepartureWay?] = []
@@ -111,7 +113,7 @@ struct Establishment: Sendable {
   /// The block of a frame that any network carries; nil where blocks are no longer than that.
   private var ordinaryBlockLength: Int? {
     let family: Endpoint.Family = options.group.address.contains(":") ? .v6 : .v4
-    let ordinary = options.transport.ordinaryBlockLength(family)
+    let ordinary = options.transport.ordinaryBlockLength(family).map { $0 - options.tagByteCount }
     return ordinary.flatMap { $0 < request.blockLength ? $0 : nil }
   }
 
@@ -180,7 +182,8 @@ struct Establishment: Sendable {
         request.stripe = Stripe(mirror: mirror, index: index, count: settings.laneCount)
       }
       return Draft(
-        index: index, ends: opened.ends, sessions: opened.sessions, path: path, request: request)
+        index: index, ends: opened.ends, sessions: opened.sessions, path: path, request: request,
+        key: options.security.map { EpochKey($0.cipher) })
     }
   }
 
@@ -267,7 +270,8 @@ struct Establishment: Sendable {
     let outlet: SenderOutlet
     do throws(SystemError) {
       outlet = try SenderOutlet(
-        draft.path, faults: injector, node: placement.memoryNode, pages: settings.pages,
+        draft.path, key: draft.key.map { ($0, draft.request.epoch) }, faults: injector,
+        node: placement.memoryNode, pages: settings.pages,
         logger: logger)
     } catch {
       throw draft.path.failure(error)
@@ -277,7 +281,7 @@ struct Establishment: Sendable {
     let ends = draft.ends
     let duty = SenderDuty(
       sender: sender, legs: legs, ways: draft.ways, outlet: outlet,
-      shared: (ends.inbox, ends.calls, ends.board, logger),
+      ends: ends, logger: logger,
       kept: keeping.map { KeptLane(part: draft.index, $0.inbox, options.keeping, sender) })
     let lane = try Lane(
       name: LaneSettings.name(ofLane: draft.index), placement: placement, idle: settings.idle,

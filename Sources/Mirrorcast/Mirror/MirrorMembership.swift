@@ -160,6 +160,7 @@ extension Mirror {
   /// maps are removed.
   private func endOnce(isClosing: Bool) async -> [LegStatus] {
     await changeEnded()
+    for part in parts { await part.renewal.end() }
     for part in parts { await part.finishWrites() }
     if isClosing { await reservations.end() }
     if isClosing, let keeping {

@@ -35,7 +35,11 @@ extension Mirror {
 
   func noteForPeople() {
     noteDeaf()
-    note("datagrams not authenticated: trust everybody on this segment")
+    switch options.security {
+    case nil: note("datagrams not authenticated: trust everybody on this segment")
+    case .authenticate?: note("datagrams are signed, not encrypted: anybody can read them")
+    case .aes128GCM?, .aes256GCM?: break
+    }
     for leg in parts[0].membership.withLock({ $0.legs }) where leg.isForeign {
       note("\(leg.urls[0]) is a target of another make: served by plain iSCSI")
     }

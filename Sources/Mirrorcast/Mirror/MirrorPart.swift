@@ -20,6 +20,8 @@ final class MirrorPart: Sendable {
   /// Writes that the legs allow to be open at once in this part.
   let depthMax: Int
   let membership: Mutex<Membership>
+  let epochTurn = EpochTurn()
+  let renewal: KeyRenewal
 
   /// The members, as the control side knows them.
   struct Membership: Sendable {
@@ -46,6 +48,7 @@ final class MirrorPart: Sendable {
     let inbox: LaneInbox<SenderOrder>
     let calls: WriteCalls
     let board = MirrorBoard()
+    let renewal = KeyRenewal()
 
     init() throws(SystemError) {
       inbox = try LaneInbox(capacity: SenderDuty.ordersMax)
@@ -67,6 +70,9 @@ final class MirrorPart: Sendable {
     inbox = ends.inbox
     calls = ends.calls
     board = ends.board
+    renewal = ends.renewal
+    guard options.security != nil else { return }
+    renewal.begin { [weak self] in await self?.renewKey() }
   }
 
   /// Hands a write of at most the longest length to the lane.

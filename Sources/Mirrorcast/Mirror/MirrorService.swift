@@ -15,8 +15,11 @@ import Synchronization
 
 /// What a session asks of the lane.
 enum MirrorOrder: Sendable {
+  /// With the leg's public value, where datagrams are to be protected.
   case register(
-    RegistrationRequest, MirroredNumbers.Owner, ServedTarget, SessionPort, TaskHandle)
+    RegistrationRequest, MirroredNumbers.Owner, ServedTarget, SessionPort, TaskHandle,
+    share: [UInt8]?)
+  case key(EpochKeyText, EpochKey, SessionPort, TaskHandle)
   case terminate(TerminationRequest, SessionPort, TaskHandle)
   case request(MirrorRequest, ArraySlice<UInt8>, SessionPort)
   case abort(MirroredTask, SessionPort, TaskHandle)
@@ -51,16 +54,24 @@ package final class MirrorService: MirrorHost {
           interface: interface, faults: try faults.injector(), placement: placement,
           settings: settings))
     }
-    let service = try MirrorService(lanes, workers: workers, logger: logger)
-    logger.notice("datagrams not authenticated: trust everybody on the mirror's segment")
+    let service = try MirrorService(
+      lanes, requiresSecurity: configuration.requiresSecurity, workers: workers, logger: logger)
+    if !configuration.requiresSecurity {
+      logger.notice(
+        "datagrams without --secure are not authenticated: trust everybody on the mirror's segment")
+    }
     return service
   }
 
   let lanes: [ReceptionLane]
   let workers: StorageWorkers
+  /// Registrations without keys are refused.
+  private let requiresSecurity: Bool
   private let mirrored = MirroredNumbers()
   /// The lane of each session that has asked for a registration.
   private let laneOfSession = Mutex<[UInt64: Int]>([:])
+  /// What is agreed with sessions about keys, until these have come.
+  let exchanges = PendingExchanges()
   /// The LUNs whose records a session has asked about.
   let asked = Mutex<[UInt64: [UInt64: UnitKeeping]]>([:])
 
@@ -73,7 +84,11 @@ package final class MirrorService: MirrorHost {
   }
 
   /// Starts the lanes, all or none.
-  init(_ configurations: [Configuration], workers: StorageWorkers, logger: Logger) throws {
+  init(
+    _ configurations: [Configuration], requiresSecurity: Bool, workers: StorageWorkers,
+    logger: Logger
+  ) throws {
+    self.requiresSecurity = requiresSecurity
     precondition(!configurations.isEmpty, "a mirror service has a lane")
     var lanes: [ReceptionLane] = []
     do {
@@ -127,16 +142,24 @@ package final class MirrorService: MirrorHost {
   }
 
   package func text(
-    _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+    _ keys: TextKeys, initiator: MirrorInitiator, of target: ServedTarget, session: SessionPort,
     reply: TaskHandle
   ) {
     do throws(RegistrationFault) {
       switch try MirrorText(keys) {
       case .register(let request):
+        guard request.security != nil || !requiresSecurity else {
+          throw RegistrationFault(.notSecure, "this target takes secured datagrams only")
+        }
         try assign(session.id, request.stripe)
         let owner = MirroredNumbers.Owner(
-          request, initiator: initiator, at: target.name, session: session.id)
-        order(.register(request, owner, target, session, reply), for: session)
+          request, initiator: initiator.name, at: target.name, session: session.id)
+        let share = try exchanges.begin(
+          request, by: initiator, at: target.name, session: session.id)
+        order(.register(request, owner, target, session, reply, share: share), for: session)
+      case .key(let text):
+        let key = try exchanges.end(text, session: session.id)
+        order(.key(text, key, session, reply), for: session)
       case .terminate(let request): order(.terminate(request, session, reply), for: session)
       case .keep(let text): try keep(text, of: target, session, reply)
       case .digest(let request): try digest(request, of: target, session, reply)
@@ -181,6 +204,7 @@ package final class MirrorService: MirrorHost {
   package func sessionClosed(_ id: UInt64, ended: @escaping @Sendable () -> Void) {
     let asked = asked.withLock { $0.removeValue(forKey: id) } ?? [:]
     let lane = laneOfSession.withLock { $0.removeValue(forKey: id) }
+    exchanges.forget(session: id)
     let claimed = Set(asked.filter { $0.value.beginEnding(id) }.keys)
     let awaited = LanesAwaited(2) {
       for keeping in asked.values { keeping.sessionClosed(id) }

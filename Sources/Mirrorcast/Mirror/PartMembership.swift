@@ -16,6 +16,8 @@ extension MirrorPart {
     let way: DepartureWay?
     let grant: RegistrationGrant?
     let request: RegistrationRequest
+    /// Of the epoch that begins with it; nil where datagrams go in the clear.
+    let key: EpochKey?
   }
 
   /// Opens a session with a leg that is to be the next one.
@@ -29,15 +31,17 @@ extension MirrorPart {
 
   /// Holds new writes back and registers the next epoch with the new leg; undone by `abandon`.
   func prepare(_ session: LegSession, _ fate: LegRecord, as index: Int) async throws -> Joining {
+    await epochTurn.take()
     let membership = membership.withLock { $0 }
     var request = membership.request
     request.epoch = membership.nextEpoch
     request.firstWrite = await pause()
+    let key = newKey
     do {
       var grant: RegistrationGrant?
       if session.connection.isMirrorcast {
         let got = try await session.connection.register(
-          request, session.urls, within: joiningSeconds,
+          request, session.urls, within: joiningSeconds, key: key,
           orWithoutRDMA: options.transport.admitsOthers)
         guard got.blockLength == request.blockLength, got.writeLengthMax >= request.writeLengthMax
         else {
@@ -48,9 +52,10 @@ extension MirrorPart {
       let leg = try MirrorLeg(
         session, grant, request, place: (fate, index), interface: interface, inbox: inbox)
       let way = try await ways.way(to: session.urls[0], grant, in: request)
-      return Joining(leg: leg, way: way, grant: grant, request: request)
+      return Joining(leg: leg, way: way, grant: grant, request: request, key: key)
     } catch {
       inbox.post(.resume(epoch: nil, joining: []))
+      epochTurn.give()
       throw error
     }
   }
@@ -58,6 +63,7 @@ extension MirrorPart {
   /// Goes on without the leg, which forgets the mirror.
   func abandon(_ joining: Joining) async {
     inbox.post(.resume(epoch: nil, joining: []))
+    epochTurn.give()
     guard !joining.leg.isForeign else { return }
     try? await joining.leg.connection.terminate(
       joining.request, joining.leg.urls, within: options.deadlineSeconds)
@@ -65,7 +71,7 @@ extension MirrorPart {
 
   /// The leg is a member from the next write on.
   func commit(_ joining: Joining, as index: Int) async {
-    await agree(joining.request, but: [])
+    await agree(joining.request, joining.key, but: [])
     let description =
       joining.grant?.description(of: joining.request)
       ?? LegDescription(path: .foreign, openWritesMax: Limits.openWritesMax, credit: .max)
@@ -86,10 +92,12 @@ extension MirrorPart {
     }
     if joining.leg.hearsDatagrams { _ = await probe(LegSet(index)) }
     inbox.post(.resume(epoch: joining.request.epoch, joining: LegSet(index)))
+    epochTurn.give()
   }
 
   /// Lets a leg go; what is open ends there before.
   func drop(_ index: Int) async throws {
+    await epochTurn.take()
     let membership = membership.withLock { $0 }
     let leg = membership.legs[index]
     var request = membership.request
@@ -98,13 +106,14 @@ extension MirrorPart {
     await withCheckedContinuation { continuation in
       inbox.post(.whenNoneOpen { continuation.resume() })
     }
-    await agree(request, but: LegSet(index))
+    await agree(request, newKey, but: LegSet(index))
     inbox.post(.drop(leg: index))
     inbox.post(.resume(epoch: request.epoch, joining: []))
     self.membership.withLock {
       $0.request = request
       $0.dropped.insert(LegSet(index))
     }
+    epochTurn.give()
     // A leg that is gone has lost its map with its session.
     do {
       if !leg.isForeign, !leg.isGone {
@@ -129,8 +138,27 @@ extension MirrorPart {
     }
   }
 
-  /// Every present member confirms the new epoch; one that doesn't leaves the mirror and is named.
-  private func agree(_ request: RegistrationRequest, but excluded: LegSet) async {
+  private var newKey: EpochKey? { options.security.map { EpochKey($0.cipher) } }
+
+  /// A new epoch of the same members, for the sake of its key: who left can read nothing of it.
+  func renewKey() async {
+    guard let key = newKey else { return }
+    await epochTurn.take()
+    defer { epochTurn.give() }
+    var request = membership.withLock { $0.request }
+    request.epoch = membership.withLock { $0.nextEpoch }
+    request.firstWrite = await pause()
+    await agree(request, key, but: [])
+    membership.withLock { $0.request = request }
+    inbox.post(.resume(epoch: request.epoch, joining: []))
+  }
+
+  /// Every present member confirms the new epoch, and has its key; one that doesn't leaves the
+  /// mirror and is named.
+  private func agree(
+    _ request: RegistrationRequest, _ key: EpochKey?, but excluded: LegSet
+  ) async {
+    if let key { inbox.post(.key(key, epoch: request.epoch)) }
     let present = membership.withLock { $0.present }
     let limit = joiningSeconds
     await withTaskGroup(of: Void.self) { group in
@@ -138,7 +166,7 @@ extension MirrorPart {
         group.addTask { [inbox] in
           do {
             let own = leg.lacksQueuePair ? request.withoutQueuePair : request
-            _ = try await leg.connection.register(own, leg.urls, within: limit)
+            _ = try await leg.connection.register(own, leg.urls, within: limit, key: key)
           } catch {
             inbox.post(.lost(leg: index, stay: leg.stay, "\(error)"))
           }

@@ -57,6 +57,10 @@ extension ReceiverDuty {
         piece += 1
         continue
       }
+      guard registration.opening == nil else {
+        piece = unsafe takeSealed(datagrams, from: piece, source, registration, now: now)
+        continue
+      }
       let first = piece
       piece = unsafe registration.take(datagrams, from: first, drops: &drops, now: now)
       for twin in registrations where registration.isTwin(of: twin, source) {
@@ -74,8 +78,10 @@ extension ReceiverDuty {
       drops.count(.short)
       return nil
     }
+    let sealed = unsafe SealedTrailer.registration(in: bytes.bytes)
     var isKnown = false
-    for registration in registrations where registration.number == number {
+    for registration in registrations
+    where registration.number == (registration.opening == nil ? number : sealed) {
       guard !registration.accepts(source) else { return registration }
       isKnown = true
     }
@@ -119,16 +125,10 @@ extension ReceiverDuty {
     // Safe: what the passage gives stays until its next `admit`.
     while let datagram = unsafe passage?.next() {
       count += 1
-      guard let registration = unsafe find(datagram.bytes, datagram.peer) else { continue }
-      do throws(DatagramFault) {
-        let parsed = unsafe try Datagram(datagram.bytes.bytes)
-        unsafe registration.deliver(parsed, datagram.bytes, isCarried: false, now: now)
-        for twin in registrations where unsafe registration.isTwin(of: twin, datagram.peer) {
-          unsafe twin.deliver(parsed, datagram.bytes, isCarried: false, now: now)
-        }
-      } catch {
-        drops.count(error)
-      }
+      // The passage's memory is its own, and it has nothing more to do with what it gave.
+      let bytes = unsafe UnsafeMutableRawBufferPointer(mutating: datagram.bytes)
+      unsafe take(
+        ArrivedDatagrams(single: UnsafeRawBufferPointer(bytes)), datagram.peer, now: now)
     }
     return count
   }
@@ -164,6 +164,8 @@ extension Registration {
 /// Where a registration's data is put: the slots' buffers, or the one LUN that is memory.
 struct RegistrationPlaces {
   let number: UInt32
+  /// What comes was sealed, and is opened before it comes here.
+  let isOpened: Bool
   let slab: Slab
   let memory: MemoryBacking?
   var judges: UnitJudges
@@ -179,7 +181,7 @@ struct RegistrationPlaces {
     while unsafe piece < datagrams.count {
       let bytes = unsafe datagrams[piece]
       do throws(DatagramFault) {
-        let datagram = unsafe try Datagram(bytes.bytes)
+        let datagram = unsafe try Datagram(bytes.bytes, isOpened: isOpened)
         guard datagram.registration == number else { return piece }
         judges.judge(datagram, for: &receiver)
         let placement = receiver.handleDatagram(datagram, isCarried: false, now: now)

@@ -29,6 +29,7 @@ extension ReceiverDuty {
     guard request.blockLength == known.receiver.configuration.blockLength,
       request.stripe == known.request.stripe, request.luns == known.request.luns,
       request.virtualLUN == known.request.virtualLUN,
+      request.security?.cipher == known.request.security?.cipher,
       place.group.matches(known.place.group), place.source == known.place.source
     else {
       throw RegistrationFault(.badRequest, "an epoch changes members, not the mirror itself")

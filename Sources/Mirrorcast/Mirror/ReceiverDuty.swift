@@ -40,7 +40,7 @@ struct Confirmation: Sendable {
 
 /// The duty of a target's lane.
 struct ReceiverDuty: LaneDuty, ~Copyable {
-  static let datagramMax = 9216 + 64
+  static let datagramMax = 9216 + SealedTrailer.overheadByteCount
   static let storesMax = 4096
   /// Orders of sessions that may wait: what connections carry comes here a datagram an order, so as
   /// many as a leg's whole credit, 64 MiB, has blocks of MTU 1500, and more.

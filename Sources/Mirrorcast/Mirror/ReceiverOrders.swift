@@ -15,9 +15,10 @@ extension ReceiverDuty {
 
   mutating func handle(_ order: MirrorOrder, now: UInt64) {
     switch order {
-    case .register(let request, let owner, let target, let session, let reply):
+    case .register(let request, let owner, let target, let session, let reply, let share):
       do throws(RegistrationFault) {
-        let (keys, units) = try register(request, owner, target, session)
+        var (keys, units) = try register(request, owner, target, session)
+        if let share { keys.append(RegistrationKey.keyShare, hexadecimal(share)) }
         confirmations.append(
           Confirmation(keys: keys, units: units, session: session, reply: reply))
       } catch {
@@ -25,6 +26,13 @@ extension ReceiverDuty {
         let keys = error.keys
         session.perform { $0.respondText(reply, keys) }
       }
+    case .key(let text, let key, let session, let reply):
+      let known = registrations.first {
+        $0.number == text.registration && $0.session.id == session.id
+      }
+      let isTaken = known?.take(key, epoch: text.epoch) ?? false
+      let fault = RegistrationFault(.badKey, "no registration here waits for that key")
+      session.perform { $0.respondText(reply, isTaken ? EpochKeyText.accepted : fault.keys) }
     case .terminate(let request, let session, let reply):
       terminate(request, session, reply)
     case .request(let request, let data, let session):
@@ -248,14 +256,17 @@ extension ReceiverDuty {
         session.close(reason: error.reason)
       }
     case .carried:
-      // Safe: the slice outlives the closure, which keeps no pointer.
-      unsafe data.withUnsafeBytes { bytes in
+      // A copy of its own, since what was sealed is opened in place.
+      var bytes = [UInt8](data)
+      // Safe: the array outlives the closure, which keeps no pointer.
+      unsafe bytes.withUnsafeMutableBytes { bytes in
         do throws(DatagramFault) {
-          let datagram = try unsafe Datagram(bytes.bytes)
+          let opened = try unsafe registration.open(bytes)
+          let datagram = try unsafe Datagram(opened.bytes, isOpened: registration.isKeyed)
           guard datagram.registration == request.registration else {
             return drops.count(.kind)
           }
-          unsafe registration.deliver(datagram, bytes, isCarried: true, now: now)
+          unsafe registration.deliver(datagram, opened, isCarried: true, now: now)
         } catch {
           drops.count(error)
         }

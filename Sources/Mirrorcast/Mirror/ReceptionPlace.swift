@@ -129,7 +129,9 @@ struct Grants: Sendable {
   let credit: Int
 
   init(_ request: RegistrationRequest, place: ReceptionPlace, room: Int) {
-    blockLength = min(request.blockLength, place.blockLengthMax ?? request.blockLength)
+    let tagByteCount = request.security == nil ? 0 : SealedTrailer.tagByteCount
+    blockLength = min(
+      request.blockLength, place.blockLengthMax.map { $0 - tagByteCount } ?? request.blockLength)
     let room = max(room, 64 << 10)
     writeLengthMax = min(request.writeLengthMax, max(room / 4096 * 4096, 4096))
     openWritesMax = min(

@@ -24,6 +24,8 @@ final class Registration {
   /// The word that opens a stream for the answers, and the stream once it is open.
   let token = UInt64.random(in: 1...UInt64.max)
   var stream: StreamSocket?
+  /// The keys by which its datagrams are opened; nil where they come in the clear.
+  var opening: OpeningBench?
   /// Who waits for the end.
   var ending: [TaskHandle] = []
   var isEnding = false
@@ -46,10 +48,11 @@ final class Registration {
     number = request.registration
     self.units = units
     places = RegistrationPlaces(
-      number: request.registration, slab: slab,
+      number: request.registration, isOpened: request.security != nil, slab: slab,
       memory: units.count == 1 ? units[0].backing as? MemoryBacking : nil,
       judges: UnitJudges(units, of: session.id))
     self.receiver = receiver
+    if request.security != nil { opening = OpeningBench() }
   }
 
   var sender: Endpoint { place.sender }

@@ -44,6 +44,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var stays = LegStays()
   /// Nil where the mirror is not kept.
   var kept: KeptLane?
+  /// Has new keys agreed on.
+  let renewal: KeyRenewal
 
   /// A task tag at a leg.
   struct LegTag: Hashable {
@@ -54,20 +56,19 @@ struct SenderDuty: LaneDuty, ~Copyable {
   /// - Parameter ways: to the legs, in their order.
   init(
     sender: Sender, legs: [MirrorLeg], ways: [DepartureWay?], outlet: consuming SenderOutlet,
-    shared: (
-      inbox: LaneInbox<SenderOrder>, calls: WriteCalls, board: MirrorBoard, logger: Logger
-    ), kept: KeptLane? = nil
+    ends: MirrorPart.Ends, logger: Logger, kept: KeptLane? = nil
   ) {
     self.sender = sender
     self.legs = legs
     self.outlet = outlet
-    inbox = shared.inbox
-    newCalls = shared.calls
-    board = shared.board
-    logger = shared.logger
+    inbox = ends.inbox
+    newCalls = ends.calls
+    board = ends.board
+    renewal = ends.renewal
+    self.logger = logger
     self.kept = kept
     carried = [[ArraySlice<UInt8>]](repeating: [], count: Limits.legsMax)
-    streams = LegStreams(registration: sender.configuration.registration, logger: shared.logger)
+    streams = LegStreams(registration: sender.configuration.registration, logger: logger)
     for index in legs.indices { attach(index, by: ways[index]) }
   }
 
@@ -166,6 +167,7 @@ struct SenderDuty: LaneDuty, ~Copyable {
       if count == 0 { break }
       work += count
     }
+    if outlet.isKeyRenewalDue { renewal.want() }
     if outlet.send(), work > 0 || isDeparting { sender.handleDeparted(now: MonotonicClock.now()) }
     isDeparting = outlet.isBlocked
     if work > 0 { mustLook = true }

@@ -27,6 +27,7 @@ extension SenderDuty {
       stays.earlyLosses[leg] = words
     case .lost(let leg, _, let words):
       sender.handleLost(leg: leg, .connection(words), now: now)
+    case .key(let key, let epoch): outlet.install(key, epoch: epoch)
     case .probe(let legs, let epoch, let done):
       probing = Probing(epoch: epoch, pending: legs, done: done)
     case .pause(let done):
@@ -258,6 +259,7 @@ extension SenderDuty {
     case .refused(let failure): words = "it refused what others did: \(LegRecord.words(failure))"
     case .dropped: return
     }
+    renewal.want()
     kept?.tell(.left(place: leg, stay: legs[leg].stay, words))
     // Known where the leg left by another part before.
     guard legs[leg].leave(words) else { return }

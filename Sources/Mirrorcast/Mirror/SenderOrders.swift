@@ -57,6 +57,8 @@ enum SenderOrder: Sendable {
   case pinged(leg: Int, stay: Int)
   /// A leg of this index is about to come.
   case expect(leg: Int, stay: Int)
+  /// What seals the datagrams of an epoch that is about to begin.
+  case key(EpochKey, epoch: UInt16)
   /// Find out which legs hear full datagrams to the group.
   case probe(LegSet, epoch: UInt16, done: @Sendable (_ deaf: LegSet) -> Void)
   /// Hold new writes back; tells the next write number.

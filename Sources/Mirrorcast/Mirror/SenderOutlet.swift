@@ -8,13 +8,15 @@ import Replication
 
 /// A lane's port with what waits in front of it.
 struct SenderOutlet: ~Copyable {
-  static let datagramMax = Limits.blockLengthMax + Datagram.overheadByteCount
+  static let datagramMax = Limits.blockLengthMax + SealedTrailer.overheadByteCount
   /// The destination that every mirror has; a leg's private one is at its index and one.
   static let group = 0
 
   let port: any DeparturePort
   private var departures: DepartureBatch
   private var passage: FaultyPassage?
+  /// Nil where datagrams go in the clear.
+  private var sealing: SealingBench?
   /// Assembled here what doesn't go straight into the batch.
   private let scratch = DatagramScratch(byteCount: Self.datagramMax)
   private var destinations: [Endpoint?]
@@ -35,8 +37,10 @@ struct SenderOutlet: ~Copyable {
   var wireBytes: UInt64 = 0
   private(set) var sendErrors: UInt64 = 0
 
+  /// - Parameter key: of the first epoch; nil where datagrams go in the clear.
   init(
-    _ path: SendingPath, faults: FaultInjector?, node: Int?, pages: PagePolicy, logger: Logger
+    _ path: SendingPath, key: (key: EpochKey, epoch: UInt16)?, faults: FaultInjector?, node: Int?,
+    pages: PagePolicy, logger: Logger
   ) throws(SystemError) {
     var batch = try path.port.makeBatch(
       datagramMax: Self.datagramMax, destinationsMax: Limits.legsMax + 1, node: node,
@@ -48,6 +52,10 @@ struct SenderOutlet: ~Copyable {
     newsDescriptor = path.port.newsDescriptor
     departures = batch
     passage = nil
+    if let key {
+      sealing = SealingBench()
+      sealing?.install(key.key, epoch: key.epoch)
+    }
     if let faults { passage = FaultyPassage(faults, datagramMax: Self.datagramMax) }
     destinations = [path.group]
     headerByteCount = path.headerByteCount
@@ -65,24 +73,42 @@ struct SenderOutlet: ~Copyable {
     port.setDestination(leg + 1, way, in: &departures)
   }
 
+  /// Whether the present key has sealed so much that another one is due.
+  var isKeyRenewalDue: Bool { sealing?.isRenewalDue ?? false }
+
+  /// A key for the datagrams of an epoch that is about to begin.
+  mutating func install(_ key: EpochKey, epoch: UInt16) {
+    sealing?.install(key, epoch: epoch)
+  }
+
+  /// What `body` assembles, sealed where there are keys: nothing ever goes in the clear then.
+  private mutating func fill(
+    _ bytes: inout MutableRawSpan, _ body: (inout MutableRawSpan) -> Int?
+  ) -> Int? {
+    guard let count = body(&bytes) else { return nil }
+    return sealing == nil ? count : sealing?.seal(&bytes, byteCount: count)
+  }
+
   /// Puts in what `body` assembles, nothing when that is nil. There must be room.
   mutating func assemble(
     to destination: Int, _ body: (inout MutableRawSpan) -> Int?
   ) {
     guard passage == nil else {
-      if let count = scratch.fill(body) { passFaulty(count, to: destination) }
+      let count = scratch.fill { fill(&$0, body) }
+      if let count { passFaulty(count, to: destination) }
       return
     }
     // Safe: the next slot is ours until `append`.
     var bytes = unsafe departures.nextSlot.mutableBytes
-    guard let count = body(&bytes) else { return }
+    guard let count = fill(&bytes, body) else { return }
     departures.append(byteCount: count, to: destination)
     wireBytes += UInt64(count + headerByteCount)
   }
 
   /// What `body` assembles, as an array, for a leg's connection.
-  func assembleAside(_ body: (inout MutableRawSpan) -> Int?) -> ArraySlice<UInt8>? {
-    scratch.fill(body).map { scratch.prefix($0) }
+  mutating func assembleAside(_ body: (inout MutableRawSpan) -> Int?) -> ArraySlice<UInt8>? {
+    let count = scratch.fill { fill(&$0, body) }
+    return count.map { scratch.prefix($0) }
   }
 
   /// Sends what waits. False when the port takes no more now.

@@ -70,7 +70,7 @@ struct SendingPath: @unchecked Sendable {
         "the MTU of \(interface.name), \(interface.mtu), is too small for a mirror",
         advice: "raise it to 1280 or more")
     }
-    blockLength = min(length, Limits.blockLengthMax)
+    blockLength = min(length, Limits.blockLengthMax) - options.tagByteCount
   }
 
   /// A system's error in words.

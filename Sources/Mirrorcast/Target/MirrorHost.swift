@@ -7,7 +7,7 @@ package protocol MirrorHost: Sendable {
   /// Keys for the mirror, from an initiator of that name; answered, now or later, by
   /// `respondText` on the session.
   func text(
-    _ keys: TextKeys, initiator: String, of target: ServedTarget, session: SessionPort,
+    _ keys: TextKeys, initiator: MirrorInitiator, of target: ServedTarget, session: SessionPort,
     reply: TaskHandle)
   /// A mirror request, opcode 0x1c.
   func request(_ pdu: PDU, session: SessionPort)
@@ -41,6 +41,18 @@ extension MirrorHost {
   ) { ended() }
   package func units(ofVirtualLUN field: UInt64, session: UInt64) -> [ServedUnit] { [] }
   package func stop() async {}
+}
+
+/// Who asks, as its login has shown.
+package struct MirrorInitiator: Sendable {
+  package let name: String
+  /// What it has proved by CHAP; nil: nothing was asked for.
+  package let secret: ProvedSecret?
+
+  package init(name: String, secret: ProvedSecret? = nil) {
+    self.name = name
+    self.secret = secret
+  }
 }
 
 /// A number at a target.

@@ -17,6 +17,8 @@ public struct TargetConfiguration: Sendable {
   /// What initiators must prove before they are told of targets, and before they use one that has
   /// no secrets of its own; nil: nothing.
   public var secrets: CHAPSecrets?
+  /// Mirrors whose datagrams anybody could have sent are refused.
+  public var requiresSecurity = false
   /// Where disks keep what outlasts the daemon (persistent reservations made with APTPL, a SANITIZE
   /// that has not ended); nil: beside their files, and nowhere for other disks.
   public var stateFolder: String?

@@ -94,6 +94,7 @@ extension TargetConnection {
 
   private func loggedIn(_ description: SessionDescription) {
     initiatorName = description.initiatorName
+    provedSecret = description.provedSecret
     logger[metadataKey: "initiator"] = "\(description.initiatorName)"
     serving.log.note(.loggedIn, on: channel.eventLoop) {
       logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
@@ -106,7 +107,8 @@ extension TargetConnection {
 
   private func answer(_ keys: TextKeys, _ reply: TaskHandle) {
     if let host = serving.host, let target {
-      return host.text(keys, initiator: initiatorName, of: target, session: port, reply: reply)
+      let initiator = MirrorInitiator(name: initiatorName, secret: provedSecret)
+      return host.text(keys, initiator: initiator, of: target, session: port, reply: reply)
     }
     let refusal = TextKeys([
       .init(KeyName.mirrorPrefix + "result", "bad-request"),

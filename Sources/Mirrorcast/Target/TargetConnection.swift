@@ -35,6 +35,8 @@ final class TargetConnection: ChannelInboundHandler {
   var session: TargetSession
   /// As it logged in; empty until then.
   var initiatorName = ""
+  /// What its initiator has proved by CHAP.
+  var provedSecret: ProvedSecret?
   var commands: CommandQueue
   var stage = Stage.open
   /// Who the initiator is to the disks; nil until it has logged in to them.

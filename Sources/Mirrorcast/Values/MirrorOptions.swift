@@ -45,6 +45,8 @@ public struct MirrorOptions: Sendable {
   public var isSolicited = false
   /// CRC32C over the data of datagrams; without, a damaged block is caught by UDP's checksum alone.
   public var digestsData = true
+  /// How datagrams are protected; nil: not at all, and whoever is on the segment can write.
+  public var security: MirrorSecurity?
   /// Legs answer on TCP streams between the lanes, where they offer that; else, and where a stream
   /// can't be had, on their sessions, which takes small writes longer.
   public var answersByStream = true

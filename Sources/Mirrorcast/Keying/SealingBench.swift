@@ -1,0 +1,59 @@
+// The initiator's side of keyed datagrams, in its lane: each datagram is sealed where it was
+// assembled, by the key of its epoch. Writes of an earlier epoch go on by their own key.
+import ISCSI
+import Replication
+import Sealing
+
+/// The keys that one lane seals by; owned by the lane.
+struct SealingBench {
+  /// One epoch's.
+  private struct Entry {
+    let epoch: UInt16
+    let key: SealingKey
+    let hidesData: Bool
+    var counter = SealCounter()
+  }
+
+  /// The present epoch's first.
+  private var entries: [Entry] = []
+
+  /// A key for the datagrams of an epoch; those of epochs long gone are let go.
+  mutating func install(_ key: EpochKey, epoch: UInt16) {
+    precondition(!entries.contains { $0.epoch == epoch }, "an epoch has one key")
+    entries.insert(
+      Entry(epoch: epoch, key: SealingKey(key.bytes), hidesData: key.cipher.hidesData), at: 0)
+    if entries.count > Limits.epochsMax { entries.removeLast() }
+  }
+
+  /// Whether the present key has sealed so much that another one is due.
+  var isRenewalDue: Bool { entries.first?.counter.isRenewalDue ?? false }
+
+  /// Seals a clear datagram in place: `byteCount` bytes of `bytes`, behind which there is room for
+  /// a tag.
+  /// - Returns: its length then; nil where its epoch has no key, or has sealed all that it may.
+  mutating func seal(_ bytes: inout MutableRawSpan, byteCount: Int) -> Int? {
+    precondition(
+      byteCount + SealedTrailer.tagByteCount <= bytes.byteCount, "no room for the tag")
+    let epoch = Datagram.epoch(in: bytes.bytes, byteCount: byteCount)
+    guard let index = entries.firstIndex(where: { $0.epoch == epoch }),
+      let counter = entries[index].counter.next()
+    else { return nil }
+    let trailer = SealedTrailer(preparing: &bytes, byteCount: byteCount, counter: counter)
+    let isSealed = entries[index].key.seal(
+      &bytes, hidden: SealedTrailer.hidden(byteCount, hidesData: entries[index].hidesData),
+      tagOffset: byteCount, nonce: trailer.nonce)
+    return isSealed ? byteCount + SealedTrailer.tagByteCount : nil
+  }
+}
+
+extension SealedTrailer {
+  /// The nonce as it stands in the trailer.
+  var nonce: SealingNonce { SealingNonce(upper: nonceUpper, lower: counter) }
+
+  /// What is encrypted of a datagram that has so many bytes before its tag: the data, or nothing;
+  /// all before that is signed, and the trailer by the nonce.
+  static func hidden(_ byteCount: Int, hidesData: Bool) -> Range<Int> {
+    let end = byteCount - Datagram.trailerByteCount
+    return (hidesData ? BasicHeaderSegment.byteCount : end)..<end
+  }
+}
