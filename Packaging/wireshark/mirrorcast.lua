@@ -1,4 +1,5 @@
--- Mirrorcast datagrams for Wireshark: an unmodified iSCSI PDU and a trailer of 16 bytes.
+-- Mirrorcast datagrams for Wireshark: an unmodified iSCSI PDU and a trailer of 16 bytes. In a sealed
+-- one the data is encrypted, unless it is only signed, and a tag of 16 bytes stands behind.
 --
 -- The PDU goes to Wireshark's own iSCSI dissector; only the trailer is read here. So what a
 -- capture shows of the PDU is a second opinion, not ours. The vendor PDUs of the connection
@@ -7,9 +8,9 @@
 -- Install: copy to the folder that Help > About > Folders calls "Personal Lua Plugins", or run
 --   tshark -X lua_script:mirrorcast.lua -r capture.pcap
 
-local HEADER, TRAILER = 48, 16
+local HEADER, TRAILER, TAG = 48, 16, 16
 local REPAIR, UNSUMMED, PROBE, OWN, COPY = 0x0001, 0x0002, 0x0004, 0x0008, 0x0010
-local RESERVED = 0xffe0
+local SEALED, RESERVED = 0x0020, 0xffc0
 
 local PROBE_OPCODE = 0x40
 local kinds = { [0x41] = "WRITE command", [0x05] = "Data-Out", [0x40] = "Probe" }
@@ -30,9 +31,12 @@ local field = {
   probe = ProtoField.bool("mirrorcast.flags.probe", "Probe", 16, nil, PROBE),
   own = ProtoField.bool("mirrorcast.flags.own", "To one leg's address", 16, nil, OWN),
   copy = ProtoField.bool("mirrorcast.flags.copy", "Copy between legs", 16, nil, COPY),
+  sealed = ProtoField.bool("mirrorcast.flags.sealed", "Sealed", 16, nil, SEALED),
   reserved = ProtoField.uint16("mirrorcast.flags.reserved", "Reserved", base.HEX, nil, RESERVED),
   sequence = ProtoField.uint32("mirrorcast.sequence", "Sequence"),
   write = ProtoField.uint32("mirrorcast.write", "Write number"),
+  counter = ProtoField.uint32("mirrorcast.counter", "Counter"),
+  tag = ProtoField.bytes("mirrorcast.tag", "Tag"),
   crc = ProtoField.uint32("mirrorcast.crc", "CRC32C", base.HEX),
   crcGood = ProtoField.bool("mirrorcast.crc.good", "CRC32C good"),
 }
@@ -78,13 +82,16 @@ local function computedCRC(tvb, flags)
   return bit32.bnot(crc)
 end
 
--- The whole test of belonging: a known opcode, no additional header, an exact length.
-local function isOurs(tvb)
+-- The whole test of belonging: a known opcode, no additional header, an exact length, which is longer
+-- by the tag where the flags say that it is sealed. Returns where the trailer begins.
+local function trailerOf(tvb)
   local length = tvb:len()
-  if length ~= tvb:reported_len() or length < HEADER + TRAILER then return false end
-  if not kinds[tvb(0, 1):uint()] or tvb(4, 1):uint() ~= 0 then return false end
-  local data = tvb(5, 3):uint()
-  return length == HEADER + math.ceil(data / 4) * 4 + TRAILER
+  if length ~= tvb:reported_len() or length < HEADER + TRAILER then return nil end
+  if not kinds[tvb(0, 1):uint()] or tvb(4, 1):uint() ~= 0 then return nil end
+  local at = HEADER + math.ceil(tvb(5, 3):uint() / 4) * 4
+  if at + TRAILER > length then return nil end
+  local isSealed = bit32.band(tvb(at + 6, 2):uint(), SEALED) ~= 0
+  return length == at + TRAILER + (isSealed and TAG or 0) and at or nil
 end
 
 local function showTrailer(tvb, tree, at)
@@ -92,13 +99,18 @@ local function showTrailer(tvb, tree, at)
   tree:add(field.registration, tvb(at, 4))
   tree:add(field.epoch, tvb(at + 4, 2))
   local flagTree = tree:add(field.flags, tvb(at + 6, 2))
-  for _, name in ipairs({ "reserved", "copy", "own", "probe", "unsummed", "repair" }) do
+  for _, name in ipairs({ "reserved", "sealed", "copy", "own", "probe", "unsummed", "repair" }) do
     flagTree:add(field[name], tvb(at + 6, 2))
   end
   if bit32.band(flags, RESERVED) ~= 0 then
     flagTree:add_proto_expert_info(expert.reserved)
   end
   tree:add(field.sequence, tvb(at + 8, 4))
+  if bit32.band(flags, SEALED) ~= 0 then
+    tree:add(field.counter, tvb(at + 12, 4))
+    tree:add(field.tag, tvb(at + TRAILER, TAG))
+    return flags
+  end
   local crcTree = tree:add(field.crc, tvb(at + 12, 4))
   if proto.prefs.check then
     local good = computedCRC(tvb, flags) == tvb(at + 12, 4):uint()
@@ -115,8 +127,8 @@ local function writeNumber(tvb)
 end
 
 function proto.dissector(tvb, pinfo, root)
-  if not isOurs(tvb) then return 0 end
-  local at = tvb:len() - TRAILER
+  local at = trailerOf(tvb)
+  if not at then return 0 end
   local kind = kinds[tvb(0, 1):uint()]
 
   -- The iSCSI dissector may ask a byte stream for more; a datagram has no more.
@@ -125,7 +137,7 @@ function proto.dissector(tvb, pinfo, root)
   -- It claimed the conversation for itself just now: take it back.
   pinfo.conversation = proto
 
-  local tree = root:add(proto, tvb(at, TRAILER))
+  local tree = root:add(proto, tvb(at, tvb:len() - at))
   tree:add(field.kind, tvb(0, 1), kind):set_generated()
   local flags = showTrailer(tvb, tree, at)
   pinfo.cols.protocol = "Mirrorcast"
@@ -136,13 +148,14 @@ function proto.dissector(tvb, pinfo, root)
   local number = writeNumber(tvb)
   tree:add(field.write, tvb(16, 4), number):set_generated()
   local repair = bit32.band(flags, REPAIR) ~= 0 and ", repair" or ""
+  if bit32.band(flags, SEALED) ~= 0 then repair = repair .. ", sealed" end
   tree:append_text(string.format(": %s of write %d%s", kind, number, repair))
   pinfo.cols.info:append(string.format(" [write %d%s]", number, repair))
   return tvb:len()
 end
 
 local function heuristic(tvb, pinfo, root)
-  if not isOurs(tvb) then return false end
+  if not trailerOf(tvb) then return false end
   proto.dissector(tvb, pinfo, root)
   return true
 end

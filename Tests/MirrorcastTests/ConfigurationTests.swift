@@ -42,6 +42,7 @@ import Testing
     interface: eth1
     state: /var/lib/mirrorcast
     secrets: \(secrets)
+    secure: required
     logLevel: debug
     lanes:
       places: [
@@ -80,7 +81,7 @@ import Testing
       ])
     #expect(configuration.interface == "eth1")
     #expect(configuration.stateFolder == "/var/lib/mirrorcast")
-    #expect(configuration.secrets != nil)
+    #expect(configuration.secrets != nil && configuration.requiresSecurity)
     #expect(file.logLevel == .debug)
     #expect(configuration.lanes.placements == ["any", "node:0"])
     #expect(configuration.lanes.spinMicroseconds == 50)
@@ -190,6 +191,7 @@ import Testing
     ("limits: {sesionsMax: 3}", "f:1:10: limits has no key 'sesionsMax'. Did you mean 'ses"),
     ("limits: 3", "f:1:9: limits is '3', not a table of keys."),
     ("secrets: /var/no/such/file", "f:1:10: can't read '/var/no/such/file': No such file"),
+    ("secure: yes", "f:1:9: secure is 'yes'. Write required or optional."),
     ("interface: [a]", "f:1:12: interface is a list, not a text."),
     ("zzz: 1", "f:1:1: the file has no key 'zzz'. It has portals, targets,"),
     ("state: ''", "f:1:8: state is '', not a text."),

@@ -262,10 +262,10 @@ import Testing
       #expect(try client.write(pattern(512, 3), at: 0).status == 0)
       var new = try Self.configuration([Self.store: ["0=memory:2M", "1=memory:1024K,thick"]])
       new.interface = "lo"
-      new.limits.sessionsMax = 3
+      (new.limits.sessionsMax, new.requiresSecurity) = (3, true)
       let outcome = try await scene.daemon.reload(new)
       #expect(outcome.changes == [])
-      #expect(outcome.remarks.count == 3, "\(outcome.remarks)")
+      #expect(outcome.remarks.count == 4, "\(outcome.remarks)")
       #expect(outcome.remarks[0].hasPrefix("LUN 0 of \(Self.store) stays memory:1048576:"))
       #expect(try client.run(.testUnitReady).status == 0)
       #expect(try client.read(512, at: 0).data == pattern(512, 3))

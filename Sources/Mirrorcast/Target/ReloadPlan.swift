@@ -119,11 +119,13 @@ struct ReloadPlan: Sendable {
     configuration.lanes = old.lanes
     configuration.faults = old.faults
     configuration.stateFolder = old.stateFolder
+    configuration.requiresSecurity = old.requiresSecurity
     configuration.limits = old.limits
     for (name, isSame) in [
       ("interface", old.interface == new.interface), ("lanes", old.lanes == new.lanes),
       ("faults", old.faults == new.faults), ("state", old.stateFolder == new.stateFolder),
       ("limits", old.limits == new.limits),
+      ("secure", old.requiresSecurity == new.requiresSecurity),
     ] where !isSame {
       remarks.append("\(name) stays as it was: a restart changes it")
     }
