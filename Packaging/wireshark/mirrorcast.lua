@@ -1,5 +1,5 @@
--- Mirrorcast datagrams for Wireshark: an unmodified iSCSI PDU and a trailer of 16 bytes. In a sealed
--- one the data is encrypted, unless it is only signed, and a tag of 16 bytes stands behind.
+-- Mirrorcast datagrams for Wireshark: an unmodified iSCSI PDU and a trailer of 16 bytes. In a
+-- sealed one the data is encrypted, or only signed, and a tag of 16 bytes stands behind.
 --
 -- The PDU goes to Wireshark's own iSCSI dissector; only the trailer is read here. So what a
 -- capture shows of the PDU is a second opinion, not ours. The vendor PDUs of the connection
@@ -82,8 +82,8 @@ local function computedCRC(tvb, flags)
   return bit32.bnot(crc)
 end
 
--- The whole test of belonging: a known opcode, no additional header, an exact length, which is longer
--- by the tag where the flags say that it is sealed. Returns where the trailer begins.
+-- The whole test of belonging: a known opcode, no additional header, an exact length, which is
+-- longer by the tag where the flags say that it is sealed. Returns where the trailer begins.
 local function trailerOf(tvb)
   local length = tvb:len()
   if length ~= tvb:reported_len() or length < HEADER + TRAILER then return nil end

@@ -51,6 +51,8 @@ package enum Limits {
   package static let repairsMax = openWritesMax * (legsMax + 1)
   /// Times a write starts anew because its caller changed the buffer, before it fails.
   package static let restartsMax = 4
+  /// Times that it starts anew since a leg has something else of it, before that leg leaves.
+  package static let unprovenRestartsMax = 2
 
   /// Blocks of the longest write of a registration.
   package static func blocks(of length: Int, blockLength: Int) -> Int {

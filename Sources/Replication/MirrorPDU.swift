@@ -121,7 +121,13 @@ package struct HeardStreams: Sendable, Equatable {
 /// What a leg answers on its connection, opcode 0x3c.
 package struct MirrorAnswer: Sendable {
   /// The kinds of answer.
-  package enum Kind: UInt8, Sendable { case report = 0, fenced = 1, probeSeen = 2, deaf = 3 }
+  package enum Kind: UInt8, Sendable {
+    case report = 0
+    case fenced = 1
+    case probeSeen = 2
+    case deaf = 3
+    case proof = 4
+  }
 
   package var kind: Kind
   package var registration: UInt32
@@ -138,6 +144,8 @@ package struct MirrorAnswer: Sendable {
   package var socketDrops: UInt32 = 0
   /// Length of the probe that was seen.
   package var probeByteCount: UInt32 = 0
+  /// Of a write's data.
+  package var proof = WriteProof.none
 
   package init(
     _ kind: Kind, registration: UInt32, epoch: UInt16, writeNumber: SerialNumber
@@ -164,6 +172,7 @@ package struct MirrorAnswer: Sendable {
       heard.group = Heard(UInt32(truncatingIfNeeded: header.lun >> 32), silence: header.byte2)
       heard.own = Heard(header.word44, silence: header.byte3)
     case .probeSeen: probeByteCount = header.word44
+    case .proof: proof = WriteProof(counter: header.word44, tag: header.lun)
     case .fenced, .deaf: break
     }
   }
@@ -180,6 +189,7 @@ package struct MirrorAnswer: Sendable {
       (isCommandMissing ? 1 : 0) | (isDistrusted ? 2 : 0) | (isAsked ? 4 : 0)
     header.word44 = kind == .report ? heard.own.sequence : probeByteCount
     header.lun = UInt64(heard.group.sequence) << 32 | UInt64(socketDrops)
+    if kind == .proof { (header.lun, header.word44) = (proof.tag, proof.counter) }
     return header
   }
 }

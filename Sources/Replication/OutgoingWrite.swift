@@ -44,6 +44,8 @@ struct OutgoingWrite: Sendable {
   var members: LegSet = []
   var ready: LegSet = []
   var ended: LegSet = []
+  /// The legs whose proof was right.
+  var proven: LegSet = []
   var failures: [LegOutcome] = []
   var nextBlock = 0
   /// When the last block went out for the first time.
@@ -88,6 +90,7 @@ struct OutgoingWrite: Sendable {
     isImmediate = blockCount == 1
     isAnnounced = false
     members = []
+    proven = []
     ready = []
     ended = []
     failures.removeAll(keepingCapacity: true)

@@ -65,6 +65,7 @@ struct ReceivedWrite: Sendable {
   var missing: BlockBitmap
   var digests: [UInt32]
   var commandDigest: UInt32 = 0
+  var proof: WriteProof?
   var reporting = Reporting()
   var storing = Storing()
   /// In an early write: the block that said it is the last, and its length.
@@ -89,6 +90,7 @@ struct ReceivedWrite: Sendable {
     storing.isAwaited = false
     storing.statuses.removeAll(keepingCapacity: true)
     last = nil
+    proof = nil
     isDistrusted = false
   }
 

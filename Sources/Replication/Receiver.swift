@@ -20,6 +20,10 @@ package struct Receiver: Sendable {
   package internal(set) var counters = ReceiverCounters()
   /// Writes ready for the medium; the owner empties it.
   package var stores: [StoreRequest] = []
+  /// Slots of writes whose data is here, and is to be proved first; see `nextUnproven`.
+  var unproven: [Int] = []
+  /// Of ended writes, by number modulo the window.
+  var proofs: [WriteProof] = []
   /// Answers for the connection; the owner empties it.
   package var answers: [ReceiverAnswer] = []
   package private(set) var isClosing = false
@@ -60,6 +64,9 @@ package struct Receiver: Sendable {
       of: configuration.writeLengthMax, blockLength: configuration.blockLength)
     writes = (0..<configuration.openWritesMax).map { _ in ReceivedWrite(blocksMax: blocksMax) }
     freeSlots = Array((0..<configuration.openWritesMax).reversed())
+    guard configuration.wantsProof else { return }
+    proofs = [WriteProof](repeating: .none, count: Limits.writeWindowMax)
+    unproven.reserveCapacity(configuration.openWritesMax)
   }
 
   var openCount: Int { writes.count - freeSlots.count }
@@ -125,6 +132,10 @@ package struct Receiver: Sendable {
       if !writes[slot].isDirect { storeAhead(slot) }
       return
     }
+    guard !configuration.wantsProof || writes[slot].proof != nil else {
+      unproven.append(slot)
+      return
+    }
     writes[slot].phase = .storing
     writes[slot].reporting.due = nil
     if writes[slot].isDirect {
@@ -151,6 +162,9 @@ package struct Receiver: Sendable {
     let epoch = writes[slot].epoch
     let ending = writes[slot].storing.ending
     let bad = writes[slot].storing.statuses
+    if let proof = writes[slot].proof {
+      proofs[Int(number.rawValue) % Limits.writeWindowMax] = proof
+    }
     free(slot)
     switch ending {
     case .fenced:

@@ -109,6 +109,10 @@ extension Receiver {
 
   mutating func answerAgain(_ number: SerialNumber) {
     guard case .ended(let status) = window[number] else { return }
+    if configuration.wantsProof, status == 0 {
+      let proof = proofs[Int(number.rawValue) % Limits.writeWindowMax]
+      answers.append(.proof(number, epoch: epochs.epoch(of: number), proof))
+    }
     let bad = endedBadly.isEmpty ? [] : endedBadly[number.rawValue] ?? []
     answers.append(
       .response(number, status: status, sense: bad.first?.sense ?? [], units: allStatuses(bad)))

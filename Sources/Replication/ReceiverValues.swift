@@ -18,6 +18,8 @@ package struct ReceiverConfiguration: Sendable {
   package var timing = ReceiverTiming()
   /// The one LUN is memory: data is put into it as it comes, and a write needs no store.
   package var placesDirectly = false
+  /// What is whole is proved before it is stored: see `WriteProof`.
+  package var wantsProof = false
   /// Bytes in one piece from which a store may run ahead of the rest of its write.
   package var storeAheadByteCount = 256 << 10
 
@@ -78,6 +80,8 @@ package struct StoreRequest: Sendable {
 package enum ReceiverAnswer: Sendable, Equatable {
   case readyToTransfer(SerialNumber, length: UInt32)
   case response(SerialNumber, status: UInt8, sense: [UInt8], units: [UnitStatus])
+  /// What a write's bytes are, before it is told as GOOD.
+  case proof(SerialNumber, epoch: UInt16, WriteProof)
   case report(
     SerialNumber, epoch: UInt16, heard: HeardStreams, missing: [UInt8], command: Bool,
     asked: Bool = false)

@@ -223,6 +223,8 @@ package struct RegistrationGrant: Sendable, Equatable {
   package var queuePair: QueuePairText?
   /// The leg's public value for this text alone, where datagrams are to be protected.
   package var keyShare: [UInt8]?
+  /// By what the leg proves what it has; of both sides' making, and never in a text.
+  package var proofKey: [UInt8]?
 
   package init(_ request: RegistrationRequest) {
     registration = request.registration

@@ -147,6 +147,14 @@ package struct Sender: Sendable {
       fail(leg, .violation("GOOD for a write whose data was not sent yet"), now: now)
       return
     }
+    // Where its proof was wrong the write starts anew, and this is the end of what it was.
+    guard
+      status != 0 || writes[slot].phase == .restarting || !configuration.wantsProof
+        || writes[slot].proven.contains(LegSet(leg))
+    else {
+      fail(leg, .violation("GOOD for a write that it has not proved"), now: now)
+      return
+    }
     answered(slot, leg, now: now)
     measure(slot, leg, now: now)
     finish(

@@ -58,6 +58,8 @@ package struct SenderConfiguration: Sendable {
   package var waitsForStatus = true
   /// The legs keep what may differ (Keeping): none may leave without the others' having stored it.
   package var isKept = false
+  /// Each leg proves what it has of a write before its GOOD counts.
+  package var wantsProof = false
   package var deadlineNanoseconds: UInt64 = 10_000_000_000
   /// Times that a write is sent again to a leg which failed what others did, in a kept mirror,
   /// before the leg leaves.
@@ -255,6 +257,8 @@ package struct SenderCounters: Sendable, Equatable {
   package var groupRepairDatagrams: UInt64 = 0
   package var carried: UInt64 = 0
   package var restarts: UInt64 = 0
+  /// Proofs that were of something else than was written.
+  package var unproven: UInt64 = 0
   package var syncs: UInt64 = 0
   /// Copies between legs; they are not among the writes.
   package var copies: UInt64 = 0

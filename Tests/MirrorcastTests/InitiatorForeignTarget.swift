@@ -61,7 +61,7 @@ final class ForeignTarget {
 
   private func configure() throws {
     // tgtd says nothing when it listens for its administrator: ask until it answers.
-    let limit = Date().addingTimeInterval(20)
+    let limit = Date().addingTimeInterval(120)
     while !admin(["--mode", "target", "--op", "new", "--tid", "1", "--targetname", name]) {
       guard daemon.isRunning, Date() < limit else { throw Failure("tgtd does not start") }
       usleep(20_000)

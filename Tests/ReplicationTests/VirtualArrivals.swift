@@ -83,6 +83,7 @@ extension VirtualMirror {
       case .fenced: sender.handleFenced(leg: leg, number: answer.writeNumber, now: now)
       case .probeSeen: break
       case .deaf: sender.handleDeaf(leg: leg)
+      case .proof: handleProof(answer, from: leg)
       }
     case .epochConfirmed:
       joining?.waiting.remove(leg)
@@ -90,6 +91,12 @@ extension VirtualMirror {
     case .foreign(let number, let failure):
       sender.handleForeign(leg: leg, number: number, failure: failure, now: now)
     }
+  }
+
+  private func handleProof(_ answer: MirrorAnswer, from leg: Int) {
+    guard let (token, _) = sender.proved(leg: leg, number: answer.writeNumber) else { return }
+    let isRight = payloads[token].map { VirtualLeg.tag(of: $0) } == answer.proof.tag
+    sender.handleProof(leg: leg, number: answer.writeNumber, isRight: isRight, now: now)
   }
 
   // MARK: Legs
@@ -113,6 +120,10 @@ extension VirtualMirror {
         .response(
           Datagram.taskTag(of: number), status: status, sense: sense,
           units: UnitStatus.serialize(units)))
+    case .proof(let number, let epoch, let proof):
+      header = MirrorAnswer(
+        .proof, registration: Self.registration, epoch: epoch, writeNumber: number)
+      header.proof = proof
     case .report(let number, let epoch, let heard, let missing, let isCommandMissing, let isAsked):
       header = MirrorAnswer(
         .report, registration: Self.registration, epoch: epoch, writeNumber: number)

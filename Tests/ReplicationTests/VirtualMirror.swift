@@ -24,6 +24,8 @@ struct MirrorShape {
   var firstWrite = SerialNumber(0)
   var waitsForStatus = true
   var isKept = false
+  /// Legs prove what they have.
+  var wantsProof = false
   /// Times that a leg which failed a write gets it again.
   var retriesMax = 0
   /// When the others have stored that a leg left; nil: the test says so.
@@ -134,6 +136,7 @@ final class VirtualMirror {
     configuration.firstWrite = shape.firstWrite
     configuration.waitsForStatus = shape.waitsForStatus
     configuration.isKept = shape.isKept
+    configuration.wantsProof = shape.wantsProof
     configuration.retriesMax = shape.retriesMax
     configuration.isSolicited = shape.isSolicited
     configuration.deadlineNanoseconds = shape.deadlineNanoseconds
@@ -156,6 +159,7 @@ final class VirtualMirror {
     configuration.blockLength = shape.blockLength
     configuration.writeLengthMax = shape.writeLengthMax
     configuration.openWritesMax = shape.openWritesMax
+    configuration.wantsProof = shape.wantsProof
     configuration.placesDirectly =
       (shape.placesDirectly ?? (shape.seed % 2 == 0)) && shape.units == 1
     configuration.storeAheadByteCount = shape.storeAheadByteCount

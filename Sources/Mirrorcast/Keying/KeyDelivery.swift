@@ -6,12 +6,23 @@ extension MirrorOptions {
   var tagByteCount: Int { security == nil ? 0 : SealedTrailer.tagByteCount }
 }
 
+extension Establishment.Draft {
+  /// The lane is told by what each leg proves what it has, before any write.
+  func postProofKeys() {
+    for (index, grant) in grants.enumerated() {
+      guard let key = grant?.proofKey else { continue }
+      ends.inbox.post(.proofKey(leg: index, key, epoch: request.epoch))
+    }
+  }
+}
+
 extension InitiatorConnection {
   /// Sends a leg the key of an epoch, as what both have told allows it alone to read that.
+  /// - Returns: by what the leg proves what it has.
   func tell(
     _ key: EpochKey, by exchange: KeyExchange, _ grant: RegistrationGrant,
     _ request: RegistrationRequest, within limit: Double
-  ) async throws(RegistrationFault) {
+  ) async throws(RegistrationFault) -> [UInt8] {
     let context = ExchangeContext(
       registration: request.registration, epoch: request.epoch, cipher: key.cipher,
       initiatorName: session.initiatorName, targetName: session.targetName ?? "",
@@ -29,6 +40,7 @@ extension InitiatorConnection {
       throw RegistrationFault(.badKey, "it did not take the key: \(error)")
     }
     try EpochKeyText.check(answer)
+    return way.proofKey
   }
 }
 

@@ -56,17 +56,25 @@ struct KeyExchange: Sendable {
     let key = shared.hkdfDerivedSymmetricKey(
       using: SHA256.self, salt: salt, sharedInfo: Self.wayWords + context.transcript,
       outputByteCount: 32)
-    return WayKey(key: key, cipher: context.cipher)
+    let proof = shared.hkdfDerivedSymmetricKey(
+      using: SHA256.self, salt: salt, sharedInfo: Self.proofWords + context.transcript,
+      outputByteCount: 16)
+    // Safe: the closure copies and keeps no pointer.
+    let proofBytes = unsafe proof.withUnsafeBytes { unsafe [UInt8]($0) }
+    return WayKey(key: key, cipher: context.cipher, proofKey: proofBytes)
   }
 
   private static let saltWords = Array("mirrorcast chap 1".utf8)
   private static let wayWords = Array("mirrorcast way 1".utf8)
+  private static let proofWords = Array("mirrorcast proof 1".utf8)
 }
 
 /// Seals one key on its way to one leg: made for that alone, so its nonce never changes.
 struct WayKey: Sendable {
   fileprivate let key: SymmetricKey
   fileprivate let cipher: DatagramCipher
+  /// By which the leg proves what it has: of 16 bytes, and no other leg's.
+  let proofKey: [UInt8]
 
   private static var nonce: AES.GCM.Nonce? {
     try? AES.GCM.Nonce(data: [UInt8](repeating: 0, count: 12))
@@ -90,6 +98,12 @@ struct WayKey: Sendable {
     else { return nil }
     return EpochKey(cipher: cipher, bytes: Array(bytes))
   }
+}
+
+/// What a leg has of an epoch.
+struct LegKeys: Sendable, Equatable {
+  let epoch: EpochKey
+  let proof: [UInt8]
 }
 
 /// The key by which one registration seals its datagrams in one epoch.

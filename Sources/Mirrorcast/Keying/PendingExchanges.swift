@@ -35,7 +35,7 @@ final class PendingExchanges: Sendable {
   }
 
   /// The key that came; each exchange is good for one.
-  func end(_ text: EpochKeyText, session: UInt64) throws(RegistrationFault) -> EpochKey {
+  func end(_ text: EpochKeyText, session: UInt64) throws(RegistrationFault) -> LegKeys {
     let waiting = pending.withLock { $0.removeValue(forKey: session) }
     guard let waiting, waiting.registration == text.registration, waiting.epoch == text.epoch else {
       throw RegistrationFault(.badKey, "a key that no registration has asked for")
@@ -43,7 +43,7 @@ final class PendingExchanges: Sendable {
     guard let key = waiting.key.open(text.sealed) else {
       throw RegistrationFault(.badKey, "the key was sealed for somebody else")
     }
-    return key
+    return LegKeys(epoch: key, proof: waiting.key.proofKey)
   }
 
   func forget(session: UInt64) { _ = pending.withLock { $0.removeValue(forKey: session) } }

@@ -79,10 +79,12 @@ extension Registration {
   var isKeyed: Bool { opening != nil }
 
   /// A key for an epoch that is here; false where there is none, or it has one.
-  func take(_ key: EpochKey, epoch: UInt16) -> Bool {
+  func take(_ keys: LegKeys, epoch: UInt16) -> Bool {
     guard receiver.knows(epoch) else { return false }
     opening?.forget { !receiver.knows($0) }
-    return opening?.install(key, epoch: epoch) ?? false
+    guard opening?.install(keys.epoch, epoch: epoch) ?? false else { return false }
+    proving.install(keys.proof, epoch: epoch)
+    return true
   }
 
   /// Opens one datagram in place, where there are keys; what is to be read of it then.

@@ -78,6 +78,10 @@ extension Registration {
       return stream.append(report.header)
     case .fenced(let number, let epoch):
       return stream.append(answerPDU(.fenced, number, epoch: epoch).header)
+    case .proof(let number, let epoch, let proof):
+      var answer = answerPDU(.proof, number, epoch: epoch)
+      answer.proof = proof
+      return stream.append(answer.header)
     case .probeSeen(let epoch, let byteCount):
       var seen = answerPDU(.probeSeen, SerialNumber(0), epoch: epoch)
       seen.probeByteCount = byteCount

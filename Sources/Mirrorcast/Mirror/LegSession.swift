@@ -216,9 +216,9 @@ extension InitiatorConnection {
       }
       let keys = try await ask(request.keys, within: limit)
       do throws(RegistrationFault) {
-        let grant = try RegistrationGrant(keys).checked(against: request)
+        var grant = try RegistrationGrant(keys).checked(against: request)
         if let key, let exchange {
-          try await tell(key, by: exchange, grant, request, within: limit)
+          grant.proofKey = try await tell(key, by: exchange, grant, request, within: limit)
         }
         return grant
       } catch {

@@ -38,7 +38,6 @@ struct Establishment: Sendable {
     let path: SendingPath
     /// Of this part: its number, group port and sender's address.
     var request: RegistrationRequest
-    /// Of the first epoch; nil where datagrams go in the clear.
     let key: EpochKey?
     var grants: [RegistrationGrant?] = []
     /// To each leg, from the lane's port.
@@ -228,6 +227,7 @@ struct Establishment: Sendable {
         ?? LegDescription(path: .foreign, openWritesMax: max(options.depth, 1), credit: .max)
     }
     let sender = Sender(configuration(draft.request), legs: descriptions)
+    draft.postProofKeys()
     let (lane, started) = try lane(draft, sender, legs)
     return MirrorPart(
       options, MirrorPart.Membership(legs: legs, request: draft.request), draft.ends,
@@ -247,6 +247,7 @@ struct Establishment: Sendable {
     configuration.recovery = options.recovery.machine
     configuration.waitsForStatus = options.status == .all
     configuration.isKept = keeping != nil
+    configuration.wantsProof = options.security != nil
     configuration.retriesMax = min(max(options.keeping.retries, 0), Limits.retriesMax)
     configuration.isSolicited = options.isSolicited
     // The parts share what may leave.
@@ -276,7 +277,6 @@ struct Establishment: Sendable {
     } catch {
       throw draft.path.failure(error)
     }
-    // Asked while the port is still ours.
     let (pages, segmentation) = (outlet.pageKind, draft.path.port.segmentation)
     let ends = draft.ends
     let duty = SenderDuty(

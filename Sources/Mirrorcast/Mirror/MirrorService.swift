@@ -19,7 +19,7 @@ enum MirrorOrder: Sendable {
   case register(
     RegistrationRequest, MirroredNumbers.Owner, ServedTarget, SessionPort, TaskHandle,
     share: [UInt8]?)
-  case key(EpochKeyText, EpochKey, SessionPort, TaskHandle)
+  case key(EpochKeyText, LegKeys, SessionPort, TaskHandle)
   case terminate(TerminationRequest, SessionPort, TaskHandle)
   case request(MirrorRequest, ArraySlice<UInt8>, SessionPort)
   case abort(MirroredTask, SessionPort, TaskHandle)
@@ -158,8 +158,8 @@ package final class MirrorService: MirrorHost {
           request, by: initiator, at: target.name, session: session.id)
         order(.register(request, owner, target, session, reply, share: share), for: session)
       case .key(let text):
-        let key = try exchanges.end(text, session: session.id)
-        order(.key(text, key, session, reply), for: session)
+        let keys = try exchanges.end(text, session: session.id)
+        order(.key(text, keys, session, reply), for: session)
       case .terminate(let request): order(.terminate(request, session, reply), for: session)
       case .keep(let text): try keep(text, of: target, session, reply)
       case .digest(let request): try digest(request, of: target, session, reply)

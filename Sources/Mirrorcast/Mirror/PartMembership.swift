@@ -72,6 +72,9 @@ extension MirrorPart {
   /// The leg is a member from the next write on.
   func commit(_ joining: Joining, as index: Int) async {
     await agree(joining.request, joining.key, but: [])
+    if let key = joining.grant?.proofKey {
+      inbox.post(.proofKey(leg: index, key, epoch: joining.request.epoch))
+    }
     let description =
       joining.grant?.description(of: joining.request)
       ?? LegDescription(path: .foreign, openWritesMax: Limits.openWritesMax, credit: .max)
@@ -166,7 +169,11 @@ extension MirrorPart {
         group.addTask { [inbox] in
           do {
             let own = leg.lacksQueuePair ? request.withoutQueuePair : request
-            _ = try await leg.connection.register(own, leg.urls, within: limit, key: key)
+            let grant = try await leg.connection.register(
+              own, leg.urls, within: limit, key: key)
+            if let proofKey = grant.proofKey {
+              inbox.post(.proofKey(leg: index, proofKey, epoch: request.epoch))
+            }
           } catch {
             inbox.post(.lost(leg: index, stay: leg.stay, "\(error)"))
           }

@@ -141,7 +141,10 @@ extension Registration {
     _ datagrams: ArrivedDatagrams, from first: Int, drops: inout DatagramDrops, now: UInt64
   ) -> Int {
     // Safe: the pieces lie in the batch, which stays until the next receive.
-    unsafe places.take(datagrams, from: first, into: &receiver, drops: &drops, now: now)
+    let next = unsafe places.take(
+      datagrams, from: first, into: &receiver, drops: &drops, now: now)
+    prove()
+    return next
   }
 
   /// Whether another registration is the same mirror's at another target of this daemon, and so
@@ -158,6 +161,7 @@ extension Registration {
     let placement = receiver.handleDatagram(datagram, isCarried: isCarried, now: now)
     // Safe: the caller's bytes, of which the datagram was read.
     unsafe places.put(bytes, placement, &receiver)
+    prove()
   }
 }
 

@@ -26,11 +26,11 @@ extension ReceiverDuty {
         let keys = error.keys
         session.perform { $0.respondText(reply, keys) }
       }
-    case .key(let text, let key, let session, let reply):
+    case .key(let text, let keys, let session, let reply):
       let known = registrations.first {
         $0.number == text.registration && $0.session.id == session.id
       }
-      let isTaken = known?.take(key, epoch: text.epoch) ?? false
+      let isTaken = known?.take(keys, epoch: text.epoch) ?? false
       let fault = RegistrationFault(.badKey, "no registration here waits for that key")
       session.perform { $0.respondText(reply, isTaken ? EpochKeyText.accepted : fault.keys) }
     case .terminate(let request, let session, let reply):

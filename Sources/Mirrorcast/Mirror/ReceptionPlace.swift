@@ -154,6 +154,7 @@ struct Grants: Sendable {
     configuration.writeLengthMax = writeLengthMax
     configuration.openWritesMax = openWritesMax
     configuration.credit = UInt32(credit)
+    configuration.wantsProof = request.security != nil
     // What may differ is marked before it does: data of a kept mirror is stored when it is whole.
     configuration.placesDirectly =
       units.count == 1 && units[0].backing is MemoryBacking && !units[0].keeping.isKept

@@ -26,6 +26,8 @@ final class Registration {
   var stream: StreamSocket?
   /// The keys by which its datagrams are opened; nil where they come in the clear.
   var opening: OpeningBench?
+  /// By which it proves what it has.
+  var proving = ProvingBench()
   /// Who waits for the end.
   var ending: [TaskHandle] = []
   var isEnding = false
@@ -145,6 +147,11 @@ extension TargetSession {
     case .fenced(let number, let epoch):
       let answer = MirrorAnswer(
         .fenced, registration: registration, epoch: epoch, writeNumber: number)
+      sendMirrorAnswer(answer.header)
+    case .proof(let number, let epoch, let proof):
+      var answer = MirrorAnswer(
+        .proof, registration: registration, epoch: epoch, writeNumber: number)
+      answer.proof = proof
       sendMirrorAnswer(answer.header)
     case .probeSeen(let epoch, let byteCount):
       var answer = MirrorAnswer(

@@ -44,6 +44,8 @@ struct SenderDuty: LaneDuty, ~Copyable {
   var stays = LegStays()
   /// Nil where the mirror is not kept.
   var kept: KeptLane?
+  /// By which legs prove what they have, by leg.
+  var proofs = [ProvingBench](repeating: ProvingBench(), count: Limits.legsMax)
   /// Has new keys agreed on.
   let renewal: KeyRenewal
 
@@ -208,6 +210,13 @@ struct SenderDuty: LaneDuty, ~Copyable {
         for datagram in batch { session.sendMirrorRequest(header, data: datagram) }
       }
     }
+  }
+
+  /// RFC 7143 §11.4.7.2: two bytes of length, then the sense data.
+  static func sense(_ data: RawSpan) -> [UInt8] {
+    guard data.byteCount >= 2 else { return [] }
+    let length = min(Int(data.bigEndian16(at: 0)), data.byteCount - 2)
+    return data.extracting(2..<2 + length).array()
   }
 
   func request(_ kind: MirrorRequest.Kind, number: SerialNumber) -> BasicHeaderSegment {

@@ -28,6 +28,7 @@ extension SenderDuty {
     case .lost(let leg, _, let words):
       sender.handleLost(leg: leg, .connection(words), now: now)
     case .key(let key, let epoch): outlet.install(key, epoch: epoch)
+    case .proofKey(let leg, let key, let epoch): proofs[leg].install(key, epoch: epoch)
     case .probe(let legs, let epoch, let done):
       probing = Probing(epoch: epoch, pending: legs, done: done)
     case .pause(let done):
@@ -147,13 +148,6 @@ extension SenderDuty {
     }
   }
 
-  /// RFC 7143 §11.4.7.2: two bytes of length, then the sense data.
-  private static func sense(_ data: RawSpan) -> [UInt8] {
-    guard data.byteCount >= 2 else { return [] }
-    let length = min(Int(data.bigEndian16(at: 0)), data.byteCount - 2)
-    return data.extracting(2..<2 + length).array()
-  }
-
   private mutating func handleAnswer(
     _ header: BasicHeaderSegment, _ data: RawSpan, leg: Int, now: UInt64
   ) {
@@ -168,6 +162,7 @@ extension SenderDuty {
       case .probeSeen:
         if probing?.epoch == answer.epoch { probing?.pending.remove(LegSet(leg)) }
       case .deaf: sender.handleDeaf(leg: leg)
+      case .proof: handleProof(answer, leg: leg, now: now)
       }
     } catch {
       sender.handleLost(leg: leg, .violation(error.reason), now: now)
@@ -233,7 +228,7 @@ extension SenderDuty {
     case .suspect(let offset, let length):
       kept?.tell(.suspect(part: kept?.part ?? 0, offset..<offset + UInt64(length)))
     case .bufferChanged:
-      logger.warning("a buffer changed while its write was open: the write starts anew")
+      logger.warning("a buffer changed, or data was forged: a write starts anew")
     }
   }
 

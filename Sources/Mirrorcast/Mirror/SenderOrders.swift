@@ -59,6 +59,8 @@ enum SenderOrder: Sendable {
   case expect(leg: Int, stay: Int)
   /// What seals the datagrams of an epoch that is about to begin.
   case key(EpochKey, epoch: UInt16)
+  /// By what a leg proves what it has of an epoch's writes.
+  case proofKey(leg: Int, [UInt8], epoch: UInt16)
   /// Find out which legs hear full datagrams to the group.
   case probe(LegSet, epoch: UInt16, done: @Sendable (_ deaf: LegSet) -> Void)
   /// Hold new writes back; tells the next write number.

@@ -227,6 +227,7 @@ extension Initiator {
     case .fenced: sender?.value.handleFenced(leg: leg, number: answer.writeNumber, now: world.now)
     case .probeSeen: unprobed.remove(LegSet(leg))
     case .deaf: sender?.value.handleDeaf(leg: leg)
+    case .proof: world.violate("a proof that nobody has asked for")
     }
   }
 

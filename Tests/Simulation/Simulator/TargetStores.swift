@@ -122,6 +122,8 @@ extension Target {
       world.send(
         .response(tag: Datagram.taskTag(of: write), status: status, sense: sense, units: units),
         on: registration.channel)
+    // The simulated mirrors have no keys.
+    case .proof: world.violate("a proof that nobody has asked for")
     case .report(let write, let epoch, let heard, let missing, let isCommandMissing, let isAsked):
       var header = MirrorAnswer(.report, registration: number, epoch: epoch, writeNumber: write)
       header.heard = heard
