@@ -244,7 +244,7 @@ final class FuzzedLeg {
       require(missing.count <= Self.writeLengthMax / Self.blockLength / 8, "a report too long")
     case .readyToTransfer(_, let length):
       require((1...UInt32(Self.writeLengthMax)).contains(length), "an R2T's length")
-    case .distrusted, .fenced, .probeSeen, .deaf: break
+    case .distrusted, .fenced, .probeSeen, .deaf, .proof: break
     }
   }
 }
