@@ -38,6 +38,7 @@ private func fuzzDatagram(_ input: inout Input) {
   let rest = input.rest()
   let bytes = isSealed ? sealed(rest) : rest
   _ = Datagram.registration(in: bytes.span.bytes)
+  fuzzSealed(bytes)
   guard let datagram = try? Datagram(bytes.span.bytes) else { return }
   require(datagram.dataLength <= bytes.count - Datagram.overheadByteCount, "data past the end")
   require(datagram.header.array == Array(bytes[..<48]), "a header is another")
@@ -54,6 +55,19 @@ private func fuzzDatagram(_ input: inout Input) {
   if datagram.dataLength % 4 == 0 {
     require(again == bytes && made.contentDigest == datagram.contentDigest, "it is another")
   }
+}
+
+/// As if whatever tag it has were right.
+private func fuzzSealed(_ bytes: [UInt8]) {
+  guard let trailer = try? SealedTrailer(bytes.span.bytes) else { return }
+  require(trailer.flags.contains(.sealed), "what isn't sealed is taken for it")
+  let end = bytes.count - SealedTrailer.tagByteCount
+  guard let datagram = try? Datagram(bytes.span.bytes.extracting(0..<end), isOpened: true) else {
+    return
+  }
+  require(datagram.registration == trailer.registration, "a registration is another")
+  require(datagram.epoch == trailer.epoch && datagram.sequence == trailer.sequence, "a trailer")
+  require(datagram.dataLength <= end - Datagram.overheadByteCount, "data past the end")
 }
 
 private func fuzzMirrorPDUs(_ input: inout Input) {
@@ -111,6 +125,9 @@ private func fuzzRegistration(_ bytes: [UInt8]) {
       require((try? MirrorText(request.keys)) == text, "a request reads as another")
     case .digest(let request):
       require((try? MirrorText(request.keys)) == text, "what is to be digested reads as another")
+    case .key(let text):
+      require((32...48).contains(text.sealed.count), "a sealed key's length")
+      require((try? MirrorText(text.keys)) == .key(text), "a key reads as another")
     case .leader(let lun): require((0...16383).contains(lun), "a LUN")
     }
   }
