@@ -26,7 +26,7 @@ final class ForeignTarget {
   let port: Int
   let host: String
   let path: String
-  private let control = Int.random(in: 1000...60000)
+  private let control = Int.random(in: 1000...32767)
   private let daemon = Process()
 
   private init(host: String, byteCount: Int) throws {
