@@ -55,6 +55,8 @@ import Testing
     for flags in UInt8.min...UInt8.max where !(0x80...0x83).contains(flags) {
       let request = BasicHeaderSegment(opcode: .mirrorRequest, flags: flags)
       #expect(throws: MirrorPDUFault.self) { try MirrorRequest(request) }
+      // Answers have one kind more.
+      guard flags != 0x84 else { continue }
       #expect(throws: MirrorPDUFault.self) {
         _ = try MirrorAnswer(BasicHeaderSegment(opcode: .mirrorAnswer, flags: flags))
       }
