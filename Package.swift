@@ -147,7 +147,7 @@ let package = Package(
       name: "DatagramsTests", dependencies: ["Datagrams", "Lanes", "Bytes", "CDigest"],
       swiftSettings: relaxed),
     .testTarget(
-      name: "SealingTests", dependencies: ["Sealing", "Bytes"], swiftSettings: relaxed),
+      name: "SealingTests", dependencies: ["Sealing"], swiftSettings: relaxed),
     .testTarget(
       name: "StorageTests", dependencies: ["Storage", "SCSI", "Bytes"], swiftSettings: relaxed),
     .testTarget(

@@ -44,7 +44,3 @@ int mirrorcast_unseal(
         &key->context, bytes, nonce, mirrorcast_seal_nonce_bytes, bytes, count, tag,
         mirrorcast_seal_tag_bytes, clear, clear_count);
 }
-
-int mirrorcast_seal_equal(const void *one, const void *other, size_t count) {
-    return CRYPTO_memcmp(one, other, count) == 0;
-}

@@ -33,7 +33,4 @@ int mirrorcast_unseal(
     const mirrorcast_seal_key *key, const void *nonce, const void *clear, size_t clear_count,
     void *bytes, size_t count, const void *tag);
 
-/// Whether two tags are equal, in a time that doesn't tell where they differ.
-int mirrorcast_seal_equal(const void *one, const void *other, size_t count);
-
 #endif

@@ -6,6 +6,11 @@ extension MirrorOptions {
   var tagByteCount: Int { security == nil ? 0 : SealedTrailer.tagByteCount }
 }
 
+extension MirrorOptions {
+  /// A key for one part and epoch; nil where datagrams go in the clear.
+  var newKey: EpochKey? { security.map { EpochKey($0.cipher) } }
+}
+
 extension Establishment.Draft {
   /// The lane is told by what each leg proves what it has, before any write.
   func postProofKeys() {

@@ -9,51 +9,48 @@ import Sealing
 /// The keys of one registration; owned by its lane.
 struct OpeningBench {
   private struct Entry {
-    let epoch: UInt16
     /// Kept to know the same key of another registration by.
     let told: EpochKey
     let key: SealingKey
     var window = ReplayWindow()
   }
 
-  private var entries: [Entry] = []
+  private var entries = EpochEntries<Entry>()
 
   /// The key of an epoch. False where that has one already.
   mutating func install(_ key: EpochKey, epoch: UInt16) -> Bool {
-    guard !entries.contains(where: { $0.epoch == epoch }) else { return false }
-    entries.insert(
-      Entry(epoch: epoch, told: key, key: SealingKey(key.bytes)), at: 0)
-    if entries.count > Limits.epochsMax { entries.removeLast() }
-    return true
+    entries.install(Entry(told: key, key: SealingKey(key.bytes)), epoch: epoch)
   }
 
   /// Lets go the keys of epochs of which nothing can be open any more.
   mutating func forget(where isOver: (UInt16) -> Bool) {
-    entries.removeAll { isOver($0.epoch) }
+    entries.forget(where: isOver)
   }
 
   /// Lets in once what another bench has opened, which stands there opened already: by the same
   /// key only.
   mutating func admit(_ sealed: RawSpan, openedBy other: OpeningBench) throws(DatagramFault) {
     let trailer = try SealedTrailer(sealed)
-    guard let index = entries.firstIndex(where: { $0.epoch == trailer.epoch }),
-      other.entries.contains(where: { $0.epoch == trailer.epoch && $0.told == entries[index].told })
+    guard let index = entries.index(of: trailer.epoch),
+      let theirs = other.entries.index(of: trailer.epoch),
+      other.entries.values[theirs].told == entries.values[index].told
     else { throw .key }
-    guard entries[index].window.admits(trailer.counter) else { throw .replay }
-    entries[index].window.note(trailer.counter)
+    guard entries.values[index].window.admits(trailer.counter) else { throw .replay }
+    entries.values[index].window.note(trailer.counter)
   }
 
   /// Opens one datagram in place. What stands before its tag is to be read as opened then.
   mutating func open(_ bytes: inout MutableRawSpan) throws(DatagramFault) {
     let trailer = try SealedTrailer(bytes.bytes)
-    guard let index = entries.firstIndex(where: { $0.epoch == trailer.epoch }) else { throw .key }
-    guard entries[index].window.admits(trailer.counter) else { throw .replay }
+    guard let index = entries.index(of: trailer.epoch) else { throw .key }
+    guard entries.values[index].window.admits(trailer.counter) else { throw .replay }
     let end = bytes.byteCount - SealedTrailer.tagByteCount
     guard
-      entries[index].key.open(
-        &bytes, hidden: SealedTrailer.hidden(end, hidesData: entries[index].told.cipher.hidesData),
+      entries.values[index].key.open(
+        &bytes,
+        hidden: SealedTrailer.hidden(end, hidesData: entries.values[index].told.cipher.hidesData),
         tagOffset: end, nonce: trailer.nonce)
     else { throw .tag }
-    entries[index].window.note(trailer.counter)
+    entries.values[index].window.note(trailer.counter)
   }
 }

@@ -9,30 +9,30 @@ import Storage
 /// The keys of one leg, by epoch; owned by a lane.
 struct ProvingBench: Sendable {
   private struct Entry {
-    let epoch: UInt16
     let key: SealingKey
     /// Of proofs made; the initiator makes none.
     var last: UInt32 = 0
   }
 
-  private var entries: [Entry] = []
+  private var entries = EpochEntries<Entry>()
 
   mutating func install(_ key: [UInt8], epoch: UInt16) {
-    entries.removeAll { $0.epoch == epoch }
-    entries.insert(Entry(epoch: epoch, key: SealingKey(key)), at: 0)
-    if entries.count > Limits.epochsMax { entries.removeLast() }
+    // A leg that was registered anew in the same epoch has another.
+    entries.forget { $0 == epoch }
+    _ = entries.install(Entry(key: SealingKey(key)), epoch: epoch)
   }
 
   /// A leg's proof of what it has; none where it has no key, or has made too many by it.
   mutating func prove(
     _ bytes: UnsafeRawBufferPointer, number: SerialNumber, epoch: UInt16
   ) -> WriteProof {
-    guard let index = entries.firstIndex(where: { $0.epoch == epoch }), entries[index].last < .max
-    else { return .none }
-    entries[index].last += 1
-    let counter = entries[index].last
+    guard let index = entries.index(of: epoch), entries.values[index].last < .max else {
+      return .none
+    }
+    entries.values[index].last += 1
+    let counter = entries.values[index].last
     // Safe: the caller's bytes, which are read before this returns.
-    let tag = unsafe entries[index].key.tag(
+    let tag = unsafe entries.values[index].key.tag(
       of: bytes, nonce: Self.nonce(number, epoch, counter))
     return WriteProof(counter: counter, tag: tag)
   }
@@ -41,12 +41,13 @@ struct ProvingBench: Sendable {
   func proves(
     _ proof: WriteProof, _ bytes: UnsafeRawBufferPointer, number: SerialNumber, epoch: UInt16
   ) -> Bool {
-    guard proof.counter > 0, let entry = entries.first(where: { $0.epoch == epoch }) else {
+    guard proof.counter > 0, let index = entries.index(of: epoch) else {
       return false
     }
     // Safe: the caller's bytes, which are read before this returns.
-    return unsafe entry.key.tag(of: bytes, nonce: Self.nonce(number, epoch, proof.counter))
-      == proof.tag
+    return unsafe proof.tag
+      == entries.values[index].key.tag(
+        of: bytes, nonce: Self.nonce(number, epoch, proof.counter))
   }
 
   private static func nonce(

@@ -8,25 +8,22 @@ import Sealing
 struct SealingBench {
   /// One epoch's.
   private struct Entry {
-    let epoch: UInt16
     let key: SealingKey
     let hidesData: Bool
     var counter = SealCounter()
   }
 
-  /// The present epoch's first.
-  private var entries: [Entry] = []
+  private var entries = EpochEntries<Entry>()
 
   /// A key for the datagrams of an epoch; those of epochs long gone are let go.
   mutating func install(_ key: EpochKey, epoch: UInt16) {
-    precondition(!entries.contains { $0.epoch == epoch }, "an epoch has one key")
-    entries.insert(
-      Entry(epoch: epoch, key: SealingKey(key.bytes), hidesData: key.cipher.hidesData), at: 0)
-    if entries.count > Limits.epochsMax { entries.removeLast() }
+    let isNew = entries.install(
+      Entry(key: SealingKey(key.bytes), hidesData: key.cipher.hidesData), epoch: epoch)
+    precondition(isNew, "an epoch has one key")
   }
 
   /// Whether the present key has sealed so much that another one is due.
-  var isRenewalDue: Bool { entries.first?.counter.isRenewalDue ?? false }
+  var isRenewalDue: Bool { entries.newest?.counter.isRenewalDue ?? false }
 
   /// Seals a clear datagram in place: `byteCount` bytes of `bytes`, behind which there is room for
   /// a tag.
@@ -35,12 +32,11 @@ struct SealingBench {
     precondition(
       byteCount + SealedTrailer.tagByteCount <= bytes.byteCount, "no room for the tag")
     let epoch = Datagram.epoch(in: bytes.bytes, byteCount: byteCount)
-    guard let index = entries.firstIndex(where: { $0.epoch == epoch }),
-      let counter = entries[index].counter.next()
+    guard let index = entries.index(of: epoch), let counter = entries.values[index].counter.next()
     else { return nil }
     let trailer = SealedTrailer(preparing: &bytes, byteCount: byteCount, counter: counter)
-    let isSealed = entries[index].key.seal(
-      &bytes, hidden: SealedTrailer.hidden(byteCount, hidesData: entries[index].hidesData),
+    let isSealed = entries.values[index].key.seal(
+      &bytes, hidden: SealedTrailer.hidden(byteCount, hidesData: entries.values[index].hidesData),
       tagOffset: byteCount, nonce: trailer.nonce)
     return isSealed ? byteCount + SealedTrailer.tagByteCount : nil
   }

@@ -38,6 +38,7 @@ struct Establishment: Sendable {
     let path: SendingPath
     /// Of this part: its number, group port and sender's address.
     var request: RegistrationRequest
+    /// Of the first epoch; nil where datagrams go in the clear.
     let key: EpochKey?
     var grants: [RegistrationGrant?] = []
     /// To each leg, from the lane's port.
@@ -182,7 +183,7 @@ struct Establishment: Sendable {
       }
       return Draft(
         index: index, ends: opened.ends, sessions: opened.sessions, path: path, request: request,
-        key: options.security.map { EpochKey($0.cipher) })
+        key: options.newKey)
     }
   }
 
@@ -272,16 +273,15 @@ struct Establishment: Sendable {
     do throws(SystemError) {
       outlet = try SenderOutlet(
         draft.path, key: draft.key.map { ($0, draft.request.epoch) }, faults: injector,
-        node: placement.memoryNode, pages: settings.pages,
-        logger: logger)
+        node: placement.memoryNode, pages: settings.pages, logger: logger)
     } catch {
       throw draft.path.failure(error)
     }
+    // Asked while the port is still ours.
     let (pages, segmentation) = (outlet.pageKind, draft.path.port.segmentation)
     let ends = draft.ends
     let duty = SenderDuty(
-      sender: sender, legs: legs, ways: draft.ways, outlet: outlet,
-      ends: ends, logger: logger,
+      sender: sender, legs: legs, ways: draft.ways, outlet: outlet, ends: ends, logger: logger,
       kept: keeping.map { KeptLane(part: draft.index, $0.inbox, options.keeping, sender) })
     let lane = try Lane(
       name: LaneSettings.name(ofLane: draft.index), placement: placement, idle: settings.idle,

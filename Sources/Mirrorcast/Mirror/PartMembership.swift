@@ -31,12 +31,7 @@ extension MirrorPart {
 
   /// Holds new writes back and registers the next epoch with the new leg; undone by `abandon`.
   func prepare(_ session: LegSession, _ fate: LegRecord, as index: Int) async throws -> Joining {
-    await epochTurn.take()
-    let membership = membership.withLock { $0 }
-    var request = membership.request
-    request.epoch = membership.nextEpoch
-    request.firstWrite = await pause()
-    let key = newKey
+    let (request, key) = await beginEpoch()
     do {
       var grant: RegistrationGrant?
       if session.connection.isMirrorcast {
@@ -100,19 +95,15 @@ extension MirrorPart {
 
   /// Lets a leg go; what is open ends there before.
   func drop(_ index: Int) async throws {
-    await epochTurn.take()
-    let membership = membership.withLock { $0 }
-    let leg = membership.legs[index]
-    var request = membership.request
-    request.epoch = membership.nextEpoch
-    request.firstWrite = await pause()
+    let (request, key) = await beginEpoch()
+    let leg = membership.withLock { $0.legs[index] }
     await withCheckedContinuation { continuation in
       inbox.post(.whenNoneOpen { continuation.resume() })
     }
-    await agree(request, newKey, but: LegSet(index))
+    await agree(request, key, but: LegSet(index))
     inbox.post(.drop(leg: index))
     inbox.post(.resume(epoch: request.epoch, joining: []))
-    self.membership.withLock {
+    membership.withLock {
       $0.request = request
       $0.dropped.insert(LegSet(index))
     }
@@ -141,16 +132,21 @@ extension MirrorPart {
     }
   }
 
-  private var newKey: EpochKey? { options.security.map { EpochKey($0.cipher) } }
+  /// Holds new writes back for a new epoch, when it is its turn: what the members are to confirm,
+  /// and its key. Whoever ends that gives the turn back.
+  private func beginEpoch() async -> (request: RegistrationRequest, key: EpochKey?) {
+    await epochTurn.take()
+    let membership = membership.withLock { $0 }
+    var request = membership.request
+    request.epoch = membership.nextEpoch
+    request.firstWrite = await pause()
+    return (request, options.newKey)
+  }
 
   /// A new epoch of the same members, for the sake of its key: who left can read nothing of it.
   func renewKey() async {
-    guard let key = newKey else { return }
-    await epochTurn.take()
+    let (request, key) = await beginEpoch()
     defer { epochTurn.give() }
-    var request = membership.withLock { $0.request }
-    request.epoch = membership.withLock { $0.nextEpoch }
-    request.firstWrite = await pause()
     await agree(request, key, but: [])
     membership.withLock { $0.request = request }
     inbox.post(.resume(epoch: request.epoch, joining: []))

@@ -57,7 +57,7 @@ extension ReceiverDuty {
         piece += 1
         continue
       }
-      guard registration.opening == nil else {
+      guard !registration.isKeyed else {
         piece = unsafe takeSealed(datagrams, from: piece, source, registration, now: now)
         continue
       }
@@ -81,7 +81,7 @@ extension ReceiverDuty {
     let sealed = unsafe SealedTrailer.registration(in: bytes.bytes)
     var isKnown = false
     for registration in registrations
-    where registration.number == (registration.opening == nil ? number : sealed) {
+    where registration.number == (registration.isKeyed ? sealed : number) {
       guard !registration.accepts(source) else { return registration }
       isKnown = true
     }
@@ -125,10 +125,8 @@ extension ReceiverDuty {
     // Safe: what the passage gives stays until its next `admit`.
     while let datagram = unsafe passage?.next() {
       count += 1
-      // The passage's memory is its own, and it has nothing more to do with what it gave.
-      let bytes = unsafe UnsafeMutableRawBufferPointer(mutating: datagram.bytes)
-      unsafe take(
-        ArrivedDatagrams(single: UnsafeRawBufferPointer(bytes)), datagram.peer, now: now)
+      // It has nothing more to do with what it gave: that may be opened in place.
+      unsafe take(ArrivedDatagrams(single: datagram.bytes), datagram.peer, now: now)
     }
     return count
   }

@@ -87,8 +87,7 @@ extension ReceiverDuty {
       }
     } catch {
       for (unit, isKept) in entered {
-        unit.keeping.leave(
-          request.registration, holder: request.holder, isKept: isKept)
+        unit.keeping.leave(request.registration, holder: request.holder, isKept: isKept)
       }
       throw error
     }
@@ -98,8 +97,7 @@ extension ReceiverDuty {
   /// The stores of a registration that was let in have ended.
   func leave(_ units: [ServedUnit], _ request: RegistrationRequest, isKept: Bool) {
     for unit in units {
-      unit.keeping.leave(
-        request.registration, holder: request.holder, isKept: isKept)
+      unit.keeping.leave(request.registration, holder: request.holder, isKept: isKept)
     }
   }
 

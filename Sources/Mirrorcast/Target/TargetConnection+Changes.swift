@@ -15,7 +15,7 @@ extension TargetConnection {
     guard let current = serving.directory.target(named: target.name), current === target else {
       return drop("its target was taken away", ended)
     }
-    guard current.admits(initiatorName, from: channel.remoteAddress) else {
+    guard current.admits(initiator.name, from: channel.remoteAddress) else {
       return drop("its target does not admit it any more", ended)
     }
     let former = units

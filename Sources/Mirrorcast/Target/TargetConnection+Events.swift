@@ -93,8 +93,8 @@ extension TargetConnection {
   }
 
   private func loggedIn(_ description: SessionDescription) {
-    initiatorName = description.initiatorName
-    provedSecret = description.provedSecret
+    initiator = MirrorInitiator(
+      name: description.initiatorName, secret: description.provedSecret)
     logger[metadataKey: "initiator"] = "\(description.initiatorName)"
     serving.log.note(.loggedIn, on: channel.eventLoop) {
       logger.info("logged in", metadata: ["session": "\(description.type.rawValue)"])
@@ -107,7 +107,6 @@ extension TargetConnection {
 
   private func answer(_ keys: TextKeys, _ reply: TaskHandle) {
     if let host = serving.host, let target {
-      let initiator = MirrorInitiator(name: initiatorName, secret: provedSecret)
       return host.text(keys, initiator: initiator, of: target, session: port, reply: reply)
     }
     let refusal = TextKeys([

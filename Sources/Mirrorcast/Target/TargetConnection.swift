@@ -33,10 +33,8 @@ final class TargetConnection: ChannelInboundHandler {
   let channel: any Channel
   var logger: Logger
   var session: TargetSession
-  /// As it logged in; empty until then.
-  var initiatorName = ""
-  /// What its initiator has proved by CHAP.
-  var provedSecret: ProvedSecret?
+  /// As it logged in; of an empty name until then.
+  var initiator = MirrorInitiator(name: "")
   var commands: CommandQueue
   var stage = Stage.open
   /// Who the initiator is to the disks; nil until it has logged in to them.
