@@ -13,7 +13,8 @@ struct AddCommand: AsyncParsableCommand {
           --group 239.1.2.3 --to … --to …
 
       Where another process has the mirror open, that one is asked to take the leg; else the \
-      mirror is opened for it. Ends when the new leg is in sync; exit status 1 when any leg isn't.
+      mirror is opened for it. Ends when the new leg is in sync; exit status 1 when any leg isn't. \
+      How many legs a write needs stays as it is, until --require says otherwise at an opening.
       """)
 
   @Argument(
@@ -38,11 +39,14 @@ struct AddCommand: AsyncParsableCommand {
       let watch = OpenMirrorWatch(steersman, isQuiet: arguments.quiet)
       return try arguments.end(try await watch.waitInSync([url], of: open).legs.map(LegEnd.init))
     }
+    var options = try arguments.options()
+    // One that isn't there is told at once: the mirror would wait for it.
+    _ = try await LegSelfDescription.read(
+      url, identity: options.identity, logger: arguments.logger)
+    options.legs.append(url)
+    options.keeping.added = [url]
     let legs = try await KeptRun.perform(
-      try arguments.mirror.options(), logger: arguments.logger, isQuiet: arguments.quiet, wait: 0
-    ) { mirror in
-      try await mirror.addLeg(url)
-    }
+      options, logger: arguments.logger, isQuiet: arguments.quiet, wait: 0)
     try arguments.end(legs.map(LegEnd.init))
   }
 }
@@ -59,7 +63,8 @@ struct ResyncCommand: AsyncParsableCommand {
 
       Where another process has the mirror open, that one is asked to try its absent legs at once; \
       else the mirror is opened for it. Exit status 1 when a leg is not in sync at the end, with \
-      its reason.
+      its reason. A leg that is gone for good is taken out of a mirror that nobody has open by \
+      --forget, with the others by --to.
       """)
 
   @OptionGroup
@@ -69,23 +74,39 @@ struct ResyncCommand: AsyncParsableCommand {
     help: ArgumentHelp("How long to wait for legs that are not here.", valueName: "seconds"))
   var wait: Double = 10
 
+  @Option(
+    help: ArgumentHelp(
+      "A leg that is gone for good: it is no member any more; may be given again.",
+      valueName: "url"),
+    transform: parsing(LogicalUnitURL.init(parsing:)))
+  var forget: [LogicalUnitURL] = []
+
   func validate() throws {
     guard wait >= 0, wait <= 86400 else {
       throw usageError("--wait \(wait) is no time", advice: "Give seconds, from 0 to 86400.")
+    }
+    if let both = forget.first(where: arguments.mirror.legs.contains) {
+      throw usageError(
+        "\(both) is to be forgotten, and is a leg by --to", advice: "Name it by one of the two.")
     }
   }
 
   func run() async throws {
     let steersman = try arguments.operate()
     if let open = await arguments.findOpen(steersman) {
+      for url in forget { try await steersman.order(.forget(url), of: open) }
       let watch = OpenMirrorWatch(steersman, isQuiet: arguments.quiet)
       let absent = arguments.mirror.legs.filter { open.leg($0)?.isHere == false }
       let end = try await watch.attachAll(absent, of: open, wait: wait)
       return try arguments.end(end.legs.map(LegEnd.init))
     }
+    var options = try arguments.options()
+    options.legs += forget
     let legs = try await KeptRun.perform(
-      try arguments.mirror.options(), logger: arguments.logger, isQuiet: arguments.quiet,
-      wait: wait)
+      options, logger: arguments.logger, isQuiet: arguments.quiet, wait: wait
+    ) { mirror in
+      for url in forget { try await mirror.forget(url) }
+    }
     try arguments.end(legs.map(LegEnd.init))
   }
 }

@@ -27,7 +27,7 @@ struct BenchCommand: AsyncParsableCommand {
       IP and UDP included), and what each leg lost. Exit status 1 when any leg failed.
       """)
 
-  @OptionGroup
+  @OptionGroup(title: "Mirror")
   var arguments: MirrorArguments
 
   @Option(
@@ -59,7 +59,8 @@ struct BenchCommand: AsyncParsableCommand {
     let payload = PayloadSlab(
       writeLength: Int(arguments.writeSize.byteCount), byteCountWanted: size.byteCount)
     let result = try await MirrorRun.perform(
-      try arguments.options(), legs: arguments.legs, logger: arguments.log.logger, isQuiet: quiet
+      try arguments.options(isQuiet: quiet), legs: arguments.legs, logger: arguments.log.logger,
+      isQuiet: quiet
     ) { run in
       let length = run.writeLength(wanted: payload.writeLength)
       guard length == payload.writeLength else {

@@ -20,7 +20,7 @@ struct ExerciseCommand: AsyncParsableCommand {
       all legs that are in sync are equal.
       """)
 
-  @OptionGroup
+  @OptionGroup(title: "Mirror")
   var arguments: MirrorArguments
 
   @Option(help: ArgumentHelp("How long to write; 0 verifies alone.", valueName: "seconds"))
@@ -94,7 +94,7 @@ struct ExerciseCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let options = try arguments.options()
+    let options = try arguments.options(isQuiet: quiet)
     // Before anything is opened: it may be none.
     let entries = try state.map { (path) throws(MirrorcastError) in
       try ExerciseRecord(path).entries

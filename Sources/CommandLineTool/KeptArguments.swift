@@ -76,7 +76,7 @@ struct KeptArguments: ParsableArguments {
     }
   }
 
-  func apply(to options: inout MirrorOptions) {
+  func apply(to options: inout MirrorOptions, isQuiet: Bool) {
     options.name = name
     options.keeping.required = require?.requirement
     options.keeping.areEqual = assumeEqual
@@ -84,7 +84,7 @@ struct KeptArguments: ParsableArguments {
     options.keeping.silenceSeconds = silence
     options.keeping.patienceSeconds = patience
     options.keeping.retries = retries
-    options.keeping.onEvent = { KeptEvents.tell($0) }
+    options.keeping.onEvent = { KeptEvents.tell($0, isQuiet: isQuiet) }
   }
 
   /// For commands that make no sense without.
@@ -119,9 +119,10 @@ struct RequiredLegsText: Sendable {
 
 /// Events of kept mirrors on standard error, as they happen.
 enum KeptEvents {
-  static func tell(_ event: KeptMirrorEvent) {
+  static func tell(_ event: KeptMirrorEvent, isQuiet: Bool) {
     // A bar shows these.
     if case .copying = event { return }
+    if isQuiet, !event.isTrouble { return }
     Console.shared.say("mirror: \(event)")
   }
 }

@@ -6,7 +6,7 @@ import Mirrorcast
 
 /// A kept mirror that a command is about, and how the command speaks.
 struct KeptCommandArguments: ParsableArguments {
-  @OptionGroup
+  @OptionGroup(title: "Mirror")
   var mirror: MirrorArguments
 
   @Flag(help: "Print the result as one JSON object on standard output.")
@@ -19,6 +19,8 @@ struct KeptCommandArguments: ParsableArguments {
 
   var name: String { mirror.kept.name ?? "" }
   var logger: Logger { mirror.log.logger }
+
+  func options() throws -> MirrorOptions { try mirror.options(isQuiet: quiet) }
 
   func operate() throws -> MirrorOperator {
     MirrorOperator(identity: try mirror.login.identity(), logger: logger)

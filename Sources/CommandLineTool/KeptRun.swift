@@ -80,9 +80,7 @@ enum KeptRun {
     for leg in legs where leg.state != .inSync {
       Console.shared.complain(
         "\(leg.url) is \(leg.state.rawValue): \(leg.reason)",
-        advice: leg.state == .absent
-          ? "See to its target, then bring it up to date by: mirrorcast resync."
-          : "Look at the targets' logs, then run: mirrorcast resync.")
+        advice: leg.advice)
     }
     return isGood
   }
@@ -122,6 +120,14 @@ struct LegEnd {
     reason = leg.reason
     generation = leg.generation
     copiedBytes = leg.copiedBytes
+  }
+
+  /// What to do where it is not in sync.
+  var advice: String {
+    guard state == .absent else { return "Look at the targets' logs, then run: mirrorcast resync." }
+    return reason.contains("has to be added")
+      ? "Bring it in as a new leg by: mirrorcast add \(url), with the others by --to."
+      : "See to its target, then bring it up to date by: mirrorcast resync."
   }
 
   var json: JSONValue {

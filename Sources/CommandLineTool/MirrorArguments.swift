@@ -155,7 +155,8 @@ struct MirrorArguments: ParsableArguments {
     try validateInterface(interface)
   }
 
-  func options() throws -> MirrorOptions {
+  /// - Parameter isQuiet: what happens to a kept mirror is told only where it is trouble.
+  func options(isQuiet: Bool) throws -> MirrorOptions {
     var options = MirrorOptions(legs: legs, group: group)
     options.interface = interface
     options.transport = transport
@@ -173,7 +174,7 @@ struct MirrorArguments: ParsableArguments {
     options.faults = faultArguments.faults
     options.lanes = laneArguments.lanes
     options.identity = try login.identity()
-    kept.apply(to: &options)
+    kept.apply(to: &options, isQuiet: isQuiet)
     return options
   }
 }

@@ -28,7 +28,7 @@ struct MirrorCommand: AsyncParsableCommand {
   @Argument(help: "The image: a file, a block device, or - for standard input.")
   var image: String
 
-  @OptionGroup
+  @OptionGroup(title: "Mirror")
   var arguments: MirrorArguments
 
   @Flag(help: "Read every leg back over iSCSI afterwards and compare.")
@@ -47,7 +47,7 @@ struct MirrorCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let options = try arguments.options()
+    let options = try arguments.options(isQuiet: quiet)
     let source = try ImageSource(opening: image)
     var copied = ImageCopy.Outcome()
     let isStream = source.byteCount == nil

@@ -49,18 +49,29 @@ struct OpenMirrorWatch {
     _ open: OpenMirror, until isOver: (OpenMirror) -> Bool
   ) async throws -> OpenMirror {
     var mirror = try await steersman.look(at: open)
+    var said = ""
     defer { Console.shared.showBar("") }
     while !isOver(mirror) {
-      if !isQuiet { draw(mirror) }
+      if !isQuiet { draw(mirror, after: &said) }
       try await Task.sleep(for: .milliseconds(Self.lookMilliseconds))
       mirror = try await steersman.look(at: mirror)
     }
     return mirror
   }
 
-  private func draw(_ mirror: OpenMirror) {
-    let left = mirror.legs.reduce(0) { $0 + ($1.isHere ? $1.remainingRegions ?? 0 : 0) }
-    Console.shared.showBar("\(left) regions left to be compared")
+  /// Where nobody sees a bar, a line whenever something else is waited for.
+  private func draw(_ mirror: OpenMirror, after said: inout String) {
+    let lacking = mirror.legs.filter { $0.state != .inSync }
+    let here = lacking.filter(\.isHere)
+    let names = (here.isEmpty ? lacking : here).map(\.label).joined(separator: ", ")
+    let words = here.isEmpty ? "waiting for \(names)" : "comparing \(names)"
+    let left = here.reduce(0) { $0 + ($1.remainingRegions ?? 0) }
+    if Console.shared.isTerminal {
+      Console.shared.showBar(here.isEmpty ? words : "\(words): \(left) regions left")
+    } else if words != said {
+      Console.shared.say(words)
+    }
+    said = words
   }
 }
 

@@ -71,6 +71,12 @@ enum Program {
     if code.isSuccess || message.isEmpty {
       MirrorcastCommand.exit(withError: error)
     }
+    if let (wrong, right) = Misspelling.find(CommandLine.arguments.dropFirst().first) {
+      Console.shared.complain(
+        "there is no command '\(wrong)'",
+        advice: right.map { "Did you mean '\($0)'?" } ?? "See 'mirrorcast --help' for all of them.")
+      MirrorcastCommand.exit(withError: code)
+    }
     let lines = message.split(separator: "\n", maxSplits: 1).map(String.init)
     // The parser's last line names the help of the very subcommand.
     let seeHelp = MirrorcastCommand.fullMessage(for: error)

@@ -36,7 +36,7 @@ struct ResolveCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    var options = try arguments.mirror.options()
+    var options = try arguments.options()
     let blank = await say(options)
     try confirm()
     options.keeping.kept = keep

@@ -52,7 +52,9 @@ extension RunResult {
   var summary: String {
     let amount = Quantity.bytes(counts.bytes)
     let time = Quantity.decimal(seconds, places: seconds < 10 ? 2 : 1)
-    let legWords = legs.count == 1 ? "1 leg" : "\(legs.count) legs"
+    let good = legs.count(where: \.isGood)
+    let ofAll = legs.count == 1 ? "1 leg" : "\(legs.count) legs"
+    let legWords = good == legs.count ? ofAll : "\(good) of \(ofAll)"
     let ratio = Quantity.decimal(wireBytesPerPayloadByte, places: 3)
     return """
       \(amount) in \(time) s, \(Quantity.rate(goodput)), \(legWords)

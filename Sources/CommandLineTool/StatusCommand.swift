@@ -40,7 +40,8 @@ struct StatusCommand: AsyncParsableCommand {
         sights.addFailure(url, error.what)
       }
     }
-    Console.shared.result(json ? sights.json.description : sights.text)
+    let result = json ? sights.json.description : sights.text
+    if !result.isEmpty { Console.shared.result(result) }
     guard !sights.hasFailures else { throw ExitCode(1) }
   }
 }
@@ -62,6 +63,9 @@ struct ReleaseCommand: AsyncParsableCommand {
     transform: parsing(LogicalUnitURL.init(parsing:)))
   var urls: [LogicalUnitURL]
 
+  @Flag(help: "Print the result as one JSON object on standard output.")
+  var json = false
+
   @OptionGroup(title: "Login")
   var login: IdentityArguments
 
@@ -70,11 +74,49 @@ struct ReleaseCommand: AsyncParsableCommand {
 
   func run() async throws {
     let identity = try login.identity()
+    var released: [LegSelfDescription] = []
+    var failure: MirrorcastError?
     for url in urls {
-      let leg = try await LegSelfDescription.release(url, identity: identity, logger: log.logger)
-      let name = leg.record.map { "no member of '\($0.mirrorName)' any more" }
-      Console.shared.result("\(url): \(name ?? "belonged to no mirror")")
+      do throws(MirrorcastError) {
+        released.append(
+          try await LegSelfDescription.release(url, identity: identity, logger: log.logger))
+      } catch {
+        // Those before it are released, and are told.
+        failure = error
+        break
+      }
     }
+    if json {
+      Console.shared.result(
+        JSONValue.object([("legs", .array(released.map(\.releasedJSON)))]).description)
+    } else {
+      for leg in released {
+        let name = leg.record.map { "no member of '\($0.mirrorName)' any more" }
+        Console.shared.result("\(leg.url): \(name ?? "belonged to no mirror")")
+      }
+    }
+    for record in released.compactMap(\.record) { warn(record) }
+    if let failure { throw failure }
+  }
+
+  /// The other members don't hear of it.
+  private func warn(_ record: RecordedLeg) {
+    let others = record.members.map(\.label).filter { label in
+      !urls.contains { "\($0)" == label } && label != "\(record.url)"
+    }
+    guard !others.isEmpty else { return }
+    Console.shared.say(
+      "note: \(others.joined(separator: ", ")) still call it a member of '\(record.mirrorName)':"
+        + " bring it in anew by mirrorcast add, or take it out by mirrorcast resync --forget"
+        + " \(record.url)")
+  }
+}
+
+extension LegSelfDescription {
+  fileprivate var releasedJSON: JSONValue {
+    let mirror: [(String, JSONValue)] = record.map { [("mirror", .string($0.mirrorName))] } ?? []
+    return .object(
+      [("url", .string("\(url)")), ("wasMember", .bool(record != nil))] + mirror)
   }
 }
 
@@ -138,7 +180,8 @@ extension LegSelfDescription {
       "  \($0.isOwn ? "*" : " ") \($0.label): \($0.state.rawValue)"
         + ($0.isRequired ? ", required" : "")
     }
-    return ([line] + members).joined(separator: "\n")
+    let heading = "  members as it remembers them, \(record.requiredCount) needed:"
+    return ([line, heading] + members).joined(separator: "\n")
   }
 
   var json: JSONValue {

@@ -36,15 +36,16 @@ struct SteerArguments: ParsableArguments {
   func order(
     _ steering: MirrorSteering, _ steersman: MirrorOperator
   ) async throws -> OpenMirror {
-    let mirror: OpenMirror
+    let sight: MirrorOperator.Sight
     do throws(MirrorcastError) {
-      mirror = try await steersman.find(through: through ?? url)
+      sight = try await steersman.look(through: through ?? url)
     } catch {
       guard through == nil else { throw error }
       let other = "Another leg of the mirror can be asked, by: --through URL."
       let advice = error.advice.map { "\($0) \(other)" } ?? other
       throw MirrorcastError(error.what, advice: advice, details: error.details)
     }
+    let mirror = try sight.open(for: steering)
     try await steersman.order(steering, of: mirror)
     return mirror
   }

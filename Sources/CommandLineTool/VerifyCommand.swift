@@ -81,7 +81,7 @@ struct VerifyCommand: AsyncParsableCommand {
     options.interface = kept.interface
     options.identity = try login.identity()
     options.name = name
-    options.keeping.onEvent = { KeptEvents.tell($0) }
+    options.keeping.onEvent = { [quiet] in KeptEvents.tell($0, isQuiet: quiet) }
     let verification = try await KeptVerify.perform(
       options, repairing: kept.repairing, logger: log.logger, isQuiet: quiet)
     KeptVerify.report(verification, name: name, json: json, isQuiet: quiet)

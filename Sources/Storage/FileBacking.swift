@@ -13,8 +13,10 @@ package final class FileBacking: BlockBacking {
   private let file: FileDescriptor
 
   /// Opens the file; where there is none, or an empty one, makes it `size` bytes of zeros.
+  /// - Parameter beforeMaking: called before that: what is known of a disk there is another's.
   package init(
-    path: String, size: UInt64? = nil, isThin: Bool = true, isReadOnly: Bool = false
+    path: String, size: UInt64? = nil, isThin: Bool = true, isReadOnly: Bool = false,
+    beforeMaking: () throws(BackingRefusal) -> Void = {}
   ) throws(BackingRefusal) {
     self.isThin = isThin
     file = try Self.open(path, creates: size != nil, isReadOnly: isReadOnly)
@@ -29,6 +31,7 @@ package final class FileBacking: BlockBacking {
     }
     let existing = UInt64(file.status.st_size)
     if existing == 0, let size {
+      try beforeMaking()
       guard let length = off_t(exactly: size), ftruncate(file.number, length) == 0 else {
         throw BackingRefusal(path, "can't be made \(size) bytes long: \(words(of: errno))")
       }

@@ -210,6 +210,19 @@ package final class JournalFile: Sendable {
   }
 }
 
+extension JournalFile.Place {
+  /// A journal that is there is none any more, under another name, and durably: it was of a disk
+  /// that is gone, and a new one that went by it would count as one that has everything.
+  package func setAside() throws(BackingRefusal) {
+    guard case .file(let path) = self else { return }
+    // Safe: the paths' bytes are lent for the call.
+    guard unsafe rename(path, path + ".old") != 0 else {
+      return FileBacking.flushDirectory(of: path)
+    }
+    guard errno == ENOENT else { throw BackingRefusal(path, errno: errno) }
+  }
+}
+
 extension FileDescriptor {
   /// As `write` of a buffer.
   fileprivate func write(_ bytes: [UInt8], at offset: Int) throws(StorageError) {

@@ -58,11 +58,15 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
   }
 
   /// Opens the backing.
-  package func open() throws(BackingRefusal) -> any BlockBacking {
+  /// - Parameter journal: that of a disk that is made thereby was another disk's.
+  package func open(
+    journal: JournalFile.Place = .memory
+  ) throws(BackingRefusal) -> any BlockBacking {
     switch place {
     case .file(let path, let size):
       try FileBacking(
-        path: path, size: size, isThin: options.isThin ?? true, isReadOnly: options.isReadOnly)
+        path: path, size: size, isThin: options.isThin ?? true, isReadOnly: options.isReadOnly
+      ) { () throws(BackingRefusal) in try journal.setAside() }
     case .device(let path):
       try DeviceBacking(
         path: path, isThin: options.isThin ?? false, isReadOnly: options.isReadOnly)

@@ -15,6 +15,28 @@ struct JournalFileTests {
 
   private func isThere(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+  @Test func `a disk that is made anew has nothing of the one that was there`() throws {
+    let path = directory.file("disk")
+    let specification = try LogicalUnitSpecification("0=file:\(path),size=1M")
+    let place = specification.journalPlace(in: nil, named: "x")
+    func journal() throws -> [UInt8]? {
+      try JournalFile(place, byteCount: 4096).load().map { Array($0.prefix(512)) }
+    }
+    do {
+      _ = try specification.open(journal: place)
+      let journal = JournalFile(place, byteCount: 4096)
+      try journal.write(pattern(512), at: 0)
+      try journal.flush()
+    }
+    _ = try specification.open(journal: place)
+    #expect(try journal() == pattern(512))
+    #expect(unlink(path) == 0)
+    _ = try specification.open(journal: place)
+    #expect(try journal() == nil)
+    let old = try JournalFile(.file(path: path + ".mirror.old"), byteCount: 4096).load()
+    #expect(old?.prefix(512) == pattern(512)[...])
+  }
+
   @Test func `has its name only when all of it is on the medium`() throws {
     var whole = pattern(Self.length)
     do {

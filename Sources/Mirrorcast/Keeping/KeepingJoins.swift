@@ -4,6 +4,39 @@ import Replication
 import Synchronization
 
 extension KeepingLoop {
+  // MARK: Adding
+
+  mutating func add(
+    _ url: LogicalUnitURL, _ waiter: CheckedContinuation<Void, any Error>, now: UInt64
+  ) {
+    let seat = seat(of: "\(url)")
+    if let seat, !callers.isClosing, callers.adding[seat] == nil,
+      machine.lead({ $0.addAnew(leg: seat, label: "\(url)", now: now) }) ?? false
+    {
+      keeping.board.update { $0[seat].isGivenUp = false }
+      callers.adding[seat] = waiter
+      return
+    }
+    guard seat == nil, !callers.isClosing,
+      let leg = machine.lead({ $0.add(label: "\(url)", now: now) }) ?? nil
+    else {
+      return waiter.resume(
+        throwing: MirrorcastError(
+          seat.map { "\(url) is a leg already, \(standing(ofLeg: $0))" }
+            ?? "the mirror takes no leg now: \(url)"))
+    }
+    seats.append(LegSeat(url: url))
+    keeping.board.update { $0.append(KeptLeg(url)) }
+    callers.adding[leg] = waiter
+  }
+
+  private func standing(ofLeg leg: Int) -> String {
+    let kept = keeping.board.legs[leg]
+    return "\(kept.state.rawValue): \(kept.reason)"
+  }
+
+  // MARK: Joining
+
   /// Begins with the next one.
   mutating func joinNext() {
     guard !joins.isRunning, !joins.waiting.isEmpty, !callers.isClosing,

@@ -90,6 +90,8 @@ struct KeepingLoop {
         return
       }
       lose(leg, words, now: now)
+    case .silent(let part, let place, let stay): askLife(part: part, place: place, stay: stay)
+    case .lives(let leg, let stay): tellLife(leg, stay: stay)
     case .retried(let place, let stay, let words):
       guard let seat = seats.first(where: { $0.place == place && $0.stay == stay }) else { return }
       let told = KeptMirrorEvent.retried(seat.url, reason: words)
@@ -155,22 +157,6 @@ struct KeepingLoop {
     case .end: isOver = true
     default: break
     }
-  }
-
-  private mutating func add(
-    _ url: LogicalUnitURL, _ waiter: CheckedContinuation<Void, any Error>, now: UInt64
-  ) {
-    let isMember = seat(of: "\(url)") != nil
-    guard !isMember, !callers.isClosing,
-      let leg = machine.lead({ $0.add(label: "\(url)", now: now) }) ?? nil
-    else {
-      return waiter.resume(
-        throwing: MirrorcastError(
-          isMember ? "\(url) is a leg already" : "the mirror takes no leg now: \(url)"))
-    }
-    seats.append(LegSeat(url: url))
-    keeping.board.update { $0.append(KeptLeg(url)) }
-    callers.adding[leg] = waiter
   }
 
   /// The ways to legs; of those that have everything, or of all that are here. What is flushed is
@@ -261,6 +247,8 @@ struct LegSeat: Sendable {
   /// Counts how often it came; news of an earlier stay are nobody's.
   var stay = 0
   var link: LegLink?
+  /// Lanes that want to know whether its host lives.
+  var askingParts: Set<Int> = []
   /// Its index in the lanes, once it has one.
   var place: Int?
   var isJoining = false

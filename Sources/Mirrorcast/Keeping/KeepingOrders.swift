@@ -56,7 +56,8 @@ extension KeepingLoop {
       do throws(MirrorcastError) {
         let link = try await LegLink.open(
           url, keeping.options.identity, logger: keeping.logger,
-          onLost: { inbox.post(.lost(leg: leg, stay: stay, "connection lost: \($0)")) })
+          onLost: { inbox.post(.lost(leg: leg, stay: stay, "connection lost: \($0)")) },
+          onPingAnswered: { inbox.post(.lives(leg: leg, stay: stay)) })
         inbox.post(.connected(leg: leg, stay: stay, link))
       } catch {
         inbox.post(.unreachable(leg: leg, stay: stay, error.what))
@@ -138,6 +139,25 @@ extension KeepingLoop {
 
   // MARK: Lanes
 
+  /// A lane's session with a leg says nothing, maybe since all that waits there stands before a
+  /// ping: where data goes by TCP that can be much, and the disk slow. So the session is asked that
+  /// carries none.
+  mutating func askLife(part: Int, place: Int, stay: Int) {
+    guard let leg = seats.firstIndex(where: { $0.place == place && $0.stay == stay }),
+      let link = seats[leg].link
+    else { return }
+    seats[leg].askingParts.insert(part)
+    link.ping()
+  }
+
+  mutating func tellLife(_ leg: Int, stay: Int) {
+    guard seats[leg].stay == stay, let place = seats[leg].place else { return }
+    for part in seats[leg].askingParts where lanes.parts.indices.contains(part) {
+      lanes.parts[part].inbox.post(.pinged(leg: place, stay: stay))
+    }
+    seats[leg].askingParts = []
+  }
+
   /// A leg that is being taken in would hear of it too early.
   private mutating func confirm(_ legs: LegSet) {
     var places: LegSet = []
@@ -195,11 +215,9 @@ extension KeepingLoop {
   func log(_ event: KeptMirrorEvent) {
     let level: Logger.Level =
       switch event {
-      case .leg(_, .absent, _, _), .notTaken, .suspended, .retried: .warning
       case .unreadable, .unverified, .differing, .stopped: .error
-      case .verified(let verification): verification.isEqual ? .notice : .warning
-      case .opened, .leg, .resumed, .closed, .guest, .forgotten: .notice
       case .copying: .debug
+      default: event.isTrouble ? .warning : .notice
       }
     // Whoever wants to hear of it has been told, and tells people.
     keeping.logger.log(

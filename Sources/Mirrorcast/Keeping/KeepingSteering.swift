@@ -227,7 +227,7 @@ extension KeepingLoop {
     standing.isSuspended = machine.leader?.isSuspended ?? false
     for (leg, kept) in keeping.board.legs.enumerated() where !kept.isForgotten {
       var told = LegStanding(
-        label: "\(kept.url)", state: machine.state(ofLeg: leg), generation: kept.generation,
+        label: "\(kept.url)", state: MemberState(kept.state), generation: kept.generation,
         reason: kept.reason)
       told.isHere = kept.isHere
       told.isDetached = kept.isDetached

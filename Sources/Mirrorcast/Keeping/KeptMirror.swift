@@ -110,6 +110,13 @@ final class KeptMirror: Sendable {
   /// The legs but for those that are none any more.
   var legs: [KeptLeg] { board.legs.filter { !$0.isForgotten } }
 
+  /// As the mirror was opened, with the legs that came since.
+  var told: MirrorOptions {
+    var told = options
+    told.legs = legs.map(\.url)
+    return told
+  }
+
   var statuses: [LegStatus] { legs.map(\.status) }
 
   func statuses(of urls: [LogicalUnitURL]) -> [LegStatus] {

@@ -10,11 +10,15 @@ enum KeptNews: Sendable {
   case unreachable(leg: Int, stay: Int, String)
   case answered(leg: Int, stay: Int, token: UInt64, KeepingAnswer)
   case lost(leg: Int, stay: Int, String)
+  /// Its host has answered a ping.
+  case lives(leg: Int, stay: Int)
 
   // From lanes, which count legs by their places.
   case left(place: Int, stay: Int, String)
   /// The leg has failed a write, and gets it again.
   case retried(place: Int, stay: Int, String)
+  /// The leg owes a write's end, and has said nothing for a while.
+  case silent(part: Int, place: Int, stay: Int)
   case held(part: Int, token: UInt64)
   /// In that range the legs may differ.
   case suspect(part: Int, Range<UInt64>)

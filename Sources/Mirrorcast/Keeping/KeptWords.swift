@@ -75,6 +75,17 @@ extension MirrorcastError {
   }
 }
 
+extension KeepingRefusal {
+  /// What to do where a leg says so to a question.
+  func advice(_ url: LogicalUnitURL) -> String? {
+    switch self {
+    case .held: "An initiator has the mirror open. How it stands: mirrorcast status \(url)"
+    case .noSuchLUN: "What is served there: mirrorcast ls \(url.portal)"
+    case .notClaimed, .conflict, .notOpen, .storage, .badRequest: nil
+    }
+  }
+}
+
 extension OpeningRefusal.Kind {
   fileprivate var advice: String {
     switch self {
@@ -84,6 +95,9 @@ extension OpeningRefusal.Kind {
     case .missing, .tooFew:
       "Start the targets of the missing legs. Where they are gone for good, go on without them by:"
         + " mirrorcast resolve --keep URL."
+    case .unnamed:
+      "Name all legs by --to: one that doesn't answer is left behind, and told. One that is gone"
+        + " for good is taken out by: mirrorcast resync --forget URL, with the others by --to."
     case .noSource:
       "Start the target of a leg that has everything, or take one as it is by:"
         + " mirrorcast resolve --keep URL."
@@ -93,8 +107,9 @@ extension OpeningRefusal.Kind {
         + " and with it what the leg knows of its mirror."
     case .size: "Give all legs LUNs of one size."
     case .held:
-      "End the other initiator first. The claim of one that died ends with its connections, which"
-        + " the leg's target notices within a minute."
+      "See who has it open and how it stands, by: mirrorcast status URL. End that one first, or"
+        + " open the mirror with --shared on both. The claim of one that died ends with its"
+        + " connections, which the leg's target notices within a minute."
     case .unreached: "Start the targets, and name all legs by --to."
     }
   }

@@ -35,16 +35,19 @@ final class LegLink: Sendable {
   /// Logs in; `onLost` is told once where the session ends by itself.
   static func open(
     _ url: LogicalUnitURL, _ identity: InitiatorIdentity, logger: Logger,
-    onLost: @escaping @Sendable (String) -> Void
+    onLost: @escaping @Sendable (String) -> Void,
+    onPingAnswered: @escaping @Sendable () -> Void = {}
   ) async throws(MirrorcastError) -> LegLink {
     var request = InitiatorLoginRequest(
       identity: identity, targetName: url.targetName, offersMirror: true)
     request.limits.connectMilliseconds = 3_000
     request.limits.loginMilliseconds = 5_000
     request.limits.logoutMilliseconds = 500
+    var hooks = ConnectionHooks(onClosed: onLost)
+    hooks.onPingAnswered = onPingAnswered
     let control = try await InitiatorConnection.open(
       host: url.host, port: url.port, login: request, logger: logger,
-      hooks: ConnectionHooks(onClosed: onLost))
+      hooks: hooks)
     guard control.isMirrorcast else {
       await control.close()
       throw MirrorcastError.foreignLeg(url)
@@ -56,6 +59,9 @@ final class LegLink: Sendable {
   var localAddress: String { control.localAddress }
 
   func close() async { await control.close() }
+
+  /// Whether its host lives: `onPingAnswered` says so.
+  func ping() { control.perform { _ = $0.ping() } }
 
   /// Where the initiator is that leads a shared mirror of the LUN; nil where nobody does.
   func findLeader(within seconds: Double) async throws -> LeaderPlace? {

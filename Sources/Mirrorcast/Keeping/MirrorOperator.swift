@@ -28,6 +28,23 @@ public struct MirrorOperator: Sendable {
     case open(OpenMirror)
     /// Nobody has the leg; its mirror may be open without it, and is named if it is.
     case resting(LegSelfDescription, elsewhere: OpenMirror?)
+
+    /// The mirror; throws where nobody has it open.
+    /// - Parameter steering: what is to be ordered of it.
+    public func open(
+      for steering: MirrorSteering? = nil
+    ) throws(MirrorcastError) -> OpenMirror {
+      switch self {
+      case .open(let mirror), .resting(_, let mirror?): return mirror
+      case .resting(let leg, nil):
+        guard let record = leg.record else {
+          throw MirrorcastError("\(leg.url) belongs to no mirror")
+        }
+        throw MirrorcastError(
+          "the mirror '\(record.mirrorName)' of \(leg.url) is open nowhere",
+          advice: MirrorSteering.advice(steering, where: record))
+      }
+    }
   }
 
   /// Looks through a leg; throws where it can't be reached, or its mirror is just being opened.
@@ -45,15 +62,7 @@ public struct MirrorOperator: Sendable {
 
   /// The mirror that is open, by any of its legs; throws where nobody has it open.
   public func find(through url: LogicalUnitURL) async throws(MirrorcastError) -> OpenMirror {
-    switch try await look(through: url) {
-    case .open(let mirror): return mirror
-    case .resting(_, let mirror?): return mirror
-    case .resting(let leg, nil):
-      let mirror = leg.record.map { "the mirror '\($0.mirrorName)' of \(url)" }
-      throw MirrorcastError(
-        mirror.map { "\($0) is open nowhere" } ?? "\(url) belongs to no mirror",
-        advice: mirror == nil ? nil : "Open it, by: mirrorcast resync --name … --group … --to …")
-    }
+    try await look(through: url).open()
   }
 
   /// A mirror of that name that is open, by the first of these legs that knows of one; nil where
@@ -159,7 +168,8 @@ public struct MirrorOperator: Sendable {
       }
     case .success(.refused(.notOpen, _)): return nil
     case .success(.refused(let refusal, let words)):
-      throw MirrorcastError("\(url) refuses (\(refusal.rawValue)): \(words)")
+      throw MirrorcastError(
+        "\(url) refuses (\(refusal.rawValue)): \(words)", advice: refusal.advice(url))
     case .success: throw MirrorcastError("\(url) answers nothing to an order")
     case .failure(let failure): throw MirrorcastError("\(url): \(failure.words)")
     }
@@ -167,6 +177,20 @@ public struct MirrorOperator: Sendable {
 }
 
 extension MirrorSteering {
+  /// What to do instead of an order where nobody has the mirror open.
+  fileprivate static func advice(_ steering: MirrorSteering?, where leg: RecordedLeg) -> String {
+    let opening = "--name \(leg.mirrorName) --group 239.x.y.z, and all of its legs by --to"
+    switch steering {
+    case .detach:
+      return
+        "Nobody writes to it: its targets can be stopped at once. Whoever opens it names them all"
+        + " the same, and what one misses is remembered."
+    case .forget(let url):
+      return "Do it in an opening: mirrorcast resync --forget \(url) \(opening)"
+    case .attach, .add, nil: return "Whoever opens it takes it back: mirrorcast resync \(opening)"
+    }
+  }
+
   fileprivate func advice(_ words: String) -> String? {
     switch self {
     case .detach where words.contains("too few"):

@@ -155,8 +155,7 @@ public struct LegSelfDescription: Sendable {
     case .success(.refused(let refusal, let words)):
       throw MirrorcastError(
         "\(url) refuses (\(refusal.rawValue)): \(words)",
-        advice: refusal == .held
-          ? "An initiator has the mirror open: it says itself how its legs stand." : nil)
+        advice: refusal.advice(url))
     case .success(let answer): return answer
     }
   }

@@ -123,6 +123,7 @@ extension SenderDuty {
     else { return }
     verdict.asked.forEach { leg in
       legs[leg].connection.perform { _ = $0.ping() }
+      kept?.tell(.silent(part: kept?.part ?? 0, place: leg, stay: legs[leg].stay))
     }
     guard let words = kept?.silenceWords else { return }
     verdict.silent.forEach { sender.handleLost(leg: $0, .connection(words), now: now) }

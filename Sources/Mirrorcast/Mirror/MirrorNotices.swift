@@ -28,7 +28,9 @@ extension Mirror {
     for part in parts {
       let (legs, deaf) = part.membership.withLock { ($0.legs, $0.deaf) }
       deaf.forEach { leg in
-        note("\(legs[leg].urls[0]) does not hear the group \(options.group): served over TCP")
+        note(
+          "\(legs[leg].urls[0]) does not hear the group \(options.group): served over TCP."
+            + " Check --interface at both ends, and multicast on the switches between")
       }
     }
   }

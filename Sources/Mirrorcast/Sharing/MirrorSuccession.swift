@@ -154,12 +154,14 @@ final class MirrorSuccession: Sendable {
   /// The leader of the mirror is gone.
   /// - Parameter mark: what makes that known to `fate`; at once with the opening of the next one.
   func leaderGone(_ keeping: KeptMirror, mark: () -> Void) {
+    // Legs that came since it was opened, too.
+    let told = keeping.told
     state.withLock { state in
       mark()
       if state.opening != nil {
-        state.lostMeanwhile = keeping.options
+        state.lostMeanwhile = told
       } else if !state.isOver {
-        state.opening = Task { [options = keeping.options] in await openNext(after: options) }
+        state.opening = Task { await openNext(after: told) }
       }
     }
   }

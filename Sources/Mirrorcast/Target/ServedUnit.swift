@@ -45,9 +45,11 @@ package struct ServedUnit: Sendable {
   ) throws(MirrorcastError) {
     let number = specification.number
     let options = specification.options
+    let identity = LogicalUnitIdentity(targetName: targetName, number: number)
+    let journal = specification.journalPlace(in: stateFolder, named: identity.serialNumber)
     let backing: any BlockBacking
     do throws(BackingRefusal) {
-      backing = try specification.open()
+      backing = try specification.open(journal: journal)
     } catch {
       throw MirrorcastError("LUN \(number.value) can't be served: \(error)")
     }
@@ -59,7 +61,6 @@ package struct ServedUnit: Sendable {
         "LUN \(number.value) can't be served: \(backing.byteCount) bytes make no disk",
         advice: "Make it a multiple of \(options.blockLength) bytes long.")
     }
-    let identity = LogicalUnitIdentity(targetName: targetName, number: number)
     let path =
       stateFolder.map { "\($0)/\(identity.serialNumber)" } ?? specification.statePath
     let unit = LogicalUnit(
@@ -72,7 +73,7 @@ package struct ServedUnit: Sendable {
       try self.init(
         number: number, logicalUnit: unit, backing: backing,
         stateFile: path.map(StateFile.init(path:)),
-        journal: specification.journalPlace(in: stateFolder, named: identity.serialNumber))
+        journal: journal)
       self.path = specification.path
     } catch {
       throw MirrorcastError("LUN \(number.value) can't be served: \(error)")

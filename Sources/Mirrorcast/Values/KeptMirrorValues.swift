@@ -22,6 +22,18 @@ public enum LegState: String, Sendable, CaseIterable {
   }
 }
 
+extension MemberState {
+  init(_ state: LegState) {
+    self =
+      switch state {
+      case .inSync: .inSync
+      case .unequal: .unequal
+      case .stale: .stale
+      case .absent: .absent
+      }
+  }
+}
+
 /// A leg of a kept mirror as it stands now.
 public struct KeptLeg: Sendable, Equatable {
   public var url: LogicalUnitURL
@@ -105,6 +117,20 @@ public enum KeptMirrorEvent: Sendable, Equatable {
   case verified(KeptVerification)
   /// It has ended in order, but for the legs that could not store so.
   case closed(failures: [LegStatus])
+}
+
+extension KeptMirrorEvent {
+  /// Something isn't as it should be, or is about to be so.
+  public var isTrouble: Bool {
+    switch self {
+    case .leg(_, .absent, _, _), .notTaken, .suspended, .retried, .unreadable, .unverified,
+      .differing, .stopped:
+      true
+    case .verified(let verification): !verification.isEqual
+    case .closed(let failures): !failures.isEmpty
+    case .opened, .leg, .resumed, .guest, .forgotten, .copying: false
+    }
+  }
 }
 
 extension KeptMirrorEvent: CustomStringConvertible {

@@ -44,6 +44,9 @@ extension Coordinator {
       let label = configuration.wish.labels[leg]
       legs[leg].member = round.members.first { $0.label == label && $0.state == .absent }?.id ?? 0
     }
+    plan.blank.forEach { leg in
+      giveUp(leg, "it belongs to no mirror any more: it has to be added", now: now)
+    }
     startRound()
   }
 
@@ -136,12 +139,7 @@ extension Coordinator {
   /// All members have stored who they are: what waited for that may happen.
   mutating func afterRound(now: UInt64) {
     guard !round.isRunning, !round.isWanted else { return }
-    for leg in legs.indices {
-      let state = state(ofLeg: leg)
-      guard round.told[leg] != state else { continue }
-      round.told[leg] = state
-      tell(leg)
-    }
+    for leg in legs.indices { tellChange(of: leg) }
     for label in round.forgotten {
       orders.append(.tell(.forgotten(label, generation: record?.generation.counter ?? 0)))
     }
@@ -164,11 +162,31 @@ extension Coordinator {
     }
   }
 
+  private mutating func tellChange(of leg: Int) {
+    let state = state(ofLeg: leg)
+    // One that was back before its loss was stored was away all the same.
+    if let words = round.lost.removeValue(forKey: leg), state != .absent,
+      round.told[leg] != .absent
+    {
+      tell(leg, .absent, words)
+    }
+    if round.told[leg] != state { tell(leg) }
+  }
+
   /// People are told of a leg's state.
   mutating func tell(_ leg: Int) {
-    guard let counter = record?.generation.counter else { return }
     let state = state(ofLeg: leg)
-    let reason = state == .absent ? legs[leg].words : state.reason
+    switch state {
+    case .absent: tell(leg, state, legs[leg].words)
+    case .unequal where round.isNew && round.told[leg] == .fresh:
+      tell(leg, state, "the mirror is new: what its disks hold is compared")
+    default: tell(leg, state, state.reason)
+    }
+  }
+
+  private mutating func tell(_ leg: Int, _ state: MemberState, _ reason: String) {
+    guard let counter = record?.generation.counter else { return }
+    round.told[leg] = state
     orders.append(.tell(.leg(leg, state, generation: counter, reason: reason)))
   }
 
@@ -202,6 +220,7 @@ extension Coordinator {
     dropCopies(of: leg, now: now)
     guard record != nil else { return }
     if wasWritten { round.unconfirmed.insert(LegSet(leg)) }
+    round.lost[leg] = words
     set(.absent, ofLeg: leg)
     // Who was to store a generation that names it is told another.
     if round.isRunning, round.isWanted {
@@ -213,6 +232,14 @@ extension Coordinator {
       if case .gathering = legs[other].copy.stage { gather(other) }
     }
     suspendIfTooFew(words, now: now)
+  }
+
+  /// A leg that is here, and can't be taken as it is.
+  mutating func giveUp(_ leg: Int, _ words: String, now: UInt64) {
+    legs[leg].isGivenUp = true
+    orders.append(.tell(.notTaken(leg, reason: words)))
+    orders.append(.leave(leg: leg, words: words))
+    setAway(leg, words, now: now)
   }
 
   mutating func setAway(_ leg: Int, _ words: String, now: UInt64) {

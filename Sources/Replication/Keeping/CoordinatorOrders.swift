@@ -56,6 +56,19 @@ extension Coordinator {
     settle(now: now)
   }
 
+  /// A member whose disk belongs to no mirror any more is taken as a new one. False where it isn't
+  /// such a one.
+  package mutating func addAnew(leg: Int, label: String, now: UInt64) -> Bool {
+    guard phase == .running, legs[leg].stage == .away, legs[leg].isGivenUp else { return false }
+    round.added[leg] = label
+    legs[leg].isDetached = false
+    legs[leg].isGivenUp = false
+    legs[leg].pause = 0
+    connect(leg)
+    settle(now: now)
+    return true
+  }
+
   /// A member that is not here is gone for good: nothing is remembered for it any more. Throws why
   /// not; `forgotten` is told when all members have stored it.
   package mutating func forget(label: String, now: UInt64) throws(OrderFault) {

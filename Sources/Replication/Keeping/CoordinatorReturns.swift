@@ -16,14 +16,11 @@ extension Coordinator {
     legs[leg].stage = .claimed
     guard phase == .running else { return }
     if let why = takeBack(leg, descriptor) {
-      legs[leg].isGivenUp = true
       // One that was to be added never became a leg, and may be named again.
       if legs[leg].member == 0, round.added.removeValue(forKey: leg) != nil {
         legs[leg].isForgotten = true
       }
-      orders.append(.tell(.notTaken(leg, reason: why)))
-      orders.append(.leave(leg: leg, words: why))
-      setAway(leg, why, now: now)
+      giveUp(leg, why, now: now)
     }
   }
 

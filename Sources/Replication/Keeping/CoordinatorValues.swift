@@ -221,6 +221,8 @@ struct MembershipRound: Sendable {
   var forgotten: [String] = []
   /// What was told of each leg last.
   var told: [Int: MemberState] = [:]
+  /// Why legs were lost of which that was not told yet.
+  var lost: [Int: String] = [:]
   /// The mirror was never opened before.
   var isNew = false
   var isClosing = false

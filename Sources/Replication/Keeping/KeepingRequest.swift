@@ -72,6 +72,7 @@ package enum KeepingRefusal: String, Sendable, CaseIterable {
   case notOpen = "not-open"
   /// Its record or its marks can't be stored or read.
   case storage
+  case noSuchLUN = "no-such-lun"
   case badRequest = "bad-request"
 }
 

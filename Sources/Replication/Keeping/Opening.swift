@@ -74,6 +74,8 @@ package struct OpeningPlan: Sendable {
   package var members: [UInt64]
   /// Legs whose own records are another half's: theirs are replaced.
   package var replaced: LegSet = []
+  /// Legs whose disks belong to no mirror, though they are members: released, or new ones.
+  package var blank: LegSet = []
 
   package func state(ofLeg leg: Int) -> MemberState {
     record.generation.member(members[leg])?.state ?? .absent
@@ -86,6 +88,8 @@ package struct OpeningRefusal: Error, Sendable, Equatable {
   package enum Kind: String, Sendable {
     case splitBrain = "split-brain"
     case missing
+    /// Members that have to be named.
+    case unnamed
     case tooFew = "too-few"
     case noSource = "no-source"
     case blank

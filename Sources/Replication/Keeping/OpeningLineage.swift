@@ -107,6 +107,10 @@ extension Opening {
     for leg in reached {
       guard let record = leg.descriptor.record, !record.isBlank(among: head.generation.members)
       else {
+        if isToBeAddedAnew(leg, among: head.generation.members) {
+          plan.blank.insert(LegSet(leg.leg))
+          continue
+        }
         if leg.descriptor.record != nil { plan.replaced.insert(LegSet(leg.leg)) }
         try add(leg, to: &generation, &plan, identity())
         continue
@@ -124,6 +128,7 @@ extension Opening {
       let isOfLine = head.generation.descends(from: record.generation.id)
       if !isOfLine || record.mirror != head.mirror { plan.replaced.insert(LegSet(leg.leg)) }
     }
+    try checkNamed(head.generation.members.filter { $0.state != .absent }, plan.members)
     try chooseSource(&generation, plan.members, head: head.generation, counting: counting)
     // Fewer legs than before may be asked for only where as many as before are here: others could
     // do the same with the rest.
@@ -226,6 +231,7 @@ extension Opening {
     }
     // The operator has said that nobody else counts.
     if wish.kept == nil, !away.isEmpty {
+      try checkNamed(away, members)
       let couldGoOn = head.maySuffice(Set(away.map(\.id)))
       guard !couldGoOn, !intact.isEmpty else {
         throw refusal(

@@ -37,8 +37,9 @@ struct `The opening of a kept mirror` {
       // The other one alone: it can't know, unless somebody says that it is right.
       let direct = try scene.targets[1].url(0)
       var alone = try scene.keptOptions([direct])
-      let missing = await refusal { _ = try await scene.mirror(alone) }
-      #expect(missing?.what.contains("(missing)") == true, "\(missing as Any)")
+      let unnamed = await refusal { _ = try await scene.mirror(alone) }
+      #expect(unnamed?.what.contains("(unnamed)") == true, "\(unnamed as Any)")
+      #expect(unnamed?.what.contains("\(legs[0])") == true, "\(unnamed as Any)")
       alone.keeping.kept = direct
       let half = try await scene.mirror(alone)
       #expect(await half.write([UInt8](repeating: 2, count: 4096), at: 8192).isGood)
@@ -79,12 +80,12 @@ struct `The opening of a kept mirror` {
       let now = try await LegSelfDescription.read(
         legs[2], identity: .init(name: initiator), logger: logger)
       #expect(now.record == nil)
-      // Another's leg, as any LUN; and to this mirror it is a stranger now.
+      // Another's leg, as any LUN; and to this mirror it is one that isn't here.
       let plain = try await scene.mirror(try scene.options([legs[2]]))
       #expect(await plain.write([UInt8](repeating: 9, count: 512), at: 0).isGood)
       _ = await plain.terminate()
-      let stranger = await refusal { _ = try await scene.mirror(try scene.keptOptions()) }
-      #expect(stranger?.what.contains("(blank)") == true, "\(stranger as Any)")
+      let away = await refusal { _ = try await scene.mirror(try scene.keptOptions()) }
+      #expect(away?.what.contains("(missing)") == true, "\(away as Any)")
       var options = try scene.keptOptions()
       options.keeping.added = [legs[2]]
       // The member that it was could have gone on alone, for all that the others know.

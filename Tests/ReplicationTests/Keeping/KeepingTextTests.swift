@@ -71,9 +71,10 @@ import Testing
   }
 
   @Test func `a refusal to a registration is one here, too`() throws {
-    let fault = RegistrationFault(.noSuchLUN, "there is no LUN 3 here")
-    #expect(
-      try KeepingAnswer(fault.keys) == .refused(.badRequest, "there is no LUN 3 here"))
+    let fault = RegistrationFault(.lunTaken, "LUN 3 is taken")
+    #expect(try KeepingAnswer(fault.keys) == .refused(.badRequest, "LUN 3 is taken"))
+    let missing = RegistrationFault(.noSuchLUN, "there is no LUN 3 here")
+    #expect(try KeepingAnswer(missing.keys) == .refused(.noSuchLUN, "there is no LUN 3 here"))
     #expect(throws: RegistrationFault.self) {
       _ = try KeepingAnswer(TextKeys([.init(RegistrationKey.result, "registered")]))
     }

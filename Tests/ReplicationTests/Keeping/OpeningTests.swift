@@ -2,63 +2,9 @@ import Testing
 
 @testable import Replication
 
-/// Three legs, and what is said of each when their mirror is opened.
-private struct Legs {
-  var records: [MirrorRecord?]
-  var marked = [0, 0, 0]
-  var isIntact = [true, true, true]
-  var wish = OpeningWish(name: "m", labels: ["a", "b", "c"])
-
-  init(_ states: [MemberState] = [.inSync, .inSync, .inSync], required: Int = 2) {
-    let members = zip(1..., states).map {
-      MirrorMember(id: UInt64($0), label: "abc".map(String.init)[$0 - 1], state: $1)
-    }
-    var generation = MirrorGeneration(
-      counter: 7, id: 70, members: members, requiredCount: required, madeAt: 1000)
-    generation.ancestors = [60, 50]
-    records = (1...3).map {
-      MirrorRecord(mirror: 99, name: "m", member: UInt64($0), generation: generation)
-    }
-  }
-
-  /// A leg stores what comes after the newest that it has.
-  mutating func advance(_ leg: Int, id: UInt64, _ states: [MemberState]) {
-    guard var record = records[leg] else { return }
-    record.generation = record.generation.next(id: id, madeAt: 2000)
-    for (index, state) in states.enumerated() { record.generation.members[index].state = state }
-    records[leg] = record
-  }
-
-  func open(_ legs: [Int] = [0, 1, 2]) throws(OpeningRefusal) -> OpeningPlan {
-    let reached = legs.map {
-      ReachedLeg(
-        leg: $0,
-        descriptor: LegDescriptor(
-          record: records[$0], layout: RegionLayout(byteCount: 1 << 30), markedCount: marked[$0],
-          isIntact: isIntact[$0]))
-    }
-    var identities = Identities(seed: 1)
-    return try Opening.plan(wish, reached: reached, wallSeconds: 3000) { identities.next() }
-  }
-
-  func states(_ legs: [Int] = [0, 1, 2]) throws(OpeningRefusal) -> [MemberState] {
-    let plan = try open(legs)
-    return plan.record.generation.members.map(\.state)
-  }
-
-  func refusal(_ legs: [Int] = [0, 1, 2]) -> OpeningRefusal.Kind? {
-    do throws(OpeningRefusal) {
-      _ = try open(legs)
-      return nil
-    } catch {
-      return error.kind
-    }
-  }
-}
-
 @Suite struct OpeningTests {
   @Test func `a new mirror takes the first leg's bytes, and compares all of the others`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.records = [nil, nil, nil]
     let plan = try legs.open()
     #expect(plan.record.generation.counter == 1)
@@ -68,7 +14,7 @@ private struct Legs {
   }
 
   @Test func `legs that are equal, says the operator, are in sync at once`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.records = [nil, nil, nil]
     legs.wish.areEqual = true
     legs.wish.required = .all
@@ -78,14 +24,14 @@ private struct Legs {
   }
 
   @Test func `without marks all are equal still`() throws {
-    let plan = try Legs().open()
+    let plan = try OpeningLegs().open()
     #expect(plan.record.generation.members.allSatisfy { $0.state == .inSync })
     #expect(plan.record.generation.counter == 8)
     #expect(plan.record.generation.ancestors == [70, 60, 50])
   }
 
   @Test func `what was open when the mirror stopped is made equal to one leg`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.marked = [0, 3, 0]
     #expect(try legs.states() == [.inSync, .unequal, .unequal])
   }
@@ -93,7 +39,7 @@ private struct Legs {
   @Test func `marks on an absent leg's account say nothing of legs that were ended in order`()
     throws
   {
-    var legs = Legs([.inSync, .inSync, .absent])
+    var legs = OpeningLegs([.inSync, .inSync, .absent])
     legs.marked = [5, 5, 0]
     legs.records[0]?.isClosed = true
     #expect(try legs.states([0, 1]) == [.inSync, .unequal, .absent])
@@ -103,7 +49,7 @@ private struct Legs {
 
   @Test func `a leg that lost its power lacks what it never flushed, where another didn't`() throws
   {
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.marked = [4, 4, 4]
     legs.isIntact = [false, true, false]
     // One that has everything is too few of three: the others get it first.
@@ -113,7 +59,7 @@ private struct Legs {
   @Test func `who was called lost has what another lost with its power before it stored that`()
     throws
   {
-    var legs = Legs([.inSync, .inSync, .stale], required: 1)
+    var legs = OpeningLegs([.inSync, .inSync, .stale], required: 1)
     legs.marked = [4, 4, 4]
     legs.isIntact = [true, false, true]
     legs.advance(2, id: 80, [.absent, .inSync, .stale])
@@ -131,7 +77,7 @@ private struct Legs {
   }
 
   @Test func `who missed two generations that nobody confirmed has what counts, too`() throws {
-    var legs = Legs([.inSync, .inSync, .fresh], required: 1)
+    var legs = OpeningLegs([.inSync, .inSync, .fresh], required: 1)
     legs.marked = [4, 4, 4]
     legs.isIntact = [true, false, true]
     // The third is taken in, which the first never stored; that is called lost, and the second
@@ -142,11 +88,11 @@ private struct Legs {
   }
 
   @Test func `fewer legs are asked for only where as many as before agree`() throws {
-    var legs = Legs(required: 2)
+    var legs = OpeningLegs(required: 2)
     legs.wish.required = .count(1)
     #expect(legs.refusal([0]) != nil)
     #expect(try legs.open([0, 1]).record.generation.requiredCount == 1)
-    legs = Legs(required: 3)
+    legs = OpeningLegs(required: 3)
     legs.wish.required = .count(1)
     #expect(legs.refusal([0, 1]) == .tooFew)
     legs.wish.kept = 0
@@ -154,7 +100,7 @@ private struct Legs {
   }
 
   @Test func `where all lost their power one of them is right`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.marked = [4, 4, 4]
     legs.isIntact = [false, false, false]
     #expect(try legs.states() == [.inSync, .unequal, .unequal])
@@ -163,14 +109,35 @@ private struct Legs {
   }
 
   @Test func `an absent leg that alone suffices might be ahead`() throws {
-    #expect(Legs(required: 1).refusal([0, 1]) == .missing)
-    #expect(try Legs(required: 2).states([0, 1]) == [.inSync, .inSync, .absent])
-    #expect(Legs(required: 2).refusal([0]) == .missing)
-    #expect(Legs(required: 3).refusal([0, 1]) == .tooFew)
+    #expect(OpeningLegs(required: 1).refusal([0, 1]) == .missing)
+    #expect(try OpeningLegs(required: 2).states([0, 1]) == [.inSync, .inSync, .absent])
+    #expect(OpeningLegs(required: 2).refusal([0]) == .missing)
+    #expect(OpeningLegs(required: 3).refusal([0, 1]) == .tooFew)
+  }
+
+  @Test func `a leg that nobody names is not left behind in silence`() throws {
+    var legs = OpeningLegs()
+    legs.wish.labels = ["a", "b"]
+    #expect(legs.refusal([0, 1]) == .unnamed)
+    legs.wish.kept = 0
+    #expect(try legs.states([0, 1]) == [.inSync, .stale, .absent])
+  }
+
+  @Test func `a leg that was absent before may be left out`() throws {
+    var legs = OpeningLegs()
+    for leg in [0, 1] { legs.advance(leg, id: 80, [.inSync, .inSync, .absent]) }
+    legs.wish.labels = ["a", "b"]
+    #expect(try legs.states([0, 1]) == [.inSync, .inSync, .absent])
+    // By another address than the mirror knows, it is here all the same.
+    legs.wish.labels = ["x", "y"]
+    #expect(try legs.states([0, 1]) == [.inSync, .inSync, .absent])
+    legs.isIntact = [false, false, true]
+    legs.records[1] = nil
+    #expect(legs.refusal([0]) == .unnamed)
   }
 
   @Test func `whoever was away is stale, whatever its own record says`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     for leg in [0, 1] { legs.advance(leg, id: 80, [.inSync, .inSync, .absent]) }
     #expect(try legs.states() == [.inSync, .inSync, .stale])
     #expect(try legs.states([1, 2]) == [.absent, .inSync, .stale])
@@ -178,7 +145,7 @@ private struct Legs {
   }
 
   @Test func `a leg that is away since long before is known by those that went on`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     for id in UInt64(100)..<140 {
       for leg in [0, 1] { legs.advance(leg, id: id, [.inSync, .inSync, .absent]) }
     }
@@ -187,7 +154,7 @@ private struct Legs {
   }
 
   @Test func `two that went on alone are refused, and each is named`() throws {
-    var legs = Legs(required: 1)
+    var legs = OpeningLegs(required: 1)
     legs.advance(0, id: 80, [.inSync, .absent, .absent])
     legs.advance(1, id: 81, [.absent, .inSync, .absent])
     legs.advance(1, id: 82, [.absent, .inSync, .absent])
@@ -204,7 +171,7 @@ private struct Legs {
 
   @Test func `the operator's choice makes one half's legs stale, and compares all of them`() throws
   {
-    var legs = Legs(required: 1)
+    var legs = OpeningLegs(required: 1)
     legs.advance(0, id: 80, [.inSync, .absent, .absent])
     legs.advance(1, id: 81, [.absent, .inSync, .absent])
     legs.advance(1, id: 82, [.absent, .inSync, .absent])
@@ -218,7 +185,7 @@ private struct Legs {
   }
 
   @Test func `the operator may go on without legs that are gone for good`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     #expect(legs.refusal([2]) == .missing)
     legs.wish.kept = 2
     let plan = try legs.open([2])
@@ -228,7 +195,7 @@ private struct Legs {
 
   @Test func `a generation that not all of its members stored binds nobody`() throws {
     // One leg was told that the third is gone; the initiator died before the second was.
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.advance(0, id: 80, [.inSync, .inSync, .absent])
     #expect(try legs.states() == [.inSync, .inSync, .inSync])
     legs.marked = [4, 4, 4]
@@ -247,22 +214,27 @@ private struct Legs {
   }
 
   @Test func `a leg of another mirror, without one, or of another size is refused`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     legs.records[1]?.name = "n"
     #expect(legs.refusal() == .otherMirror)
-    legs = Legs()
+    legs = OpeningLegs()
     legs.records[1]?.mirror = 98
     #expect(legs.refusal() == .otherMirror)
-    legs = Legs()
+    legs = OpeningLegs()
     legs.records[1] = nil
+    // A member's new disk is as one that isn't there; another one would be a new member.
+    #expect(try legs.states() == [.inSync, .absent, .inSync])
+    #expect(try legs.open().blank == LegSet(1))
+    legs.wish.labels[1] = "d"
     #expect(legs.refusal() == .blank)
+    legs.wish.labels[1] = "b"
     legs.wish.added = LegSet(1)
     // It takes the place of the member that was reached there, and is compared as a whole.
     #expect(try legs.states() == [.inSync, .fresh, .inSync])
   }
 
   @Test func `named legs are needed, however many others are here`() throws {
-    var legs = Legs(required: 1)
+    var legs = OpeningLegs(required: 1)
     legs.wish.required = .named(LegSet(0))
     let plan = try legs.open()
     #expect(plan.record.generation.members.map(\.isRequired) == [true, false, false])
@@ -274,7 +246,7 @@ private struct Legs {
   }
 
   @Test func `of generations of which nothing was acknowledged one with a source counts`() throws {
-    var legs = Legs()
+    var legs = OpeningLegs()
     // The third leg alone has stored that the first is away; the other two stored an opening that
     // the third refused, since it had that by then.
     legs.advance(2, id: 80, [.inSync, .inSync, .absent])

@@ -25,6 +25,7 @@ extension OpeningRefusal.Kind {
   var number: Int {
     let all: [Self] = [
       .splitBrain, .missing, .tooFew, .noSource, .blank, .otherMirror, .size, .held, .unreached,
+      .unnamed,
     ]
     return all.firstIndex(of: self) ?? -1
   }

@@ -1,0 +1,25 @@
+// Members that an opening doesn't name, and disks that don't know any more that they are members.
+
+extension Opening {
+  /// Nobody is left behind for not having been named: who leaves a member out by mistake would be
+  /// told of it by nothing. One that was absent before may be left out.
+  func checkNamed(
+    _ members: [MirrorMember], _ here: [UInt64]
+  ) throws(OpeningRefusal) {
+    guard wish.kept == nil else { return }
+    let unnamed = members.filter { !here.contains($0.id) && !wish.labels.contains($0.label) }
+    guard !unnamed.isEmpty else { return }
+    let labels = unnamed.map(\.label).joined(separator: ", ")
+    throw refusal(
+      .unnamed, "\(unnamed.count == 1 ? "a leg of it is" : "legs of it are") not named: \(labels)",
+      about: reached)
+  }
+
+  /// A member's disk that belongs to no mirror any more, and isn't said to be a new one: the mirror
+  /// goes on as if it weren't here.
+  func isToBeAddedAnew(_ leg: ReachedLeg, among members: [MirrorMember]) -> Bool {
+    let here = reached.compactMap(\.descriptor.record?.member)
+    return !wish.added.contains(LegSet(leg.leg))
+      && members.contains { $0.label == wish.labels[leg.leg] && !here.contains($0.id) }
+  }
+}
