@@ -20,6 +20,11 @@ final class Console: Sendable {
     }
   }
 
+  /// What users of a mirror should know.
+  func note(_ notices: [String]) {
+    for notice in notices { say("note: \(notice)") }
+  }
+
   /// An error, and what to do about it, on a line each.
   func complain(_ what: String, advice: String?) {
     let what = what.replacingNewlines

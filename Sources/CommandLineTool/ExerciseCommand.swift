@@ -100,6 +100,7 @@ struct ExerciseCommand: AsyncParsableCommand {
       try ExerciseRecord(path).entries
     }
     let mirror = try await Mirror.establish(options, logger: arguments.log.logger)
+    if !quiet { Console.shared.note(mirror.notices) }
     do {
       let result = try await exercise(mirror, entries ?? [])
       // Whoever led a shared mirror may have left since.

@@ -13,6 +13,7 @@ enum KeptRun {
     _ body: (Mirror) async throws -> Void = { _ in }
   ) async throws -> [KeptLeg] {
     let mirror = try await Mirror.establish(options, logger: logger)
+    if !isQuiet { Console.shared.note(mirror.notices) }
     do {
       try await body(mirror)
     } catch {

@@ -61,9 +61,7 @@ struct MirrorRun {
     write: (MirrorRun) async throws -> Void
   ) async throws -> RunResult {
     let mirror = try await Mirror.establish(options, logger: logger)
-    if !isQuiet {
-      for notice in mirror.notices { Console.shared.say("note: \(notice)") }
-    }
+    if !isQuiet { Console.shared.note(mirror.notices) }
     let run = MirrorRun(mirror: mirror, watch: LegWatch(legs: legs, isKept: options.name != nil))
     let start = ContinuousClock.now
     do {
