@@ -266,6 +266,7 @@ extension OpeningWish {
     self.init(name: options.name ?? "", labels: options.legs.map { "\($0)" })
     added = places(keeping.added)
     areEqual = keeping.areEqual
+    leavesOutFormer = keeping.isSuccession
     kept = keeping.kept.flatMap { options.legs.firstIndex(of: $0) }
     required = keeping.required.map {
       switch $0 {

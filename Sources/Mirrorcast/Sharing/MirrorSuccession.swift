@@ -189,7 +189,10 @@ final class MirrorSuccession: Sendable {
     next.group = told.group
     next.virtualLUN = nil
     next.keeping.isShared = true
+    next.keeping.isSuccession = true
     next.keeping.required = nil
+    next.keeping.kept = nil
+    next.keeping.added = []
     return next
   }
 

@@ -98,6 +98,8 @@ public struct KeepingOptions: Sendable {
   public var silenceSeconds: Double = 0.8
   /// Called for all that happens, one event after the other; it must not block.
   public var onEvent: @Sendable (KeptMirrorEvent) -> Void = { _ in }
+  /// A guest opens the mirror anew whose leader is gone: it may know less than that one did.
+  var isSuccession = false
 
   public init() {}
 }

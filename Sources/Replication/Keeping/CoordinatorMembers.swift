@@ -47,6 +47,10 @@ extension Coordinator {
     plan.blank.forEach { leg in
       giveUp(leg, "it belongs to no mirror any more: it has to be added", now: now)
     }
+    plan.former.forEach { leg in
+      legs[leg].isForgotten = true
+      giveUp(leg, "it was a member once, and is none any more", now: now)
+    }
     startRound()
   }
 
@@ -232,14 +236,6 @@ extension Coordinator {
       if case .gathering = legs[other].copy.stage { gather(other) }
     }
     suspendIfTooFew(words, now: now)
-  }
-
-  /// A leg that is here, and can't be taken as it is.
-  mutating func giveUp(_ leg: Int, _ words: String, now: UInt64) {
-    legs[leg].isGivenUp = true
-    orders.append(.tell(.notTaken(leg, reason: words)))
-    orders.append(.leave(leg: leg, words: words))
-    setAway(leg, words, now: now)
   }
 
   mutating func setAway(_ leg: Int, _ words: String, now: UInt64) {

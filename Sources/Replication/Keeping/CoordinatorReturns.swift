@@ -24,6 +24,14 @@ extension Coordinator {
     }
   }
 
+  /// A leg that is here, and can't be taken as it is.
+  mutating func giveUp(_ leg: Int, _ words: String, now: UInt64) {
+    legs[leg].isGivenUp = true
+    orders.append(.tell(.notTaken(leg, reason: words)))
+    orders.append(.leave(leg: leg, words: words))
+    setAway(leg, words, now: now)
+  }
+
   /// Legs that are to be joined are, when no copy is on its way. A leg stores what is copied from
   /// its first write on; a copy that began before is not for it, so nobody waits for it there, and
   /// it could land over a newer write.

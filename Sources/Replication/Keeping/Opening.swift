@@ -48,6 +48,9 @@ package struct OpeningWish: Sendable {
   package var areEqual = false
   /// The operator's choice after a split brain, or where legs are gone for good: that leg is right.
   package var kept: Int?
+  /// Legs that were members once are left out, instead of the opening being refused: whoever names
+  /// them could not know.
+  package var leavesOutFormer = false
 
   package init(name: String, labels: [String]) {
     self.name = name
@@ -76,6 +79,8 @@ package struct OpeningPlan: Sendable {
   package var replaced: LegSet = []
   /// Legs whose disks belong to no mirror, though they are members: released, or new ones.
   package var blank: LegSet = []
+  /// Legs that were members once, and are left out.
+  package var former: LegSet = []
 
   package func state(ofLeg leg: Int) -> MemberState {
     record.generation.member(members[leg])?.state ?? .absent

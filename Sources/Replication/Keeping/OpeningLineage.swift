@@ -116,6 +116,10 @@ extension Opening {
         continue
       }
       guard let index = generation.members.firstIndex(where: { $0.id == record.member }) else {
+        if wish.leavesOutFormer {
+          plan.former.insert(LegSet(leg.leg))
+          continue
+        }
         throw refusal(
           .otherMirror,
           "\(wish.labels[leg.leg]) was a member once, and is none any more: leave it out, or"

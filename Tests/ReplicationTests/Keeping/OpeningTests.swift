@@ -123,6 +123,18 @@ import Testing
     #expect(try legs.states([0, 1]) == [.inSync, .stale, .absent])
   }
 
+  @Test func `a former member is refused, or left out by whoever could not know`() throws {
+    var legs = OpeningLegs()
+    for leg in [0, 1] {
+      legs.advance(leg, id: 80, [.inSync, .inSync, .absent])
+      legs.records[leg]?.generation.members.removeLast()
+    }
+    #expect(legs.refusal() == .otherMirror)
+    legs.wish.leavesOutFormer = true
+    #expect(try legs.states() == [.inSync, .inSync])
+    #expect(try legs.open().former == LegSet(2))
+  }
+
   @Test func `a leg that was absent before may be left out`() throws {
     var legs = OpeningLegs()
     for leg in [0, 1] { legs.advance(leg, id: 80, [.inSync, .inSync, .absent]) }
