@@ -29,6 +29,7 @@ private func fuzzKeys(_ bytes: [UInt8]) {
       require(!pair.key.isEmpty && pair.key.utf8.count <= TextKeys.keyLengthMax, "a key's length")
       let isPlain = pair.value.unicodeScalars.allSatisfy {
         $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value)
+          && !$0.properties.isBidiControl
       }
       require(isPlain, "a control character gets through")
       if NodeName.isValid(pair.value) {

@@ -27,6 +27,10 @@ struct TextKeysTests {
     ("Key =v\0", .malformedKey), ("K=a\u{1b}[2J\0", .controlCharacter),
     ("K=a\nb\0", .controlCharacter), ("K=a\u{7f}\0", .controlCharacter),
     ("K=a\u{9b}\0", .controlCharacter), ("Kéy=v\0", .malformedKey),
+    // What turns the direction of writing, and Unicode's own ends of lines.
+    ("K=a\u{202e}b\0", .controlCharacter), ("K=\u{2066}\0", .controlCharacter),
+    ("K=a\u{2028}b\0", .controlCharacter), ("K=\u{61c}\0", .controlCharacter),
+    ("K=\u{200f}\0", .controlCharacter),
   ])
   func `refuses what the standard forbids`(text: String, error: TextError) {
     #expect(throws: error) { try strict(text) }

@@ -40,9 +40,12 @@ final class ScriptedTarget: @unchecked Sendable {
 
   static let name = "iqn.2025-01.org.example:scripted"
   let listener: Listener
+  private let others: [TargetListing]
   private let script: Script
 
-  init(_ script: @escaping Script) throws {
+  /// `others`: what it lists beside itself.
+  init(listing others: [TargetListing] = [], _ script: @escaping Script) throws {
+    self.others = others
     self.script = script
     listener = try Listener()
     Thread.detachNewThread { [self] in
@@ -61,7 +64,8 @@ final class ScriptedTarget: @unchecked Sendable {
 
   private func serve(_ descriptor: Int32) {
     let listing = TargetListing(name: Self.name, portals: ["127.0.0.1:\(port),1"])
-    var session = TargetSession(configuration: TargetConfiguration(targets: [listing], tsih: 1))
+    var session = TargetSession(
+      configuration: TargetConfiguration(targets: [listing] + others, tsih: 1))
     var decoder = FrameDecoder()
     var bytes = [UInt8](repeating: 0, count: 1 << 18)
     while true {

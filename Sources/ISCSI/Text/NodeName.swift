@@ -15,7 +15,7 @@ package enum NodeName {
     return !rest.isEmpty && rest.allSatisfy(isNameByte)
   }
 
-  private static func isNameByte(_ byte: UInt8) -> Bool {
+  fileprivate static func isNameByte(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
       UInt8(ascii: "0")...UInt8(ascii: "9"):
@@ -23,5 +23,16 @@ package enum NodeName {
     case UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: ":"), UInt8(ascii: "_"): true
     default: false
     }
+  }
+}
+
+/// Says whether a text may be a target's address, `HOST[:PORT][,GROUP]`, RFC 7143 §13.8.
+package enum TargetAddress {
+  package static let lengthMax = 255
+
+  package static func isValid(_ text: String) -> Bool {
+    guard (1...lengthMax).contains(text.utf8.count) else { return false }
+    // Beside those of names what IPv6 has: brackets, and a zone behind a percent sign.
+    return text.utf8.allSatisfy { NodeName.isNameByte($0) || "[]%,".utf8.contains($0) }
   }
 }

@@ -3,8 +3,9 @@
 // Two readings. The strict one is the standard's: names of at most 63 characters that begin with a
 // capital letter, values without control characters. The tolerant one reads what the patent prints
 // (`multicast_group_ip = 239.1.1.1`, `command=terminate`): blanks around the equals sign, a last
-// pair without its NUL, names of lower case. Neither lets a control character or bytes that are not
-// UTF-8 through, so that no name can disturb a log or a terminal.
+// pair without its NUL, names of lower case. Neither lets a control character, one that turns the
+// direction of writing, or bytes that are not UTF-8 through, so that no name can disturb a log or a
+// terminal, or look like another.
 
 /// Why a text was refused.
 package enum TextError: Error, Equatable, Sendable {
@@ -112,11 +113,19 @@ extension TextKeys.Pair {
     let isBinary = ["0x", "0X", "0b", "0B"].contains { valueBytes.starts(with: $0.utf8) }
     guard longest <= TextKeys.simpleValueLengthMax || isBinary else { throw .valueTooLong }
     guard let text = String(validating: valueBytes, as: UTF8.self) else { throw .notUTF8 }
-    // The second control block of Unicode hides in UTF-8's two-byte forms.
-    guard !text.unicodeScalars.contains(where: { (0x80...0x9f).contains($0.value) }) else {
-      throw .controlCharacter
-    }
+    guard !text.unicodeScalars.contains(where: \.isControl) else { throw .controlCharacter }
     self.init(String(decoding: keyBytes, as: UTF8.self), text)
+  }
+}
+
+extension Unicode.Scalar {
+  /// Beyond ASCII: Unicode's second control block, which hides in UTF-8's two-byte forms; marks,
+  /// embeddings, overrides and isolates of the bidirectional algorithm; ends of lines.
+  fileprivate var isControl: Bool {
+    switch value {
+    case 0x80...0x9f, 0x61c, 0x200e, 0x200f, 0x2028...0x202e, 0x2066...0x2069: true
+    default: false
+    }
   }
 }
 

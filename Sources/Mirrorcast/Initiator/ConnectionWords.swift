@@ -74,10 +74,10 @@ extension MirrorcastError {
       return MirrorcastError(
         "\(portal) answers a login against the standard (\(key))",
         advice: "Is it an iSCSI target? Look at its log.")
-    case .refused(_, let place?):
+    case .refused(_, let place?) where TargetAddress.isValid(place):
       return MirrorcastError(
         "\(target) has moved from \(portal) to \(place)", advice: "Give that portal in the URL.")
-    case .refused(let code, nil):
+    case .refused(let code, _):
       return refused(code, portal: portal, target: target, name: request.identity.name)
     }
   }

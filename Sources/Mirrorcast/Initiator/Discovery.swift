@@ -7,7 +7,8 @@ import SCSI
 public enum Discovery {
   /// Lists the targets behind a portal and their disks: a discovery session for the names, then a
   /// session with each target at that portal. A target that doesn't admit us is listed without
-  /// disks, and the log says why. Throws `MirrorcastError`.
+  /// disks, and one whose name no target may have isn't listed at all: the log says so. Throws
+  /// `MirrorcastError`.
   public static func list(
     portal: PortalAddress, identity: InitiatorIdentity, logger: Logger
   ) async throws -> [DiscoveredTarget] {
@@ -37,23 +38,41 @@ public enum Discovery {
       throw error
     }
     await connection.close()
-    return targets(in: answer)
+    let found = targets(in: answer)
+    if found.refused > 0 {
+      logger.warning(
+        "names or addresses that no target may have were left out",
+        metadata: ["portal": "\(connection.portal)", "count": "\(found.refused)"])
+    }
+    return found.targets
   }
 
-  // RFC 7143 appendix C: each TargetName is followed by the addresses of that target.
-  static func targets(in answer: TextKeys) -> [DiscoveredTarget] {
+  // RFC 7143 appendix C: each TargetName is followed by the addresses of that target. Whoever has
+  // made up the list, what is taken of it gets to terminals, scripts and paths of others.
+  static func targets(in answer: TextKeys) -> (targets: [DiscoveredTarget], refused: Int) {
     var targets: [DiscoveredTarget] = []
+    var refused = 0
+    var isTaken = false
     for pair in answer.pairs {
       switch pair.key {
       case KeyName.targetName:
+        isTaken = NodeName.isValid(pair.value)
+        guard isTaken else {
+          refused += 1
+          continue
+        }
         targets.append(DiscoveredTarget(name: pair.value, portals: [], luns: []))
-      case KeyName.targetAddress where !targets.isEmpty:
+      case KeyName.targetAddress where isTaken:
+        guard TargetAddress.isValid(pair.value) else {
+          refused += 1
+          continue
+        }
         targets[targets.count - 1].portals.append(pair.value)
       default:
         break
       }
     }
-    return targets
+    return (targets, refused)
   }
 
   private static func disks(
