@@ -1,29 +1,7 @@
-import Foundation
 import SCSI
 import Testing
 
 @testable import Mirrorcast
-@testable import Storage
-
-/// Keeps everybody else away from the first blocks of a disk, until it is opened.
-private final class DiskGate: Sendable {
-  private let leave = DispatchSemaphore(value: 0)
-
-  init(_ unit: ServedUnit) {
-    let exclusion = unit.backing.exclusion
-    let entered = DispatchSemaphore(value: 0)
-    let leave = leave
-    Thread.detachNewThread {
-      try? exclusion.with(ByteRange(offset: 0, length: 4096), alone: true) {
-        entered.signal()
-        leave.wait()
-      }
-    }
-    entered.wait()
-  }
-
-  func open() { leave.signal() }
-}
 
 @Suite struct `A session that another replaces` {
   /// RFC 7143 §6.3.5: whoever has its login answered may count on what is on the disk.

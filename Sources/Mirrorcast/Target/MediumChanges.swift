@@ -11,6 +11,9 @@ package final class MediumChanges: Sendable {
   /// Whether none is under way.
   package var isQuiet: Bool { gate.withLock { $0.isQuiet } }
 
+  /// Whether the one who asks is the only one under way.
+  var isAlone: Bool { gate.withLock { $0.isAlone } }
+
   /// Whether the LUN is taken from its target, so that no mirror may have it any more, and no
   /// SANITIZE begins there.
   var isWithdrawn: Bool { withdrawn.load(ordering: .acquiring) }

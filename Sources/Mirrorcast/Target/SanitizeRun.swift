@@ -1,6 +1,8 @@
 // SANITIZE at work, SBC-3 §4.11: pieces on the workers' threads, one at a time, with pauses, so
-// that other disks' commands go on. Sessions and resets come and go meanwhile. When the daemon
-// stops, all is done again in its next life, where the disk has a place to remember it.
+// that other disks' commands go on. It begins when no command that was let through before can
+// change the medium any more: nothing that any of them writes is there at the end. Sessions and
+// resets come and go meanwhile. When the daemon stops, all is done again in its next life, where
+// the disk has a place to remember it.
 
 import Logging
 import NIOCore
@@ -70,6 +72,7 @@ final class SanitizeRun: StorageWork {
 
   func run() {
     var here = place.withLock { $0 }
+    if here.offset == 0, here.pass == 0, !unit.changes.isAlone { return waitForOthers() }
     if here.offset == 0, here.pass == 0 { keep() }
     do throws(StorageError) {
       let length = try piece(here)
@@ -91,6 +94,10 @@ final class SanitizeRun: StorageWork {
       logger.error("sanitize failed: \(error)", metadata: ["lun": "\(unit.number.value)"])
       finish(error)
     }
+  }
+
+  private func waitForOthers() {
+    loop.scheduleTask(in: .milliseconds(2)) { self.resubmit() }
   }
 
   /// How many bytes were done.

@@ -96,11 +96,10 @@ extension TargetConnection {
   }
 
   private func run(_ command: DiskOperationCommand, _ handle: TaskHandle) {
-    // Counted before the mirror's mark is looked at, see MediumGate.
+    // Counted before the marks of a mirror and of a SANITIZE are looked at, see MediumGate.
     let changes = command.request.operation.changesMedium ? command.unit.changes : nil
     changes?.begin()
-    let isMirrored = changes != nil && serving.isMirrored(command.unit)
-    if let refusal = command.request.refusal(isMirrored: isMirrored) {
+    if changes != nil, let refusal = refusal(command) {
       changes?.end()
       return end(handle, CommandCompletion(refusal))
     }
@@ -130,6 +129,14 @@ extension TargetConnection {
     guard !serving.workers.submit(work) else { return }
     changes?.end()
     refuse(handle)
+  }
+
+  /// Why a command that changes its medium, and was let through, isn't carried out after all.
+  private func refusal(_ command: DiskOperationCommand) -> SCSI.CommandResult? {
+    let isMirrored = serving.isMirrored(command.unit)
+    if let refusal = command.request.refusal(isMirrored: isMirrored) { return refusal }
+    let device = command.unit.device
+    return device.isPlain ? nil : device.with { $0.refusalWhileSanitizing }
   }
 
   /// Sends the small writes that wait to their disks.

@@ -66,6 +66,11 @@ package struct DeviceServer: Sendable {
 
   package var isSanitizing: Bool { sanitizing.isRunning }
 
+  /// What a command hears that was let through before a SANITIZE began, and has done nothing yet.
+  package var refusalWhileSanitizing: CommandResult? {
+    isSanitizing ? sanitizing.sense.map { sealed(CommandResult($0)) } : nil
+  }
+
   var mayWrite: Bool { !unit.isWriteProtected && !modes.isWriteProtected }
 
   /// Why a write that comes by another way than a command is refused: by a mirror, or by a copy.
