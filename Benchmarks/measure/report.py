@@ -56,7 +56,7 @@ def loss_table(figures):
     return lines if len(lines) > 2 else []
 
 
-def markdown(figures, bars, machine, rounds, seconds):
+def markdown(figures, bars, machine, rounds, seconds, more=()):
     met = sum(bar.met is True for bar in bars)
     lines = [f"Median of {rounds} interleaved rounds (least–most), MTU 1500, memory, hosts in "
              f"network namespaces on one bridge; {seconds:.0f} s in all.",
@@ -64,7 +64,7 @@ def markdown(figures, bars, machine, rounds, seconds):
              *bars_table(bars), "", f"{met} of {len(bars)} bars met.", ""]
     if losses := loss_table(figures):
         lines += [*losses, ""]
-    lines += figures_table(figures)
+    lines += [*figures_table(figures), "", *more]
     if figures.errors:
         lines += ["", "Not measured:", ""]
         lines += [f"- {error['key']} in round {error['round']}: {error['words'].splitlines()[0]}"
@@ -72,18 +72,19 @@ def markdown(figures, bars, machine, rounds, seconds):
     return "\n".join(lines) + "\n"
 
 
-def write(folder, figures, bars, machine, rounds, seconds):
-    """lab.json, lab.md, the plots of it. Returns the Markdown, and a complaint or None."""
+def write(folder, figures, bars, machine, rounds, seconds, name="lab", more=()):
+    """lab.json, lab.md, the plots of it; of another name there are no plots. `more` are lines for
+    the Markdown, which is returned with a complaint or None."""
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "lab.json")
+    path = os.path.join(folder, f"{name}.json")
     result = {"machine": machine, "rounds": rounds, "seconds": round(seconds, 1),
               "bars": [bar.json for bar in bars], "errors": figures.errors, "figures": figures.runs}
     with open(path, "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
-    text = markdown(figures, bars, machine, rounds, seconds)
-    with open(os.path.join(folder, "lab.md"), "w", encoding="utf-8") as file:
+    text = markdown(figures, bars, machine, rounds, seconds, more)
+    with open(os.path.join(folder, f"{name}.md"), "w", encoding="utf-8") as file:
         file.write(text)
-    return text, draw(path, folder)
+    return text, draw(path, folder) if name == "lab" else None
 
 
 def draw(path, folder):
