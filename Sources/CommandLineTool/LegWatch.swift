@@ -11,6 +11,7 @@ struct LegOutcome: Sendable {
   var lostBlocks: UInt64
   var repairedBlocks: UInt64
   var reports: UInt64 = 0
+  var unproven: UInt64 = 0
 }
 
 /// Remembers each leg's first failure and tells it at once; the other legs go on.
@@ -51,7 +52,8 @@ final class LegWatch: Sendable {
       return LegOutcome(
         url: url, status: failure ?? "GOOD", isGood: failure == nil,
         servedBy: counted?.servedBy ?? "nothing", lostBlocks: counted?.lostBlocks ?? 0,
-        repairedBlocks: counted?.repairedBlocks ?? 0, reports: counted?.reports ?? 0)
+        repairedBlocks: counted?.repairedBlocks ?? 0, reports: counted?.reports ?? 0,
+        unproven: counted?.unproven ?? 0)
     }
   }
 }

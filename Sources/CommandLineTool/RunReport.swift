@@ -92,6 +92,7 @@ extension LegOutcome {
       ("url", .string(url.description)), ("status", .string(status)),
       ("servedBy", .string(servedBy)), ("lostBlocks", .integer(lostBlocks)),
       ("repairedBlocks", .integer(repairedBlocks)), ("reports", .integer(reports)),
+      ("unproven", .integer(unproven)),
     ])
   }
 }

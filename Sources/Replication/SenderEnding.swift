@@ -66,9 +66,9 @@ extension Sender {
 
   // MARK: Starting anew
 
-  /// A block's first checksum doesn't match: the write is fenced everywhere, then sent anew.
+  /// What was sent of a write, or came of it, is not what it is of: it is fenced everywhere, then
+  /// sent anew.
   mutating func restart(_ slot: Int, now: UInt64) {
-    events.append(.bufferChanged(token: writes[slot].submission.token))
     counters.restarts += 1
     fence(slot)
     if writes[slot].open.isEmpty { beginAnew(slot, now: now) }

@@ -144,6 +144,7 @@ extension Sender {
       made = trailer.assemble(behind: piece, into: &bytes)
     }
     guard note(transmission, digest: made.contentDigest) else {
+      events.append(.bufferChanged(token: writes[slot].submission.token))
       restart(slot, now: now)
       return nil
     }

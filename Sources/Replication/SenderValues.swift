@@ -215,6 +215,10 @@ package enum SenderEvent: Sendable, Equatable {
   case retried(leg: Int, LegFailure)
   /// A caller's buffer changed while its write was open; it starts anew.
   case bufferChanged(token: UInt64)
+  /// A leg has other bytes of a write than the caller gave: another leg has sent it datagrams in
+  /// our name, or the buffer was changed. The write starts anew; where that doesn't help the leg
+  /// leaves.
+  case unproven(leg: Int, token: UInt64)
   /// A write without status was GOOD at all legs, or wasn't.
   case counted(token: UInt64, failures: [LegOutcome])
   /// A range is free of open writes, and none begins there.
@@ -280,6 +284,8 @@ package struct LegCounters: Sendable, Equatable {
   /// Writes that ended with news: they were done again.
   package var news: UInt64 = 0
   package var forgeries: UInt64 = 0
+  /// Proofs that were of something else than was written.
+  package var unproven: UInt64 = 0
 
   package init() {}
 }

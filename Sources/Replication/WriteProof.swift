@@ -81,6 +81,8 @@ extension Sender {
       return
     }
     counters.unproven += 1
+    legs[leg].counters.unproven += 1
+    events.append(.unproven(leg: leg, token: writes[slot].submission.token))
     guard writes[slot].phase != .restarting else { return }
     guard writes[slot].submission.restarts < Limits.unprovenRestartsMax else {
       fail(leg, .violation("it has other bytes than were written: datagrams are forged"), now: now)

@@ -18,6 +18,7 @@ final class FuzzedMirror {
   private var unicasts: [(leg: Int, number: SerialNumber)] = []
   private let waits: Bool
   private let isKept: Bool
+  private let provesWrites: Bool
   private var holds: [(token: UInt64, offset: UInt64)] = []
   /// By token less one; all that were asked for.
   private var holdOffsets: [UInt64] = []
@@ -37,6 +38,8 @@ final class FuzzedMirror {
     configuration.queueMax = 16
     isKept = shape & 0x80 != 0
     configuration.isKept = isKept
+    provesWrites = shape & 0x40 != 0
+    configuration.wantsProof = provesWrites
     let paths: [LegDescription.Path] =
       shape & 0xc0 != 0
       ? [.datagrams, .datagrams, .datagrams] : [.datagrams, .connection, .foreign]
@@ -84,7 +87,11 @@ final class FuzzedMirror {
       sender.handleTimeout(now: now)
     case 10: if byte > 0xf0 { sender.handleLost(leg: leg, .connection("reset"), now: now) }
     case 11: sender.handleAnswersLost(leg: leg, now: now)
-    case 12: if byte > 0xc0 { sender.handleDeaf(leg: leg) }
+    case 12:
+      if sender.proved(leg: leg, number: number) != nil {
+        sender.handleProof(leg: leg, number: number, isRight: control < 0xc0, now: now)
+      }
+      if byte > 0xc0 { sender.handleDeaf(leg: leg) }
     case 13:
       guard !unicasts.isEmpty else { return }
       let unicast = unicasts.remove(at: Int(byte) % unicasts.count)
@@ -194,6 +201,8 @@ final class FuzzedMirror {
       require(open.count <= Limits.openWritesMax, "a sync of more writes than may be open")
     case .news, .retried: break
     case .bufferChanged: fatalError("a buffer changed that did not")
+    case .unproven(_, let token):
+      require(provesWrites && payloads[token] != nil, "a proof that nobody has made")
     case .fence, .legFailed, .forged, .deaf, .suspect: break
     // It is told later.
     case .withheld(let token):

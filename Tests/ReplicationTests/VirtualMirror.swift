@@ -115,6 +115,7 @@ final class VirtualMirror {
   var news: [LegOutcome] = []
   var retried: [LegOutcome] = []
   var forgeries: [Int] = []
+  var unproven: [Int] = []
   var deaf: [Int] = []
   var unitPayloadsChange = false
   var writesChecked: UInt64 = 0

@@ -195,6 +195,7 @@ extension VirtualMirror {
     case .withheld(let token): over.insert(token)
     case .suspect(let byteOffset, let length): suspects.append((byteOffset, length))
     case .bufferChanged: bufferChanges += 1
+    case .unproven(let leg, _): unproven.append(leg)
     case .news(let leg, let failure): news.append(LegOutcome(leg: leg, failure: failure))
     case .retried(let leg, let failure): retried.append(LegOutcome(leg: leg, failure: failure))
     case .forged(let leg): forgeries.append(leg)

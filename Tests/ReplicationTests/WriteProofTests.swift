@@ -52,6 +52,13 @@ import Testing
     #expect(forged == [2, 9, 17, 30])
     // Both legs that have the same write forged may tell so, or the first one alone.
     #expect((4...5).contains(mirror.sender.counters.unproven))
+    // Each is told, and counted for the leg that was deceived; no buffer is said to have changed.
+    #expect(mirror.unproven.count == Int(mirror.sender.counters.unproven))
+    #expect(mirror.bufferChanges == 0 && Set(mirror.unproven).count >= 2)
+    for leg in 0..<3 {
+      #expect(
+        mirror.unproven.count { $0 == leg } == Int(mirror.sender.counters(ofLeg: leg).unproven))
+    }
     #expect(strange(mirror) == [] && mirror.disagreements == [])
     #expect(mirror.failures.isEmpty && mirror.completions.count == 60 && mirror.lost.isEmpty)
   }

@@ -230,6 +230,7 @@ public final class Mirror: Sendable {
         counters[index].lostBlocks += leg.lostBlocks
         counters[index].repairedBlocks += leg.repairedBlocks
         counters[index].reports += leg.reports
+        counters[index].unproven += leg.unproven
       }
     }
     statistics.pacing = MirrorStatistics.Pacing(parts.map(\.board.latest))
@@ -240,7 +241,8 @@ public final class Mirror: Sendable {
         statistics.legs.append(
           MirrorStatistics.Leg(
             url: status.url, status: status, servedBy: way, lostBlocks: counted.lostBlocks,
-            repairedBlocks: counted.repairedBlocks, reports: counted.reports))
+            repairedBlocks: counted.repairedBlocks, reports: counted.reports,
+            unproven: counted.unproven))
       }
     }
     return statistics

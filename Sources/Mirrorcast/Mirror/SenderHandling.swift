@@ -228,7 +228,11 @@ extension SenderDuty {
     case .suspect(let offset, let length):
       kept?.tell(.suspect(part: kept?.part ?? 0, offset..<offset + UInt64(length)))
     case .bufferChanged:
-      logger.warning("a buffer changed, or data was forged: a write starts anew")
+      logger.warning("a buffer changed: a write starts anew")
+    case .unproven(let leg, _):
+      logger.error(
+        "a leg has other bytes of a write than were given, forged or changed meanwhile: once more",
+        metadata: ["leg": "\(legs[leg].urls[0])"])
     }
   }
 

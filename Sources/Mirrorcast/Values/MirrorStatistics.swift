@@ -13,10 +13,12 @@ public struct MirrorStatistics: Sendable {
     public var repairedBlocks: UInt64
     /// Reports that it has sent.
     public var reports: UInt64
+    /// Writes of which it had other bytes than were given, by its proof; they were done again.
+    public var unproven: UInt64
 
     public init(
       url: LogicalUnitURL, status: LegStatus, servedBy: String, lostBlocks: UInt64 = 0,
-      repairedBlocks: UInt64 = 0, reports: UInt64 = 0
+      repairedBlocks: UInt64 = 0, reports: UInt64 = 0, unproven: UInt64 = 0
     ) {
       self.url = url
       self.status = status
@@ -24,6 +26,7 @@ public struct MirrorStatistics: Sendable {
       self.lostBlocks = lostBlocks
       self.repairedBlocks = repairedBlocks
       self.reports = reports
+      self.unproven = unproven
     }
   }
 

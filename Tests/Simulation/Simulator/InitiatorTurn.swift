@@ -253,6 +253,7 @@ extension Initiator {
     case .legFailed(let number, let loss): leave(number, loss)
     case .forged: world.violate("a forgery, though nobody forges")
     case .unicast: world.violate("a plain WRITE to a leg of ours")
+    case .unproven: world.violate("a proof of other bytes, though nobody forges")
     case .bufferChanged: world.violate("a buffer changed that nobody has touched")
     case .counted: world.violate("a write without status")
     case .held(let token): keeping?.handleHeld(token)
