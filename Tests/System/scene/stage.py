@@ -80,6 +80,14 @@ class Stage:
                 left -= len(chunk)
         return path
 
+    def marked_file(self, name, size, words):
+        """Each sector says the same words somewhere, between random bytes."""
+        path = self.path(name)
+        with open(path, "wb") as file:
+            for _ in range(size // 512):
+                file.write(os.urandom(100) + words + os.urandom(412 - len(words)))
+        return path
+
     def check_same(self, image, copy, size=None):
         """The first `size` bytes (the image's, if not told) are equal."""
         size = os.path.getsize(image) if size is None else size
