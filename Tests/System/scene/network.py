@@ -150,6 +150,8 @@ class Network:
         """A socket that sees every frame which reaches a host's device."""
         with self.inside(host):
             watch = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            # Whoever listens to a burst and looks at it later has it all.
+            watch.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
             watch.bind((self.device(host), 0x0800))
         watch.settimeout(20)
         self._stage.stack.callback(watch.close)
