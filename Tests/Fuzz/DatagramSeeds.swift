@@ -11,10 +11,13 @@ func datagramSeeds() -> [Seed] {
     Seed(name: "bitmap", bytes: [3, 0, 20, 0, 3, 9, 0x81, 0x00, 0xf0]),
   ]
   seeds += pduSeeds() + registrationSeeds()
-  for shape: UInt8 in [0, 1, 2, 4] {
+  for shape: UInt8 in [0, 1, 2, 4, 0x08, 0x19] {
     for (name, bytes) in legStories() {
       seeds.append(Seed(name: "leg-\(name)-\(shape)", bytes: [4, shape] + bytes))
     }
+  }
+  for (name, bytes) in keyedStories() {
+    seeds.append(Seed(name: "keyed-\(name)", bytes: [4, 0x08] + bytes))
   }
   for shape: UInt8 in [0, 1, 2, 3, 0x04, 0x48, 0x60] {
     for (name, bytes) in mirrorStories() {
@@ -106,6 +109,23 @@ private func legStories() -> [(String, [UInt8])] {
   ]
 }
 
+/// Records of `FuzzedLeg` that has keys: what is done to a datagram stands before it.
+private func keyedStories() -> [(String, [UInt8])] {
+  let whole: [UInt8] = [0, 0, 0, 8, 1]
+  let raw: [UInt8] = [8, 0] + counted(datagram(count: 512))
+  let block: [UInt8] = [3, 0, 0, 0]
+  return [
+    ("replayed", whole + [15, 0x01] + whole + [9, 0]),
+    ("behind", [15, 0xfb] + whole + [15, 0x5a] + block + [15, 0xfa] + block),
+    ("ahead", [15, 0x0c] + whole + [15, 0xfc] + block + [15, 0xfc] + block + block),
+    ("flipped", [15, 0x05] + whole + [15, 0x65] + block + [15, 0xfd] + block),
+    ("cut", [15, 0x06] + whole + [15, 0x7e] + block + [15, 0xfe] + block),
+    ("another-key", [15, 0x07] + whole + block + [9, 0]),
+    ("epochs", whole + [13, 0x20] + whole + [13, 0x30] + block + [13, 0x40] + whole),
+    ("raw", raw + [15, 0x05] + raw),
+  ]
+}
+
 /// Records of `FuzzedMirror`.
 private func mirrorStories() -> [(String, [UInt8])] {
   let write: [UInt8] = [0, 0, 1, 3]
@@ -118,6 +138,7 @@ private func mirrorStories() -> [(String, [UInt8])] {
     ("many", write + [0, 0, 9, 7] + [0, 0, 1, 0x83] + sent + [0x85, 0] + sent + answers),
     ("silence", write + sent + [9, 255, 0x99, 255] + sent + [8, 0]),
     ("lost", write + sent + [10, 0xf1, 12, 0xc4, 15, 0xc0, 11, 0] + sent),
+    ("proved", write + sent + [12, 0, 0xcc, 1] + answers + sent + [12, 0, 12, 1] + answers),
     ("pause", write + [14, 0] + write + sent + answers + [14, 0] + sent),
     ("distrusted", write + sent + [6, 0, 0x0c, 1] + sent + [8, 0] + sent + answers),
   ]

@@ -3,7 +3,7 @@
 //     shape │ records…     a record: control, then by kind
 //
 // Law: bytes land only inside a buffer or the medium; what is stored lies on the disk; a write has
-// one status.
+// one status, and where there are keys a proof before it. What its keys let in: FuzzedKeys.
 import Bytes
 import ISCSI
 import Replication
@@ -24,6 +24,10 @@ final class FuzzedLeg {
   private var statuses: [UInt32: UInt8] = [:]
   private var now: UInt64 = 1_000_000
   private var sequence: UInt32 = 0
+  /// Nil where datagrams go in the clear.
+  private let keys: FuzzedKeys?
+  private var proved: Set<UInt32> = []
+  private var told: Set<UInt32> = []
 
   init(_ shape: UInt8) {
     guard let geometry = BlockGeometry(byteCount: UInt64(Self.diskLength)) else {
@@ -38,6 +42,8 @@ final class FuzzedLeg {
     configuration.openWritesMax = Self.openWritesMax
     configuration.placesDirectly = shape & 0x05 == 0x01
     configuration.storeAheadByteCount = 4096
+    keys = shape & 0x08 != 0 ? FuzzedKeys(hidesData: shape & 0x10 == 0) : nil
+    configuration.wantsProof = keys != nil
     receiver = Receiver(configuration)
     buffers = Array(
       repeating: [UInt8](repeating: 0xdd, count: Self.writeLengthMax), count: Self.openWritesMax)
@@ -87,14 +93,18 @@ final class FuzzedLeg {
       let open = input.bytes(delta & 0x0f).map { number.advanced(by: Int(Int8(bitPattern: $0))) }
       receiver.handleSync(open, lowestOpen: number, now: now)
     case 12: receiver.handleFence(number.advanced(by: (delta >> 4) << 7), epoch: 1)
-    case 13: _ = receiver.handleEpoch(UInt16(delta >> 4), firstWrite: number)
+    case 13:
+      let epoch = UInt16(delta >> 4)
+      _ = receiver.handleEpoch(epoch, firstWrite: number)
+      if receiver.knows(epoch) { keys?.install(epoch: epoch) { !receiver.knows($0) } }
     case 14:
       let refusal = UnitStatus(lun: 0, status: 2, sense: SenseData.writeProtected.fixedFormat)
       receiver.refusals = control > 127 ? [refusal] : []
       if delta & 0x03 == 1 { receiver.attentions = [refusal] }
       if delta & 0x03 == 2 { receiver.handleAbort() }
       if delta > 250 { _ = receiver.addUnits([2 << 48]) }
-    default: receiver.handlePortLost()
+    default:
+      if let keys, delta > 0 { keys.odd = delta } else { receiver.handlePortLost() }
     }
   }
 
@@ -158,11 +168,12 @@ final class FuzzedLeg {
   /// Datagrams that one message brought: the first by itself, what it foresees as a run.
   private func receive(_ datagrams: [[UInt8]], _ control: UInt8) {
     now += 10_000
+    let datagrams = keys.map { keys in datagrams.compactMap(keys.pass) } ?? datagrams
     var index = 0
     while index < datagrams.count {
       let bytes = datagrams[index]
       index += 1
-      guard let datagram = try? Datagram(bytes.span.bytes) else { continue }
+      guard let datagram = try? Datagram(bytes.span.bytes, isOpened: keys != nil) else { continue }
       let placement = receiver.handleDatagram(datagram, isCarried: control & 0x10 != 0, now: now)
       guard let slot = put(bytes, placement) else { continue }
       if control & 0x20 == 0, var run = receiver.run(behind: datagram, placement) {
@@ -212,6 +223,7 @@ final class FuzzedLeg {
   // MARK: What it wants
 
   private func take() {
+    if keys != nil { prove() }
     for store in receiver.stores {
       require(
         store.slotOffset >= 0 && store.length > 0
@@ -226,6 +238,15 @@ final class FuzzedLeg {
     require(receiver.nextDeadline == nil || !receiver.isQuiescent, "it waits for nothing")
   }
 
+  private func prove() {
+    while let (slot, write) = receiver.nextUnproven() {
+      let end = write.isDirect ? Int(write.byteOffset) + write.length : write.length
+      require(end <= (write.isDirect ? disk : buffers[slot]).count, "a proof of bytes elsewhere")
+      proved.insert(write.number.rawValue)
+      receiver.handleProven(slot, WriteProof(counter: 1, tag: UInt64(write.number.rawValue)))
+    }
+  }
+
   private func finish(_ store: StoreRequest, fails: Bool) {
     receiver.handleStored(
       slot: store.slot, unit: store.unit, status: fails ? 2 : 0,
@@ -234,7 +255,14 @@ final class FuzzedLeg {
 
   private func check(_ answer: ReceiverAnswer) {
     switch answer {
+    case .proof(let number, _, let proof):
+      require(
+        proved.contains(number.rawValue) && proof.tag == UInt64(number.rawValue),
+        "a proof of another write")
+      told.insert(number.rawValue)
     case .response(let number, let status, _, let units):
+      require(
+        keys == nil || status != 0 || told.contains(number.rawValue), "GOOD without a proof")
       require(
         statuses.updateValue(status, forKey: number.rawValue).map { $0 == status } ?? true,
         "a write has two statuses")
@@ -244,7 +272,7 @@ final class FuzzedLeg {
       require(missing.count <= Self.writeLengthMax / Self.blockLength / 8, "a report too long")
     case .readyToTransfer(_, let length):
       require((1...UInt32(Self.writeLengthMax)).contains(length), "an R2T's length")
-    case .distrusted, .fenced, .probeSeen, .deaf, .proof: break
+    case .distrusted, .fenced, .probeSeen, .deaf: break
     }
   }
 }
