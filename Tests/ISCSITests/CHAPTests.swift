@@ -262,7 +262,7 @@ struct CHAPTargetTests {
     #expect(interview.code == 0x0201)
     for bad in [
       "CHAP_I=1", "CHAP_C=0x01", "CHAP_I=256 CHAP_C=0x01", "CHAP_I=1 CHAP_C=0x",
-      "CHAP_I=1 CHAP_C=0x\(String(repeating: "11", count: 1025))",
+      "CHAP_I=1 CHAP_C=0x\(String(repeating: "11", count: 1025))", "CHAP_I=0bAQ== CHAP_C=0x01",
     ] {
       let interview = Interview()
       let keys = try #require(interview.begin())

@@ -2,8 +2,10 @@
 // goes on where its framing is intact, that the next login is served, and that a session beside it
 // notices nothing.
 
+import Foundation
 import ISCSI
 import SCSI
+import Synchronization
 import Testing
 
 @testable import Mirrorcast
@@ -127,6 +129,47 @@ enum BadInput: String, CaseIterable, Sendable {
   }
 }
 
+/// A session that reads the same blocks again and again, on a thread of its own.
+private final class Witness: @unchecked Sendable {
+  private static let readsMin = 20
+  private let ends = Atomic(false)
+  private let finished = DispatchSemaphore(value: 0)
+  private let started = DispatchSemaphore(value: 0)
+  /// The thread's until it has finished: how many reads there were, and what went wrong.
+  private var reads = 0
+  private var problem: (any Error)?
+
+  init(_ client: TargetClient, reading data: [UInt8], at block: UInt64) {
+    let box = UncheckedBox(client)
+    Thread.detachNewThread { [self] in
+      defer { finished.signal() }
+      do {
+        let client = box.value
+        while reads < Self.readsMin || !ends.load(ordering: .acquiring) {
+          let ended = try client.read(data.count, at: block)
+          guard ended.status == 0, ended.data == data else {
+            throw TargetClientError(words: "read \(reads): \(ended.status) \(ended.words)")
+          }
+          reads += 1
+          if reads == 1 { started.signal() }
+        }
+      } catch {
+        problem = error
+        started.signal()
+      }
+    }
+    started.wait()
+  }
+
+  /// Throws where it has noticed anything.
+  func end() throws {
+    ends.store(true, ordering: .releasing)
+    finished.wait()
+    if let problem { throw problem }
+    #expect(reads >= Self.readsMin)
+  }
+}
+
 @Suite struct `A target daemon and bad input` {
   @Test(arguments: BadInput.allCases)
   func `is answered, and hurts nobody`(row: BadInput) async throws {
@@ -137,7 +180,9 @@ enum BadInput: String, CaseIterable, Sendable {
       let beside = try scene.client("iqn.2026-01.test:beside")
       let bad = try scene.client("iqn.2026-01.test:bad")
       #expect(try beside.write(pattern(4096, 9), at: 100).status == 0)
+      let witness = Witness(beside, reading: pattern(4096, 9), at: 100)
       #expect(try row.play(bad) == row.wanted)
+      try witness.end()
       #expect(try beside.read(4096, at: 100).data == pattern(4096, 9))
       #expect(try bad.read(4096, at: 100).data == pattern(4096, 9))
       let next = try scene.client("iqn.2026-01.test:next")
@@ -145,9 +190,36 @@ enum BadInput: String, CaseIterable, Sendable {
     }
   }
 
+  /// RFC 7143 §6.3.3: a session has one connection here, which nobody else takes over or joins,
+  /// though he knows its handle. The second connection is the same again (reinstatement), or new.
+  @Test(arguments: [0, 1] as [UInt32])
+  func `that names a session which lives doesn't touch it`(connection: UInt32) async throws {
+    try await TargetScene.serving(["0=memory:1M"]) { scene in
+      let live = try TargetClient(port: scene.port)
+      var login = TargetClient.loginRequest(
+        TargetScene.name, initiator: "iqn.2026-01.test:live", isid: 3)
+      try live.send(login.encoded)
+      let tsih = try #require(try live.receive()).header.tsih
+      #expect(tsih != 0)
+      #expect(try live.write(pattern(512, 9), at: 0).status == 0)
+      for name in ["iqn.2026-01.test:live", "iqn.2026-01.test:other"] {
+        login = TargetClient.loginRequest(TargetScene.name, initiator: name, isid: 3)
+        login.header.tsih = tsih
+        login.header.word20 = connection << 16
+        let stranger = try TargetClient(port: scene.port)
+        try stranger.send(login.encoded)
+        #expect(try stranger.receive()?.header.loginStatusCode == 0x020a)
+        try stranger.expectEnd()
+      }
+      #expect(scene.daemon.connections.replaced == 0)
+      #expect(try live.read(512, at: 0).data == pattern(512, 9))
+    }
+  }
+
   @Test func `that comes before a login ends its connection and no other`() async throws {
     try await TargetScene.serving(["0=memory:1M"]) { scene in
       let beside = try scene.client("iqn.2026-01.test:beside")
+      let witness = Witness(beside, reading: [UInt8](repeating: 0, count: 512), at: 0)
       var login = TargetClient.loginRequest(
         TargetScene.name, initiator: "iqn.2026-01.test:bad", isid: 9)
 
@@ -174,7 +246,7 @@ enum BadInput: String, CaseIterable, Sendable {
       try long.send(login.header.array)
       try long.expectEnd()
 
-      #expect(try beside.run(.testUnitReady).status == 0)
+      try witness.end()
       #expect(try scene.client().read(512, at: 0).status == 0)
     }
   }
