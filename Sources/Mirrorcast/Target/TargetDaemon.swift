@@ -145,6 +145,7 @@ public final class TargetDaemon: Service {
     for entry in entries { try? await entry.ended.get() }
     await host?.stop()
     try await flushAll(workers)
+    logger.info("connections in all", metadata: register.statistics.metadata)
     logger.info("stopped; all data is on the medium")
   }
 
@@ -192,5 +193,16 @@ public final class TargetDaemon: Service {
         "not all data is on the medium: " + failures.joined(separator: "; "),
         advice: "Check the disks before you trust what was written last.")
     }
+  }
+}
+
+extension ConnectionStatistics {
+  /// What has been counted, for the log.
+  fileprivate var metadata: Logger.Metadata {
+    let counters = Swift.Mirror(reflecting: self).children.compactMap { child in
+      child.label.flatMap { name in (child.value as? UInt64).map { (name, $0) } }
+    }
+    return Dictionary(
+      uniqueKeysWithValues: counters.filter { $0.1 > 0 }.map { ($0.0, "\($0.1)") })
   }
 }

@@ -15,18 +15,32 @@ import time
 AGAIN_AFTER = 1.0  # Seconds from a close to the next connection in its place.
 
 
-def login(target, initiator, isid, transit=True):
-    """One Login Request from nothing to full feature phase, RFC 7143 §11.12."""
-    keys = [f"InitiatorName={initiator}", "SessionType=Normal", f"TargetName={target}"]
+NAME = "InitiatorName=iqn.2026-01.org.mirrorcast.test:flood"
+
+
+def login_request(flags, isid, *keys):
+    """A Login Request, RFC 7143 §11.12."""
     text = b"".join(key.encode() + b"\0" for key in keys)
-    head = struct.pack(">BBBBI", 0x43, 0x87 if transit else 0x44, 0, 0, len(text))
+    head = struct.pack(">BBBBI", 0x43, flags, 0, 0, len(text))
     head += struct.pack(">Q", isid << 16) + struct.pack(">IHHII", 1, 0, 0, 1, 0) + bytes(16)
     return head + text + bytes(-len(text) % 4)
 
 
-def openings(target):
-    """What the connections say: (at once, then a byte a second)."""
-    whole = login(target, "iqn.2026-01.org.mirrorcast.test:flood", 0x800000000001)
+def login(target, initiator, isid):
+    """One that leads from nothing to full feature phase."""
+    return login_request(0x87, isid, f"InitiatorName={initiator}", "SessionType=Normal",
+                         f"TargetName={target}")
+
+
+def openings(target, proved):
+    """What the connections say: (at once, then a byte a second); `proved`: a target that wants
+    CHAP."""
+    isid = 0x800000000001
+    whole = login(target, NAME.partition("=")[2], isid)
+    # As far as the challenge, and no further.
+    half = login_request(0, isid, NAME, "SessionType=Normal", f"TargetName={proved}",
+                         "AuthMethod=CHAP") + login_request(0, isid, "CHAP_A=7,5")
+    discovery = login_request(0x87, isid, NAME, "SessionType=Discovery")
     # A text that goes on and on: 48 bytes of header, then 8,000 of a key's value.
     text = struct.pack(">BBBBI", 0x43, 0x44, 0, 0, 8000) + whole[8:48] + b"A" * 8000
     return [
@@ -38,23 +52,27 @@ def openings(target):
         (b"GET / HTTP/1.1\r\n\r\n" * 10, b""),
         (whole[:47], b""),
         (b"", b""),
+        (half, b""),
+        (half, b""),
+        (discovery, b""),
     ]
 
 
 class Flood:
     """`sources`: (namespace's file, address) of each connection."""
 
-    def __init__(self, stage, sources, portal, target):
+    def __init__(self, stage, sources, portal, target, proved):
         ours, theirs = multiprocessing.Pipe()
         self._pipe = ours
         self._process = multiprocessing.Process(
-            target=_run, args=(theirs, sources, portal, openings(target)), daemon=True)
+            target=_run, args=(theirs, sources, portal, openings(target, proved)), daemon=True)
         self._process.start()
         theirs.close()
         stage.stack.callback(self._kill)
 
     def counts(self):
-        """Connections opened so far, those that are open, those that were closed to us."""
+        """Connections opened so far, those that are open, those that were closed to us; how many
+        got a challenge, and how many a discovery session."""
         self._pipe.send("counts")
         return self._pipe.recv()
 
@@ -74,7 +92,7 @@ class _Connections:
         self.selector = selectors.DefaultSelector()
         self.due = []  # (when, index), in order.
         self.open = {}  # index: socket
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.challenged = self.discovering = 0
         self.slow = {}  # index: bytes left to say
 
     def connect(self, index):
@@ -110,12 +128,18 @@ class _Connections:
             self.say(index, first)
         elif events & selectors.EVENT_READ:
             try:
-                if not connection.recv(65536):
-                    self.close(index)
+                self.heard(index, connection.recv(65536))
             except BlockingIOError:
                 pass
             except OSError:
                 self.close(index)
+
+    def heard(self, index, words):
+        if not words:
+            return self.close(index)
+        self.challenged += b"CHAP_C=" in words
+        # A Login Response that leads to full feature phase: only discoveries are asked for.
+        self.discovering += words[0] == 0x23 and words[1] == 0x87
 
     def say(self, index, words):
         if not words:
@@ -169,4 +193,5 @@ def _run(pipe, sources, portal, says):
             continue
         if pipe.recv() == "end":
             return
-        pipe.send((flood.opened, len(flood.open), flood.closed))
+        pipe.send((flood.opened, len(flood.open), flood.closed, flood.challenged,
+                   flood.discovering))

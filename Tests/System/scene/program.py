@@ -161,9 +161,9 @@ class Daemon:
 class ConfiguredDaemon(Daemon):
     """One `mirrorcast target --config`."""
 
-    def __init__(self, program, name, path):
+    def __init__(self, program, name, path, prefix=()):
         self.name = name
-        self._start([program, "target", "--config", path])
+        self._start([*prefix, program, "target", "--config", path])
 
     def reload(self, said, limit=10):
         """SIGHUP; returns what is logged from then on until a line has the words `said`."""

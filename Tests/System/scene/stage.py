@@ -102,9 +102,9 @@ class Stage:
             port = free_port()
         return self._ready(Daemon(self.program, name, host, port, luns, extra, prefix))
 
-    def configured(self, name, path):
+    def configured(self, name, path, prefix=()):
         """The same with a configuration file."""
-        return self._ready(ConfiguredDaemon(self.program, name, path))
+        return self._ready(ConfiguredDaemon(self.program, name, path, prefix))
 
     def _ready(self, daemon):
         self.daemons.append(daemon)
