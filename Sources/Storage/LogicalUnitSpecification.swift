@@ -40,10 +40,8 @@ package struct LogicalUnitSpecification: Equatable, Sendable {
     switch kind {
     case "file": place = .file(path: name, size: options.size)
     case "device": place = .device(path: name)
+    // One that may only be read is a disk of zeros.
     case "memory":
-      guard !options.isReadOnly else {
-        throw .option("readonly", place: kind, known: Options.known(of: kind))
-      }
       place = .memory(size: try Self.diskSize(name, blockLength: options.blockLength))
     default: throw .place(kind)
     }
@@ -153,12 +151,9 @@ extension LogicalUnitSpecification {
     package init() {}
 
     fileprivate static func known(of place: String) -> String {
-      let common = "thin, thin=writesame or thick, removable, block= and physical=512 or 4096"
-      switch place {
-      case "file": return "size=SIZE, readonly, \(common), each once"
-      case "device": return "readonly, \(common), each once"
-      default: return "\(common), each once"
-      }
+      let size = place == "file" ? "size=SIZE, " : ""
+      return size + "readonly, thin, thin=writesame or thick, removable, "
+        + "block= and physical=512 or 4096, each once"
     }
 
     fileprivate init(

@@ -41,6 +41,14 @@ import Testing
     }
   }
 
+  @Test func `serves a disk of zeros, in memory and read only`() async throws {
+    try await TargetScene.serving(["0=memory:1M,readonly"]) { scene in
+      let client = try scene.client()
+      #expect(try client.write(pattern(512, 1), at: 0).words == [7, 0x27, 0])
+      #expect(try client.read(512, at: 0).data == [UInt8](repeating: 0, count: 512))
+    }
+  }
+
   @Test func `lists itself where it was reached`() async throws {
     try await TargetScene.serving(["0=memory:1M"]) { scene in
       let client = try TargetClient(port: scene.port)

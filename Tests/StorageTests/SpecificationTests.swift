@@ -28,11 +28,12 @@ struct SpecificationTests {
     #expect(memory.options.isThin == true && memory.options.isRemovable)
     #expect(memory.statePath == nil)
     #expect(try LogicalUnitSpecification("2=device:d,thin,readonly").options.isReadOnly)
+    #expect(try LogicalUnitSpecification("2=memory:1M,readonly").options.isReadOnly)
     for text in [
       "0=file:x,thin,thick", "0=file:x,thin=writesame,thin",
       "0=file:x,block=1024", "0=file:x,block", "0=file:x,removable=1",
-      "0=memory:1M,readonly", "0=memory:1M,size=1M", "0=device:d,size=1M", "0=file:x,thin,thin",
-      "0=memory:1536,block=4096", "0=file:x,size=1536,block=4096",
+      "0=memory:1M,readonly,readonly", "0=memory:1M,size=1M", "0=device:d,size=1M",
+      "0=file:x,thin,thin", "0=memory:1536,block=4096", "0=file:x,size=1536,block=4096",
     ] {
       #expect(throws: SpecificationError.self) { try LogicalUnitSpecification(text) }
     }
@@ -41,6 +42,7 @@ struct SpecificationTests {
   @Test(arguments: [
     "file:x", "file:x,size=512,thin", "file:x,thin=writesame,removable", "device:d,thick,readonly",
     "memory:1048576,thin=writesame,block=4096,physical=4096", "memory:512",
+    "memory:512,readonly",
   ])
   func `what is read is written again`(text: String) throws {
     let number = try #require(LogicalUnitNumber(3))
