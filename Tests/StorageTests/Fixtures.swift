@@ -1,6 +1,7 @@
 import Glibc
 import SCSI
 import Storage
+import Testing
 
 /// A directory of a test's own, removed with everything in it.
 final class Directory {
@@ -15,6 +16,32 @@ final class Directory {
   deinit { _ = run("rm", "-rf", path) }
 
   func file(_ name: String) -> String { path + "/" + name }
+
+  /// A loop device over a new file of 4 MiB.
+  func loopDevice() throws -> String {
+    let path = file("loop")
+    try #require(run("truncate", "-s", "4M", path).status == 0)
+    let made = run("losetup", "--find", "--show", path)
+    try #require(made.status == 0 && made.output.hasPrefix("/dev/"), "\(made.output)")
+    return made.output
+  }
+}
+
+/// What this machine lets a test do, tried once.
+enum Machine {
+  static let hasLoopDevices: Bool = {
+    let directory = Directory()
+    guard let device = try? directory.loopDevice() else { return false }
+    return run("losetup", "--detach", device).status == 0
+  }()
+  static let mountsTmpfs = mounts("tmpfs")
+  static let mountsRamfs = mounts("ramfs")
+
+  private static func mounts(_ kind: String) -> Bool {
+    let directory = Directory()
+    guard run("mount", "-t", kind, kind, directory.path).status == 0 else { return false }
+    return run("umount", directory.path).status == 0
+  }
 }
 
 /// Runs a program and waits for it: its exit status and what it printed.
