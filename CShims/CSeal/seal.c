@@ -3,6 +3,8 @@
 #include <CCryptoBoringSSL_aead.h>
 #include <CCryptoBoringSSL_mem.h>
 
+int mirrorcast_seal_has_hardware(void) { return EVP_has_aes_hardware(); }
+
 struct mirrorcast_seal_key {
     EVP_AEAD_CTX context;
 };

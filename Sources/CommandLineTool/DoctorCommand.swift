@@ -5,7 +5,7 @@ import Mirrorcast
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Show what this machine has for mirroring: CPUs, NUMA, interfaces, offloads, RDMA.",
+    abstract: "Show what this machine has for mirrors: CPUs, NUMA, AES, offloads, RDMA.",
     discussion: """
       mirrorcast doctor
 
@@ -41,6 +41,7 @@ extension DoctorLine {
       ("subject", .string(subject)), ("finding", .string(finding)), ("isGood", .bool(isGood)),
     ]
     if let advice { members.append(("advice", .string(advice))) }
+    if let bytesPerSecond { members.append(("bytesPerSecond", .number(bytesPerSecond))) }
     return .object(members)
   }
 }

@@ -18,6 +18,8 @@ package struct SealingNonce: Sendable, Equatable {
 @safe
 package final class SealingKey: Sendable {
   package static let tagByteCount = Int(mirrorcast_seal_tag_bytes)
+  /// Whether the processor has instructions for it; without, it is an order of magnitude slower.
+  package static var isInHardware: Bool { mirrorcast_seal_has_hardware() == 1 }
 
   // Safe: the library reads an expanded key and never changes it, from any thread.
   private nonisolated(unsafe) let key: OpaquePointer

@@ -11,6 +11,9 @@
 
 enum { mirrorcast_seal_nonce_bytes = 12, mirrorcast_seal_tag_bytes = 16 };
 
+/// Whether this processor has instructions for AES and for what signs with it.
+int mirrorcast_seal_has_hardware(void);
+
 /// An expanded key; the bytes that it was made of need not stay.
 typedef struct mirrorcast_seal_key mirrorcast_seal_key;
 

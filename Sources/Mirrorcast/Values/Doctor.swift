@@ -15,12 +15,18 @@ public struct DoctorLine: Sendable, Equatable {
   public var isGood: Bool
   /// What to do about it, where it isn't good.
   public var advice: String?
+  /// How fast it went here and now, where that was measured.
+  public var bytesPerSecond: Double?
 
-  public init(subject: String, finding: String, isGood: Bool = true, advice: String? = nil) {
+  public init(
+    subject: String, finding: String, isGood: Bool = true, advice: String? = nil,
+    bytesPerSecond: Double? = nil
+  ) {
     self.subject = subject
     self.finding = finding
     self.isGood = isGood
     self.advice = advice
+    self.bytesPerSecond = bytesPerSecond
   }
 }
 
@@ -28,7 +34,8 @@ public struct DoctorLine: Sendable, Equatable {
 public enum Doctor {
   /// The findings, in the order in which they are to be read.
   public static func report() -> [DoctorLine] {
-    [processors, memoryNodes] + interfaces + [receiveBuffers] + offloads + [digest] + devices
+    [processors, memoryNodes] + interfaces + [receiveBuffers] + offloads + [digest] + sealing
+      + devices
   }
 
   private static var processors: DoctorLine {
