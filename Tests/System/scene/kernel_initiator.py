@@ -11,6 +11,17 @@ from .stage import check
 MODULES = ("crc32c_generic", "iscsi_tcp", "sd_mod", "ext4")
 NAME = "iqn.2025-01.org.mirrorcast.test:kernel"
 FILES = 40
+# How iscsiadm ends after a login that it need not try again, or where nothing was proved.
+REFUSED = (19, 24)
+
+
+def is_ready(device):
+    """Its name is there a little before it can be opened."""
+    try:
+        os.close(os.open(device, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 class KernelInitiator:
@@ -45,21 +56,39 @@ class KernelInitiator:
         check(done.status == 0, f"discovery at {portal}:\n{done.tail()}")
         return re.findall(r"\s(iqn\.\S+)", done.out)
 
+    def discover_proved(self, portal, proof):
+        """The targets there, to who proves who it is."""
+        words = ("iscsiadm", "-m", "discoverydb", "-t", "st", "-p", portal)
+        self.stage.tool(*words, "-o", "new")
+        for name, value in proof.items():
+            self.stage.tool(*words, "-o", "update", "-n", f"discovery.sendtargets.auth.{name}",
+                            "-v", value)
+        done = self.stage.tool(*words, "--discover", limit=60, status=None)
+        return re.findall(r"\s(iqn\.\S+)", done.out)
+
+    def _set(self, portal, iqn, settings):
+        for name, value in settings.items():
+            self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "-o", "update",
+                            "-n", f"node.{name}", "-v", value)
+
+    def check_refused(self, portal, iqn, settings):
+        """A login with these settings comes to nothing."""
+        self._set(portal, iqn, settings)
+        done = self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--login",
+                               limit=60, status=None)
+        check(done.status in REFUSED, f"{iqn} with {settings}:\n{done.tail()}")
+
     def attach(self, portal, iqn, settings=None):
         """Logs in, with settings of the node's record; the path of the disk."""
         before = set(glob.glob("/sys/block/sd*"))
-        changes = [word for name, value in (settings or {}).items()
-                   for word in ("-n", f"node.{name}", "-v", value)]
-        for at in range(0, len(changes), 4):
-            self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "-o", "update",
-                            *changes[at:at + 4])
+        self._set(portal, iqn, settings or {})
         self.stage.tool("iscsiadm", "-m", "node", "-T", iqn, "-p", portal, "--login", limit=60)
         self.sessions.append((iqn, portal))
         deadline = time.monotonic() + 30
         while True:
             new = set(glob.glob("/sys/block/sd*")) - before
             devices = [f"/dev/{os.path.basename(path)}" for path in new]
-            if devices and all(map(os.path.exists, devices)):
+            if devices and all(map(is_ready, devices)):
                 break
             check(time.monotonic() < deadline, "logged in, and no disk has come")
             time.sleep(0.05)
@@ -128,3 +157,34 @@ def check_served(stage, initiator, leg, mirror, others):
         stage.tool("e2fsck", "-f", "-n", stage.path(other.name))
     stage.say(f"the kernel's initiator: discovery, login, ext4 with {FILES} files, clean; "
               f"its LUN is on {len(others)} others, clean, too")
+
+
+def check_proved(stage, initiator, leg, own, targets):
+    """Both prove who they are, for a discovery and a login, by MD5 and by SHA-256 alone; neither
+    lets the other in without. `own`, `targets`: (account, secret).
+    """
+    proof = {"authmethod": "CHAP", "username": own[0], "password": own[1],
+             "username_in": targets[0], "password_in": targets[1]}
+    wrong = "another-secret"
+    found = initiator.discover_proved(leg.portal, {**proof, "password": wrong})
+    check(found == [], f"discovered without the secret: {found}")
+    found = initiator.discover_proved(leg.portal, proof)
+    check(found == [leg.iqn], f"discovered {found}, not {leg.iqn}")
+    wanted = os.urandom(1 << 20)
+    for algorithm in ("MD5", "SHA256"):
+        settings = {f"session.auth.{name}": value
+                    for name, value in {**proof, "chap_algs": algorithm}.items()}
+        for name in ("password", "password_in") if algorithm == "SHA256" else ():
+            initiator.check_refused(
+                leg.portal, leg.iqn, {**settings, f"session.auth.{name}": wrong})
+        disk = initiator.attach(leg.portal, leg.iqn, settings)
+        if algorithm == "MD5":
+            with open(disk, "r+b") as file:
+                file.write(wanted)
+                os.fsync(file.fileno())
+        else:
+            with open(disk, "rb") as file:
+                check(file.read(len(wanted)) == wanted, f"{disk} has other bytes")
+        initiator.detach(leg.portal, leg.iqn)
+    stage.say("CHAP both ways, in discovery and login, by MD5 and by SHA-256: let in by the right "
+              "secrets alone, on both sides")
