@@ -76,7 +76,7 @@ struct ResyncCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "A leg that is gone for good: it is no member any more; may be given again.",
+      "A leg that is to be no member any more, whether it lives or not; may be given again.",
       valueName: "url"),
     transform: parsing(LogicalUnitURL.init(parsing:)))
   var forget: [LogicalUnitURL] = []
@@ -105,7 +105,13 @@ struct ResyncCommand: AsyncParsableCommand {
     let legs = try await KeptRun.perform(
       options, logger: arguments.logger, isQuiet: arguments.quiet, wait: wait
     ) { mirror in
-      for url in forget { try await mirror.forget(url) }
+      for url in forget {
+        // It is the operator's word that it is to go, whether it lives or not.
+        if mirror.keptLegs.contains(where: { $0.url == url && $0.isHere }) {
+          try await mirror.detach(url)
+        }
+        try await mirror.forget(url)
+      }
     }
     try arguments.end(legs.map(LegEnd.init))
   }

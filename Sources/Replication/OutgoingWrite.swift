@@ -46,6 +46,8 @@ struct OutgoingWrite: Sendable {
   var ended: LegSet = []
   /// The legs whose proof was right.
   var proven: LegSet = []
+  /// And those whose proof was wrong.
+  var doubted: LegSet = []
   var failures: [LegOutcome] = []
   var nextBlock = 0
   /// When the last block went out for the first time.
@@ -91,6 +93,7 @@ struct OutgoingWrite: Sendable {
     isAnnounced = false
     members = []
     proven = []
+    doubted = []
     ready = []
     ended = []
     failures.removeAll(keepingCapacity: true)

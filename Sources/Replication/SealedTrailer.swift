@@ -95,8 +95,10 @@ package struct SealCounter: Sendable {
 /// A leg's own: what another one was sent has numbers of the same key, so numbers it never sees are
 /// no loss. Asked first, told once the tag was right: else a forger could move it.
 package struct ReplayWindow: Sendable {
-  /// How far behind the highest one a number may still come: more than what stands in any queue.
-  package static let byteCount = 512
+  /// How far behind the highest one a number may still come: 131,072. More than what stands in a
+  /// queue: a socket's buffer has some 16,000 datagrams, and a connection that lost a segment holds
+  /// back no more than 65,536 that it carries.
+  package static let byteCount = 1 << 14
   private static let size = UInt32(byteCount * 8)
 
   private var highest: UInt32 = 0

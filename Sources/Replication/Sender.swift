@@ -147,10 +147,10 @@ package struct Sender: Sendable {
       fail(leg, .violation("GOOD for a write whose data was not sent yet"), now: now)
       return
     }
-    // Where its proof was wrong the write starts anew, and this is the end of what it was.
+    // Where its proof was wrong the write starts anew when it has ended everywhere.
     guard
       status != 0 || writes[slot].phase == .restarting || !configuration.wantsProof
-        || writes[slot].proven.contains(LegSet(leg))
+        || writes[slot].proven.union(writes[slot].doubted).contains(LegSet(leg))
     else {
       fail(leg, .violation("GOOD for a write that it has not proved"), now: now)
       return

@@ -28,6 +28,8 @@ extension Sender {
       events.append(.bufferChanged(token: writes[slot].submission.token))
       counters.restarts += 1
       beginAnew(slot, now: now)
+    } else if settleDoubts(slot, now: now) {
+      beginAnew(slot, now: now)
     } else if writes[slot].isAborting || !repeated(slot) && !postpone(slot, now: now) {
       conclude(slot, now: now)
     }

@@ -130,6 +130,8 @@ package struct Submission: Sendable, Equatable {
   /// Of a retry: what was sent at first, see `Sender.dataDigest`.
   var dataDigest: UInt64?
   var restarts = 0
+  /// How many of those for a wrong proof.
+  var unprovenRestarts = 0
   /// Times that it was done again since a leg had news to tell.
   var repetitions = 0
   /// The caller was told already (no status wanted) when the write started anew.

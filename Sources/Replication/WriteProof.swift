@@ -10,7 +10,7 @@ package import Bytes
 package struct WriteProof: Sendable, Equatable {
   /// Counts a leg's proofs by one key: no nonce comes twice.
   package var counter: UInt32
-  /// The first eight bytes of a tag over the data.
+  /// The first eight bytes of a tag over the data and where it belongs.
   package var tag: UInt64
 
   package init(counter: UInt32, tag: UInt64) {
@@ -58,20 +58,20 @@ extension Receiver {
 }
 
 extension Sender {
-  /// The write that a proof is of, where the leg owes its end: its token, and the epoch that it
-  /// belongs to. Nil: it is about nothing.
+  /// The write that a proof is of, where the leg owes its end: its token, the epoch that it belongs
+  /// to, and its place. Nil: it is about nothing.
   package func proved(
     leg: Int, number: SerialNumber
-  ) -> (token: UInt64, epoch: UInt16)? {
+  ) -> (token: UInt64, epoch: UInt16, byteOffset: UInt64)? {
     guard configuration.wantsProof, legs[leg].isActive, let slot = slot(of: number),
       writes[slot].open.contains(LegSet(leg)), !writes[slot].submission.isAborted
     else { return nil }
-    return (writes[slot].submission.token, writes[slot].epoch)
+    let submission = writes[slot].submission
+    return (submission.token, writes[slot].epoch, submission.byteOffset)
   }
 
   /// A leg has told of a write's data: what was written, or something else. Then somebody has sent
-  /// it that in the initiator's name, or the caller has changed its buffer: the write starts anew,
-  /// and where that doesn't help the leg leaves.
+  /// it that in the initiator's name, or the caller has changed its buffer.
   package mutating func handleProof(
     leg: Int, number: SerialNumber, isRight: Bool, now: UInt64
   ) {
@@ -80,14 +80,35 @@ extension Sender {
       writes[slot].proven.insert(LegSet(leg))
       return
     }
+    // An answer may come again.
+    guard !writes[slot].doubted.contains(LegSet(leg)) else { return }
     counters.unproven += 1
     legs[leg].counters.unproven += 1
     events.append(.unproven(leg: leg, token: writes[slot].submission.token))
-    guard writes[slot].phase != .restarting else { return }
-    guard writes[slot].submission.restarts < Limits.unprovenRestartsMax else {
-      fail(leg, .violation("it has other bytes than were written: datagrams are forged"), now: now)
-      return
+    writes[slot].doubted.insert(LegSet(leg))
+  }
+
+  /// A write has ended at all legs, and some have something else of it: it is done anew. Where that
+  /// doesn't help and one leg alone is wrong, that leaves; where several are, it is the caller's
+  /// doing, for which no leg has to.
+  /// - Returns: false where the write has ended by that.
+  mutating func settleDoubts(_ slot: Int, now: UInt64) -> Bool {
+    let doubted = writes[slot].doubted
+    guard !doubted.isEmpty, !writes[slot].isAborting else { return false }
+    writes[slot].doubted = []
+    if writes[slot].submission.unprovenRestarts < Limits.unprovenRestartsMax {
+      writes[slot].submission.unprovenRestarts += 1
+    } else if doubted.count > 1 {
+      writes[slot].submission.restarts = Limits.restartsMax
+    } else {
+      doubted.forEach { leg in
+        let words = "it has other bytes than were written: datagrams are forged"
+        fail(leg, .violation(words), now: now)
+        writes[slot].failures.append(LegOutcome(leg: leg, failure: .lost))
+      }
+      return false
     }
-    restart(slot, now: now)
+    counters.restarts += 1
+    return true
   }
 }

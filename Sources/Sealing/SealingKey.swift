@@ -77,18 +77,24 @@ package final class SealingKey: Sendable {
     }
   }
 
-  /// A tag over bytes that go their own way: the first half of it.
-  package func tag(of bytes: UnsafeRawBufferPointer, nonce: SealingNonce) -> UInt64 {
-    var tag: (UInt64, UInt64) = (0, 0)
-    // Safe: the library reads the bytes, encrypts nothing, and writes the 16 bytes of the tag.
-    let isMade = unsafe withUnsafeMutableBytes(of: &tag) { tag in
-      guard let place = tag.baseAddress else { return false }
+  /// A tag over bytes that go their own way, and over a number beside them: the first half of it.
+  /// The number is encrypted, which is what GCM signs besides, and goes nowhere.
+  package func tag(
+    of bytes: UnsafeRawBufferPointer, and number: UInt64, nonce: SealingNonce
+  ) -> UInt64 {
+    var room = (number: number.bigEndian, tag: (UInt64(0), UInt64(0)))
+    let numberCount = MemoryLayout<UInt64>.size
+    // Safe: the library reads the bytes, encrypts the number in place, and writes the 16 bytes of
+    // the tag behind it; the room has that many.
+    let isMade = unsafe withUnsafeMutableBytes(of: &room) { room in
+      guard let place = room.baseAddress else { return false }
       return unsafe nonce.withBytes { nonce in
-        unsafe mirrorcast_seal(key, nonce, bytes.baseAddress, bytes.count, place, 0, place) == 1
+        unsafe mirrorcast_seal(
+          key, nonce, bytes.baseAddress, bytes.count, place, numberCount, place + numberCount) == 1
       }
     }
     precondition(isMade, "AES-GCM signs whatever fits a write")
-    return UInt64(bigEndian: tag.0)
+    return UInt64(bigEndian: room.tag.0)
   }
 
   private static func fits(_ byteCount: Int, _ hidden: Range<Int>, _ tagOffset: Int) -> Bool {

@@ -31,6 +31,7 @@ package final class FileBacking: BlockBacking {
     }
     let existing = UInt64(file.status.st_size)
     if existing == 0, let size {
+      guard !isReadOnly else { throw BackingRefusal(path, "is empty, and is to be read only") }
       try beforeMaking()
       guard let length = off_t(exactly: size), ftruncate(file.number, length) == 0 else {
         throw BackingRefusal(path, "can't be made \(size) bytes long: \(words(of: errno))")

@@ -192,7 +192,7 @@ package final class JournalFile: Sendable {
   }
 
   /// A name that comes or goes has done so on the medium, too.
-  private static func flushFolder(of path: String) throws(StorageError) {
+  fileprivate static func flushFolder(of path: String) throws(StorageError) {
     let folder: String
     switch path.lastIndex(of: "/") {
     case nil: folder = "."
@@ -214,12 +214,18 @@ extension JournalFile.Place {
   /// A journal that is there is none any more, under another name, and durably: it was of a disk
   /// that is gone, and a new one that went by it would count as one that has everything.
   package func setAside() throws(BackingRefusal) {
-    guard case .file(let path) = self else { return }
-    // Safe: the paths' bytes are lent for the call.
-    guard unsafe rename(path, path + ".old") != 0 else {
-      return FileBacking.flushDirectory(of: path)
+    // Safe: the paths' bytes are lent for the calls.
+    guard case .file(let path) = self, unsafe access(path, F_OK) == 0 else { return }
+    let names = (1...99).map { path + ($0 == 1 ? ".old" : ".old\($0)") }
+    guard let free = names.first(where: { unsafe access($0, F_OK) != 0 }) else {
+      throw BackingRefusal(path, "is of a disk that is gone, as many before it: take them away")
     }
-    guard errno == ENOENT else { throw BackingRefusal(path, errno: errno) }
+    guard unsafe rename(path, free) == 0 else { throw BackingRefusal(path, errno: errno) }
+    do throws(StorageError) {
+      try JournalFile.flushFolder(of: path)
+    } catch {
+      throw BackingRefusal(path, "\(error)")
+    }
   }
 }
 

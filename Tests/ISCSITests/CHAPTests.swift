@@ -1,65 +1,6 @@
 import ISCSI
 import Testing
 
-/// Bytes that count up, from one source for both sides.
-final class Counted: @unchecked Sendable {
-  private var next: UInt8 = 0
-
-  func bytes(_ count: Int) -> [UInt8] {
-    (0..<count).map { _ in
-      next &+= 1
-      return next
-    }
-  }
-}
-
-/// No hash, but as long as one, and different for whatever differs.
-private func functions(_ random: @escaping @Sendable (Int) -> [UInt8]) -> CHAPFunctions {
-  CHAPFunctions(
-    hash: { algorithm, bytes in
-      var state = UInt64(algorithm.rawValue)
-      for byte in bytes { state = state &* 0x100_0000_01b3 ^ UInt64(byte) }
-      return (0..<algorithm.responseByteCount).map { index in
-        state = state &* 6_364_136_223_846_793_005 &+ UInt64(index)
-        return UInt8(truncatingIfNeeded: state >> 33)
-      }
-    }, random: random)
-}
-
-private func functions() -> CHAPFunctions {
-  let counted = Counted()
-  return functions { counted.bytes($0) }
-}
-
-private func credential(_ name: String, _ secret: String) -> CHAPCredential {
-  CHAPCredential(name: name, secret: Array(secret.utf8))
-}
-
-private let host = credential("host", "a secret of the host")
-private let disk = credential("disk", "a secret of the disk")
-
-private func demanding(own: CHAPCredential? = disk) -> TargetConfiguration {
-  let requirement = CHAPRequirement(
-    accounts: [credential("other", "another's own secret"), host].map { CHAPAccount($0) }, own: own,
-    functions: functions())
-  var configuration = targetConfiguration()
-  configuration.targets[0].authentication = requirement
-  configuration.discoveryAuthentication = requirement
-  return configuration
-}
-
-private func proving(
-  _ own: CHAPCredential? = host, _ target: CHAPCredential? = nil, at name: String? = diskName
-) -> InitiatorConfiguration {
-  var configuration = initiatorConfiguration(target: name)
-  let counted = Counted()
-  // Not the target's numbers, or their challenges were one.
-  configuration.proof = own.map {
-    CHAPProof(own: $0, target: target, functions: functions { counted.bytes($0).map { ~$0 } })
-  }
-  return configuration
-}
-
 struct CHAPTests {
   private func login(
     _ target: TargetConfiguration, _ initiator: InitiatorConfiguration
@@ -109,6 +50,16 @@ struct CHAPTests {
     #expect(!(try login(targetConfiguration(), proving(host, disk)).isLoggedIn))
   }
 
+  @Test func `an initiator that must prove itself leaves a target that doesn't ask`() throws {
+    var configuration = proving()
+    #expect(try login(targetConfiguration(), configuration).isLoggedIn)
+    configuration.mustProve = true
+    #expect(!(try login(targetConfiguration(), configuration).isLoggedIn))
+    #expect(try login(demanding(), configuration).isLoggedIn)
+    configuration.proof = nil
+    #expect(try login(targetConfiguration(), configuration).isLoggedIn)
+  }
+
   @Test func `a secret that serves both ways proves nothing to either`() throws {
     let same = CHAPCredential(name: "disk", secret: host.secret)
     #expect(
@@ -132,7 +83,7 @@ struct CHAPTests {
     }
     let identifier = try #require(said.last?["CHAP_I"].flatMap { UInt8($0) })
     let challenge = try #require(BinaryValue.bytes(said.last?["CHAP_C"] ?? "", countMax: 1024))
-    let proof = functions { _ in [] }.hash(.md5, [identifier] + host.secret + challenge)
+    let proof = chapFunctions { _ in [] }.hash(.md5, [identifier] + host.secret + challenge)
     #expect(throws: LoginFailure.unprovedTarget) {
       try login.handle(loginResponse("CHAP_N=disk CHAP_R=\(BinaryValue.text(proof))"))
     }
@@ -208,7 +159,7 @@ struct CHAPTargetTests {
     let identifier = try #require(keys["CHAP_I"].flatMap { UInt8($0) })
     let challenge = try #require(BinaryValue.bytes(keys["CHAP_C"] ?? "", countMax: 1024))
     return BinaryValue.text(
-      functions { _ in [] }.hash(algorithm, [identifier] + host.secret + challenge))
+      chapFunctions { _ in [] }.hash(algorithm, [identifier] + host.secret + challenge))
   }
 
   @Test func `the first algorithm that is known is taken, in any spelling of the proof`() throws {
@@ -273,7 +224,7 @@ struct CHAPTargetTests {
 
   @Test func `every challenge is what the owner's chance gives, as long as the hash`() throws {
     let counted = Counted()
-    let lent = functions { counted.bytes($0) }
+    let lent = chapFunctions { counted.bytes($0) }
     var configuration = demanding()
     configuration.targets[0].authentication = CHAPRequirement(
       accounts: [CHAPAccount(host)], own: disk, functions: lent)
@@ -294,7 +245,7 @@ struct CHAPTargetTests {
     let answer = interview.say("CHAP_N=host CHAP_R=\(try proof(keys)) CHAP_I=0x7 CHAP_C=0b\(long)")
     #expect(answer?["CHAP_N"] == "disk")
     let challenge = (0..<1023).map { UInt8($0 % 3 + 1) }
-    let wanted = functions { _ in [] }.hash(.md5, [7] + disk.secret + challenge)
+    let wanted = chapFunctions { _ in [] }.hash(.md5, [7] + disk.secret + challenge)
     #expect(answer?["CHAP_R"] == BinaryValue.text(wanted))
   }
 }

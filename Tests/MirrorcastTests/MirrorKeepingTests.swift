@@ -90,7 +90,7 @@ import Testing
     #expect(
       result(try stranger.ask(registration(9, group: group, holder: 2).keys)) == "kept")
     #expect(result(try stranger.ask(registration(9, group: group).keys)) == "kept")
-    #expect(try stranger.ask(.claim(holder: 2), lun: 3).refusal == .badRequest)
+    #expect(try stranger.ask(.claim(holder: 2), lun: 3).refusal == .noSuchLUN)
     // What is in sync and open is read by everybody, and changed by nobody.
     #expect(try other.read(4096, at: 0).data == pattern(4096, 1))
     for client in [other, holder.client] {

@@ -39,6 +39,6 @@ import Testing
     try asker.send(KeepingText(lun: 0, .order("status")).keys)
     #expect(try holder.ask(.close) == .done)
     #expect(try KeepingAnswer(try asker.receive()).refusal == .notOpen)
-    #expect(try asker.ask(.order("status"), lun: 7).refusal == .badRequest)
+    #expect(try asker.ask(.order("status"), lun: 7).refusal == .noSuchLUN)
   }
 }

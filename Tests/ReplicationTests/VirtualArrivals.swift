@@ -94,8 +94,8 @@ extension VirtualMirror {
   }
 
   private func handleProof(_ answer: MirrorAnswer, from leg: Int) {
-    guard let (token, _) = sender.proved(leg: leg, number: answer.writeNumber) else { return }
-    let isRight = payloads[token].map { VirtualLeg.tag(of: $0) } == answer.proof.tag
+    guard let write = sender.proved(leg: leg, number: answer.writeNumber) else { return }
+    let isRight = payloads[write.token].map { VirtualLeg.tag(of: $0) } == answer.proof.tag
     sender.handleProof(leg: leg, number: answer.writeNumber, isRight: isRight, now: now)
   }
 

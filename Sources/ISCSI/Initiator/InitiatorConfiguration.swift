@@ -11,6 +11,8 @@ package struct InitiatorConfiguration: Sendable {
   package var skipsSecurityStage = false
   /// How this initiator proves itself where a target wants it, and what it wants proved.
   package var proof: CHAPProof?
+  /// Whether a target that wants no proof is left: whoever can't check one may be anybody.
+  package var mustProve = false
   /// CmdSN of login and of the first command.
   package var firstCommandNumber: UInt32 = 1
 

@@ -92,7 +92,7 @@ package struct InitiatorLogin: Sendable {
 
   private var methods: String {
     guard let proof = configuration.proof else { return "None" }
-    return proof.target == nil ? "CHAP,None" : "CHAP"
+    return proof.target == nil && !configuration.mustProve ? "CHAP,None" : "CHAP"
   }
 
   /// Whether nothing of ours is left to be said in this stage.
@@ -106,7 +106,9 @@ package struct InitiatorLogin: Sendable {
 
   private mutating func conclude(method: String) throws(LoginFailure) {
     switch (method, authentication) {
-    case ("None", .offered(let proof)) where proof?.target == nil: authentication = .settled
+    case ("None", .offered(let proof))
+    where proof == nil || proof?.target == nil && !configuration.mustProve:
+      authentication = .settled
     case ("CHAP", .offered(let proof?)): authentication = .proving(CHAPInitiator(proof))
     default: throw .badAnswer(KeyName.authMethod)
     }

@@ -8,6 +8,8 @@ package struct InitiatorLoginRequest: Sendable {
   package var targetName: String?
   /// Whether `X-org.mirrorcast.version` is offered; a target of another make doesn't mind.
   package var offersMirror: Bool
+  /// Whether this side's secret, where it has one, has to be asked for.
+  package var mustProve = false
   /// What is offered otherwise.
   package var parameters = OperationalParameters.wanted
   package var limits = InitiatorLimits()
@@ -24,6 +26,7 @@ package struct InitiatorLoginRequest: Sendable {
     var configuration = InitiatorConfiguration(
       initiatorName: identity.name, targetName: targetName, isid: SessionIdentifiers.next())
     configuration.proof = try identity.secrets?.proof()
+    configuration.mustProve = mustProve
     configuration.wanted = parameters
     configuration.wanted.mirrorVersion = offersMirror ? parameters.mirrorVersion : nil
     return configuration

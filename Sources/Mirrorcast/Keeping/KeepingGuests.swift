@@ -178,10 +178,11 @@ extension KeepingLoop {
     }
     // Without a leg there is none to be a guest at.
     guard let own = here.first else { return keeping.sharing?.server?.close(guest) ?? () }
-    let mirror = SharedMirror(
+    var mirror = SharedMirror(
       record: record.of(own), layout: gate.layout, group: options.group.address,
       port: options.group.port, virtualLUN: request.virtualLUN,
       here: here, isSuspended: leader.isSuspended)
+    mirror.cipher = options.security?.cipher
     keeping.sharing?.server?.send(.welcome(mirror), to: guest)
   }
 

@@ -52,17 +52,21 @@ final class KeyRenewal: Sendable {
 
   private let state = Mutex(State())
 
-  /// The part is there, and has keys.
+  /// The part is there, and has keys; what was wanted before is done now.
   func begin(_ renews: @escaping @Sendable () async -> Void) {
-    state.withLock { $0.renews = renews }
+    let isWanted = state.withLock { state in
+      state.renews = renews
+      return state.isWanted
+    }
+    if isWanted { want() }
   }
 
   /// Has a new key agreed on, soon; once for all that ask meanwhile. Never waits.
   func want() {
     state.withLock { state in
-      guard !state.isOver, let renews = state.renews else { return }
+      guard !state.isOver else { return }
       state.isWanted = true
-      guard state.task == nil else { return }
+      guard state.task == nil, let renews = state.renews else { return }
       state.task = Task {
         while self.begins() { await renews() }
       }
@@ -97,7 +101,8 @@ final class KeyRenewal: Sendable {
 
 extension Mirror {
   /// Agrees on new keys with all legs, of which the old ones are of no use then. Writes wait for
-  /// that as long as the slowest leg takes to answer, and are not lost.
+  /// that as long as the slowest leg takes to answer, and are not lost. Of a mirror that ends, or
+  /// has no leg left, no keys are renewed.
   public func renewKeys() async throws {
     if let current = succession?.current { return try await current.renewKeys() }
     guard options.security != nil else {

@@ -22,6 +22,8 @@ struct OpeningBench {
     entries.install(Entry(told: key, key: SealingKey(key.bytes)), epoch: epoch)
   }
 
+  func hasKey(of epoch: UInt16) -> Bool { entries.index(of: epoch) != nil }
+
   /// Lets go the keys of epochs of which nothing can be open any more.
   mutating func forget(where isOver: (UInt16) -> Bool) {
     entries.forget(where: isOver)

@@ -24,7 +24,7 @@ struct ProvingBench: Sendable {
 
   /// A leg's proof of what it has; none where it has no key, or has made too many by it.
   mutating func prove(
-    _ bytes: UnsafeRawBufferPointer, number: SerialNumber, epoch: UInt16
+    _ bytes: UnsafeRawBufferPointer, at byteOffset: UInt64, number: SerialNumber, epoch: UInt16
   ) -> WriteProof {
     guard let index = entries.index(of: epoch), entries.values[index].last < .max else {
       return .none
@@ -33,13 +33,14 @@ struct ProvingBench: Sendable {
     let counter = entries.values[index].last
     // Safe: the caller's bytes, which are read before this returns.
     let tag = unsafe entries.values[index].key.tag(
-      of: bytes, nonce: Self.nonce(number, epoch, counter))
+      of: bytes, and: byteOffset, nonce: Self.nonce(number, epoch, counter))
     return WriteProof(counter: counter, tag: tag)
   }
 
-  /// Whether a leg has proved these bytes.
+  /// Whether a leg has proved these bytes, and that it has them there.
   func proves(
-    _ proof: WriteProof, _ bytes: UnsafeRawBufferPointer, number: SerialNumber, epoch: UInt16
+    _ proof: WriteProof, _ bytes: UnsafeRawBufferPointer, at byteOffset: UInt64,
+    number: SerialNumber, epoch: UInt16
   ) -> Bool {
     guard proof.counter > 0, let index = entries.index(of: epoch) else {
       return false
@@ -47,7 +48,7 @@ struct ProvingBench: Sendable {
     // Safe: the caller's bytes, which are read before this returns.
     return unsafe proof.tag
       == entries.values[index].key.tag(
-        of: bytes, nonce: Self.nonce(number, epoch, proof.counter))
+        of: bytes, and: byteOffset, nonce: Self.nonce(number, epoch, proof.counter))
   }
 
   private static func nonce(
@@ -63,7 +64,8 @@ extension Registration {
     while let (slot, write) = receiver.nextUnproven() {
       // Safe: all of the write's data lies there, and nothing else writes there before its end.
       let bytes = unsafe places.bytes(of: write, slot: slot)
-      let proof = unsafe proving.prove(bytes, number: write.number, epoch: write.epoch)
+      let proof = unsafe proving.prove(
+        bytes, at: write.byteOffset, number: write.number, epoch: write.epoch)
       receiver.handleProven(slot, proof)
     }
   }
@@ -85,10 +87,11 @@ extension RegistrationPlaces {
 extension SenderDuty {
   /// A leg says what it has of a write.
   mutating func handleProof(_ answer: MirrorAnswer, leg: Int, now: UInt64) {
-    guard let (token, epoch) = sender.proved(leg: leg, number: answer.writeNumber) else { return }
+    guard let write = sender.proved(leg: leg, number: answer.writeNumber) else { return }
     // Safe: the caller's buffer stays until its completion.
     let isRight = unsafe proofs[leg].proves(
-      answer.proof, calls.bytes(of: token), number: answer.writeNumber, epoch: epoch)
+      answer.proof, calls.bytes(of: write.token), at: write.byteOffset,
+      number: answer.writeNumber, epoch: write.epoch)
     sender.handleProof(leg: leg, number: answer.writeNumber, isRight: isRight, now: now)
   }
 }

@@ -78,6 +78,9 @@ extension Registration {
   /// Whether datagrams are taken only as they were sealed.
   var isKeyed: Bool { opening != nil }
 
+  /// Whether datagrams of an epoch can be opened.
+  func hasKey(of epoch: UInt16) -> Bool { opening?.hasKey(of: epoch) ?? false }
+
   /// A key for an epoch that is here; false where there is none, or it has one.
   func take(_ keys: LegKeys, epoch: UInt16) -> Bool {
     guard receiver.knows(epoch) else { return false }

@@ -79,6 +79,8 @@ extension Registration {
     case .fenced(let number, let epoch):
       return stream.append(answerPDU(.fenced, number, epoch: epoch).header)
     case .proof(let number, let epoch, let proof):
+      // The proof and the response that it is for go together, too.
+      guard stream.hasRoom(for: 3 * BasicHeaderSegment.byteCount + 300) else { return false }
       var answer = answerPDU(.proof, number, epoch: epoch)
       answer.proof = proof
       return stream.append(answer.header)
@@ -136,9 +138,11 @@ extension ReceiverDuty {
     let registrations = registrations
     let work = answerPort.work(ready: &ready, now: now) { number, token, stream in
       let found = registrations.first {
-        $0.request.registration == number && $0.token == token && !$0.isEnding
+        // A token is good once: it goes in the clear.
+        $0.request.registration == number && $0.token == token && !$0.isEnding && !$0.hadStream
       }
       found?.stream = stream
+      found?.hadStream = true
       return found != nil
     }
     for registration in registrations {

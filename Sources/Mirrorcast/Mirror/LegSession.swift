@@ -54,8 +54,8 @@ struct LegSession: Sendable {
     do {
       for url in urls {
         let connection = try await connect(
-          url, place: (place.firstIndex + connections.count, place.stay),
-          identity: options.identity, inbox: inbox, logger: logger)
+          url, place: (place.firstIndex + connections.count, place.stay), options, inbox: inbox,
+          logger: logger)
         connections.append(connection)
         if connection.isMirrorcast {
           return [try await session(urls, connection, stay: place.stay, isKept: isKept)]
@@ -75,7 +75,7 @@ struct LegSession: Sendable {
   }
 
   private static func connect(
-    _ url: LogicalUnitURL, place: (index: Int, stay: Int), identity: InitiatorIdentity,
+    _ url: LogicalUnitURL, place: (index: Int, stay: Int), _ options: MirrorOptions,
     inbox: LaneInbox<SenderOrder>, logger: Logger
   ) async throws -> InitiatorConnection {
     let (index, stay) = place
@@ -83,11 +83,12 @@ struct LegSession: Sendable {
       onMirrored: { inbox.post(.mirrored(leg: index, stay: stay, $0)) },
       onClosed: { inbox.post(.lost(leg: index, stay: stay, $0)) })
     hooks.onPingAnswered = { inbox.post(.pinged(leg: index, stay: stay)) }
+    var login = InitiatorLoginRequest(
+      identity: options.identity, targetName: url.targetName, offersMirror: true)
+    // The group's key is every leg's: it goes to nobody who only says that he is one.
+    login.mustProve = options.security != nil
     return try await InitiatorConnection.open(
-      host: url.host, port: url.port,
-      login: InitiatorLoginRequest(
-        identity: identity, targetName: url.targetName, offersMirror: true),
-      logger: logger, hooks: hooks)
+      host: url.host, port: url.port, login: login, logger: logger, hooks: hooks)
   }
 
   private static func session(

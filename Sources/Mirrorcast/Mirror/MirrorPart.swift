@@ -32,6 +32,9 @@ final class MirrorPart: Sendable {
     /// The lane is handed nothing more but what the end itself needs.
     var hasEnded = false
 
+    /// Epochs begun since no write was open.
+    var epochsBegun = 0
+
     /// The epoch of the next members; zero is none.
     var nextEpoch: UInt16 { request.epoch == .max ? 1 : request.epoch + 1 }
 

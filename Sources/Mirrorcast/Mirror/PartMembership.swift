@@ -140,7 +140,22 @@ extension MirrorPart {
     var request = membership.request
     request.epoch = membership.nextEpoch
     request.firstWrite = await pause()
+    await endOldEpochs()
     return (request, options.newKey)
+  }
+
+  /// Before so many epochs may have writes open that legs would take no further one: those end.
+  private func endOldEpochs() async {
+    let isDue = membership.withLock { membership in
+      membership.epochsBegun += 1
+      guard membership.epochsBegun >= Limits.epochsMax / 2 else { return false }
+      membership.epochsBegun = 0
+      return true
+    }
+    guard isDue else { return }
+    await withCheckedContinuation { continuation in
+      inbox.post(.whenNoneOpen { continuation.resume() })
+    }
   }
 
   /// A new epoch of the same members, for the sake of its key: who left can read nothing of it.

@@ -78,12 +78,26 @@ extension ReceiverDuty {
       drops.count(.short)
       return nil
     }
-    let sealed = unsafe SealedTrailer.registration(in: bytes.bytes)
-    var isKnown = false
-    for registration in registrations
-    where registration.number == (registration.isKeyed ? sealed : number) {
-      guard !registration.accepts(source) else { return registration }
+    let sealed = unsafe try? SealedTrailer(bytes.bytes)
+    var (isKnown, isKeyed) = (false, false)
+    var locked: Registration?
+    for registration in registrations {
+      guard registration.number == (registration.isKeyed ? sealed?.registration : number) else {
+        isKeyed = isKeyed || registration.isKeyed && registration.number == number
+        continue
+      }
       isKnown = true
+      guard registration.accepts(source) else { continue }
+      // Of two targets in this daemon one may have left, and know no key of this epoch.
+      guard registration.isKeyed, let epoch = sealed?.epoch, !registration.hasKey(of: epoch) else {
+        return registration
+      }
+      locked = registration
+    }
+    if let locked { return locked }
+    if !isKnown, isKeyed {
+      drops.count(.sealing)
+      return nil
     }
     guard unsafe isIntact(bytes) else { return nil }
     if isKnown {

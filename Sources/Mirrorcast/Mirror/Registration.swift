@@ -23,6 +23,8 @@ final class Registration {
   var receiver: Receiver
   /// The word that opens a stream for the answers, and the stream once it is open.
   let token = UInt64.random(in: 1...UInt64.max)
+  /// A stream was attached by that token.
+  var hadStream = false
   var stream: StreamSocket?
   /// The keys by which its datagrams are opened; nil where they come in the clear.
   var opening: OpeningBench?

@@ -188,6 +188,7 @@ final class MirrorSuccession: Sendable {
     next.legs = told.legs
     next.group = told.group
     next.virtualLUN = nil
+    next.security = told.security
     next.keeping.isShared = true
     next.keeping.isSuccession = true
     next.keeping.required = nil

@@ -154,6 +154,7 @@ struct SharedOpening: Sendable {
       mirror = told
       do {
         if line.isFirst { try check(told) }
+        try checkSecurity(told)
       } catch {
         connection.close()
         throw error
@@ -208,6 +209,21 @@ struct SharedOpening: Sendable {
     }
   }
 
+  /// Nobody writes in the clear, or by another cipher, where others have keys.
+  private func checkSecurity(_ mirror: SharedMirror) throws(MirrorcastError) {
+    if let wanted = options.security, mirror.cipher != wanted.cipher {
+      let words = mirror.cipher.map { "goes by \($0.rawValue)" } ?? "goes in the clear"
+      throw MirrorcastError(
+        "the mirror '\(mirror.record.name)', which is open, \(words), not by \(wanted.rawValue)",
+        advice: "Open it with the same --secure by all initiators.")
+    }
+    if let cipher = mirror.cipher, MirrorSecurity(cipher) == nil {
+      throw MirrorcastError(
+        "the mirror '\(mirror.record.name)' goes by \(cipher.rawValue), which this one lacks"
+      )
+    }
+  }
+
   /// What the leader tells takes the place of what was known here.
   private func options(for mirror: SharedMirror) throws(MirrorcastError) -> MirrorOptions {
     var own = options
@@ -216,6 +232,7 @@ struct SharedOpening: Sendable {
     own.group = try GroupAddress(
       parsing: HostAndPort.text(host: mirror.group, port: mirror.port))
     own.virtualLUN = mirror.virtualLUN
+    own.security = mirror.cipher.flatMap(MirrorSecurity.init)
     own.keeping.added = []
     own.keeping.kept = nil
     return own

@@ -10,6 +10,11 @@ public enum MirrorSecurity: String, Sendable, CaseIterable {
   /// Header and data are signed, and can be read by anybody: for those who only fear writers.
   case authenticate
 
+  init?(_ cipher: DatagramCipher) {
+    guard let security = Self.allCases.first(where: { $0.cipher == cipher }) else { return nil }
+    self = security
+  }
+
   var cipher: DatagramCipher {
     switch self {
     case .aes128GCM: .aes128GCM

@@ -135,6 +135,7 @@ package struct Coordinator: Sendable {
     for leg in legs.indices where legs[leg].stage == .claimed {
       if joined.contains(LegSet(leg)) {
         legs[leg].stage = .joined
+        round.added[leg] = nil
       } else {
         lose(leg, "it could not be registered", now: now)
       }
@@ -157,6 +158,8 @@ package struct Coordinator: Sendable {
     guard legs[leg].stage == .claimed, legs[leg].isJoining else { return }
     legs[leg].stage = .joined
     legs[leg].isJoining = false
+    // Once; a disk that is blank when it comes again is nobody's by the same word.
+    round.added[leg] = nil
     legs[leg].pause = 0
     gather(leg)
     settle(now: now)

@@ -17,9 +17,8 @@ extension Coordinator {
     guard phase == .running else { return }
     if let why = takeBack(leg, descriptor) {
       // One that was to be added never became a leg, and may be named again.
-      if legs[leg].member == 0, round.added.removeValue(forKey: leg) != nil {
-        legs[leg].isForgotten = true
-      }
+      let wasToBeAdded = round.added.removeValue(forKey: leg) != nil
+      if wasToBeAdded, legs[leg].member == 0 { legs[leg].isForgotten = true }
       giveUp(leg, why, now: now)
     }
   }

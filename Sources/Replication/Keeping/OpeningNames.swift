@@ -1,13 +1,22 @@
 // Members that an opening doesn't name, and disks that don't know any more that they are members.
 
 extension Opening {
+  /// Where another member is reached by that name, it is that one's.
+  private func isNamed(_ member: MirrorMember) -> Bool {
+    wish.labels.indices.contains { leg in
+      guard wish.labels[leg] == member.label else { return false }
+      let found = reached.first { $0.leg == leg }?.descriptor.record
+      return found.map { $0.member == member.id } ?? true
+    }
+  }
+
   /// Nobody is left behind for not having been named: who leaves a member out by mistake would be
   /// told of it by nothing. One that was absent before may be left out.
   func checkNamed(
     _ members: [MirrorMember], _ here: [UInt64]
   ) throws(OpeningRefusal) {
     guard wish.kept == nil else { return }
-    let unnamed = members.filter { !here.contains($0.id) && !wish.labels.contains($0.label) }
+    let unnamed = members.filter { !here.contains($0.id) && !isNamed($0) }
     guard !unnamed.isEmpty else { return }
     let labels = unnamed.map(\.label).joined(separator: ", ")
     throw refusal(

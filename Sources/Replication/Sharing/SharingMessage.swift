@@ -70,6 +70,8 @@ package struct SharedMirror: Sendable, Equatable {
   package var here: [UInt64]
   /// Too few legs are left just now.
   package var isSuspended: Bool
+  /// How datagrams are protected; nil: not at all.
+  package var cipher: DatagramCipher?
 
   package init(
     record: MirrorRecord, layout: RegionLayout, group: String, port: Int, virtualLUN: Int,

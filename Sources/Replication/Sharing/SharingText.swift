@@ -138,7 +138,7 @@ extension SharingMessage {
 
 extension SharedMirror {
   fileprivate var keys: TextKeys {
-    TextKeys([
+    var keys = TextKeys([
       .init(RegistrationKey.record, BinaryValue.base64(record.bytes)),
       .init(RegistrationKey.byteCount, "\(layout.byteCount)"),
       .init(RegistrationKey.regionLength, "\(layout.regionLength)"),
@@ -147,6 +147,8 @@ extension SharedMirror {
       .init(RegistrationKey.here, here.map(hexadecimal).joined(separator: ",")),
       .init(RegistrationKey.suspended, isSuspended ? "Yes" : "No"),
     ])
+    if let cipher { keys.append(RegistrationKey.secure, cipher.rawValue) }
+    return keys
   }
 
   fileprivate init(_ keys: TextKeys) throws(RegistrationFault) {
@@ -165,6 +167,11 @@ extension SharedMirror {
       group: try required(keys, RegistrationKey.group),
       port: try number(keys, RegistrationKey.port, 1...65535), virtualLUN: try lunNumber(keys),
       here: members, isSuspended: try isYes(keys, RegistrationKey.suspended))
+    guard let name = keys.value(ignoringCase: RegistrationKey.secure) else { return }
+    cipher = DatagramCipher(rawValue: name)
+    guard cipher != nil else {
+      throw RegistrationFault(.badRequest, "\(RegistrationKey.secure)=\(name) is none")
+    }
   }
 }
 

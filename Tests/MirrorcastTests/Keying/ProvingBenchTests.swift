@@ -8,15 +8,17 @@ import Testing
   private func proof(
     _ bytes: [UInt8], _ number: UInt32 = 7, epoch: UInt16 = 2, by bench: inout ProvingBench
   ) -> WriteProof {
-    bytes.withUnsafeBytes { bench.prove($0, number: SerialNumber(number), epoch: epoch) }
+    bytes.withUnsafeBytes {
+      bench.prove($0, at: 8192, number: SerialNumber(number), epoch: epoch)
+    }
   }
 
   private func isRight(
     _ proof: WriteProof, _ bytes: [UInt8], _ number: UInt32 = 7, epoch: UInt16 = 2,
-    at bench: ProvingBench
+    place: UInt64 = 8192, at bench: ProvingBench
   ) -> Bool {
     bytes.withUnsafeBytes {
-      bench.proves(proof, $0, number: SerialNumber(number), epoch: epoch)
+      bench.proves(proof, $0, at: place, number: SerialNumber(number), epoch: epoch)
     }
   }
 
@@ -33,6 +35,8 @@ import Testing
       #expect(isRight(found, bytes, at: initiator))
       #expect(!isRight(found, bytes, 8, at: initiator))
       #expect(!isRight(found, bytes, epoch: 3, at: initiator))
+      #expect(!isRight(found, bytes, place: 0, at: initiator))
+      #expect(!isRight(found, bytes, place: 8704, at: initiator))
       #expect(!isRight(found, bytes, epoch: 4, at: initiator))
       #expect(!isRight(found, bytes, at: other))
       #expect(!isRight(found, bytes.dropLast(16), at: initiator))

@@ -143,6 +143,11 @@ import Testing
     // By another address than the mirror knows, it is here all the same.
     legs.wish.labels = ["x", "y"]
     #expect(try legs.states([0, 1]) == [.inSync, .inSync, .absent])
+    // A name by which another member is reached is that one's.
+    legs = OpeningLegs()
+    legs.wish.labels = ["a", "c"]
+    #expect(legs.refusal([0, 1]) == .unnamed)
+    for leg in [0, 1] { legs.advance(leg, id: 80, [.inSync, .inSync, .absent]) }
     legs.isIntact = [false, false, true]
     legs.records[1] = nil
     #expect(legs.refusal([0]) == .unnamed)

@@ -9,7 +9,14 @@ import Testing
     record: KeepingTextTests.record(), layout: KeepingTextTests.layout, group: "239.1.2.3",
     port: 65535, virtualLUN: 16383, here: [1 << 32 | 7, 3 << 32 | 7], isSuspended: true)
 
+  static let secured: SharedMirror = {
+    var mirror = Self.mirror
+    mirror.cipher = .aes256GCM
+    return mirror
+  }()
+
   static let messages: [SharingMessage] = [
+    .welcome(secured),
     .hello(guest: .max, secret: 1), .ready, .ask(0..<1), .ask(0..<1 << 20), .released(7..<9),
     .suspect(0..<512), .suspect(1 << 40..<(1 << 40) + 16 << 20), .joined(member: 1, turn: 0),
     .notJoined(member: .max, turn: .max, words: "döner"), .leaving, .welcome(mirror),
@@ -38,7 +45,7 @@ import Testing
   }
 
   @Test func `a message that lacks any of its keys is refused`() {
-    let optional: Set<String> = [RegistrationKey.reason]
+    let optional: Set<String> = [RegistrationKey.reason, RegistrationKey.secure]
     for message in Self.messages {
       let keys = message.keys.pairs
       for index in keys.indices where !optional.contains(keys[index].key) {
