@@ -43,6 +43,9 @@ class Writer:
             [*self.network.at(self.index), self.stage.program, *words],
             stdin=subprocess.DEVNULL, stdout=open(self.out, "w"), stderr=open(self.log, "w"))
 
+    def has_ended(self):
+        return self.process.poll() is not None
+
     def said(self):
         with open(self.log, encoding="utf-8") as file:
             return file.read()
