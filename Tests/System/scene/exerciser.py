@@ -29,7 +29,7 @@ class Exerciser:
     def _words(self, state, seconds):
         to = [word for leg in self.legs for word in ("--to", leg.url)]
         return ["exercise", "--name", self.name, *to, "--state", state, "--seconds", str(seconds),
-                "--json", "--quiet", *self.extra]
+                "--json", *self.extra]
 
     # Writing.
 
