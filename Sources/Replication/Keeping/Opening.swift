@@ -142,6 +142,7 @@ package struct Opening: Sendable {
         .otherMirror,
         "\(wish.labels[leg.leg]) belongs to the mirror '\(record.name)', not '\(wish.name)'")
     }
+    try checkDistinct(recorded)
     let kept = recorded.first { $0.leg == wish.kept }
     if wish.kept != nil, kept == nil {
       throw refusal(.noSource, "the leg to keep has no record of a mirror")

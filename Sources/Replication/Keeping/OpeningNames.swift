@@ -10,6 +10,21 @@ extension Opening {
     }
   }
 
+  /// One disk under two names is one leg: who counted it twice would believe in a copy that isn't
+  /// there.
+  func checkDistinct(_ recorded: [ReachedLeg]) throws(OpeningRefusal) {
+    for (index, leg) in recorded.enumerated() {
+      let same = recorded[..<index].first { other in
+        other.descriptor.record?.mirror == leg.descriptor.record?.mirror
+          && other.descriptor.record?.member == leg.descriptor.record?.member
+      }
+      guard let same else { continue }
+      throw refusal(
+        .otherMirror, "\(wish.labels[same.leg]) and \(wish.labels[leg.leg]) are one disk",
+        about: recorded)
+    }
+  }
+
   /// Nobody is left behind for not having been named: who leaves a member out by mistake would be
   /// told of it by nothing. One that was absent before may be left out.
   func checkNamed(

@@ -123,6 +123,13 @@ import Testing
     #expect(try legs.states([0, 1]) == [.inSync, .stale, .absent])
   }
 
+  @Test func `one disk under two names is refused`() {
+    var legs = OpeningLegs()
+    legs.records[2] = legs.records[0]
+    #expect(legs.refusal() == .otherMirror)
+    #expect(legs.refusal([0, 1]) == nil)
+  }
+
   @Test func `a former member is refused, or left out by whoever could not know`() throws {
     var legs = OpeningLegs()
     for leg in [0, 1] {
