@@ -71,18 +71,7 @@ package final class FileBacking: BlockBacking {
   }
 
   /// A new name is on the medium only once its directory is.
-  static func flushDirectory(of path: String) {
-    let directory: String
-    switch path.lastIndex(of: "/") {
-    case nil: directory = "."
-    case path.startIndex: directory = "/"
-    case let slash?: directory = String(path[..<slash])
-    }
-    guard let entries = try? FileDescriptor(opening: directory, O_RDONLY | O_DIRECTORY) else {
-      return
-    }
-    _ = fsync(entries.number)
-  }
+  static func flushDirectory(of path: String) { try? JournalFile.flushFolder(of: path) }
 
   package func read(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64

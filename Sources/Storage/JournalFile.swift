@@ -192,7 +192,7 @@ package final class JournalFile: Sendable {
   }
 
   /// A name that comes or goes has done so on the medium, too.
-  fileprivate static func flushFolder(of path: String) throws(StorageError) {
+  static func flushFolder(of path: String) throws(StorageError) {
     let folder: String
     switch path.lastIndex(of: "/") {
     case nil: folder = "."

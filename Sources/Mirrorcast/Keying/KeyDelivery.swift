@@ -4,9 +4,7 @@ import Replication
 extension MirrorOptions {
   /// Bytes that a datagram's tag takes from its block.
   var tagByteCount: Int { security == nil ? 0 : SealedTrailer.tagByteCount }
-}
 
-extension MirrorOptions {
   /// A key for one part and epoch; nil where datagrams go in the clear.
   var newKey: EpochKey? { security.map { EpochKey($0.cipher) } }
 }
